@@ -1,0 +1,63 @@
+"""What every attack is, and how one is compiled."""
+
+from typing import Protocol
+
+import tensorflow as tf
+
+from common.logits import LogitsFn, snapshot
+
+
+class Attack(Protocol):
+    """Maps natural images to adversarial ones.
+
+    Randomness comes from `seed` alone, so the same call always returns the same images.
+    """
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """
+        Args:
+            logits_fn: the network under attack.
+            x: [batch, ...] float32 natural images in the data set's pixel units.
+            y: [batch] integer labels.
+            seed: [2] integer seed of the stateless generators.
+
+        Returns:
+            [batch, ...] float32 adversarial images.
+        """
+
+
+class CompiledAttack:
+    """An attack on one network as a single `tf.function`, traced once for all batch sizes.
+
+    Args:
+        attack: the attack.
+        logits_fn: the network whose gradients it follows.
+    """
+
+    def __init__(self, attack: Attack, logits_fn: LogitsFn):
+        self.attack = attack
+
+        @tf.function(autograph=False)
+        def perturb(x, y, seed):
+            return attack(snapshot(logits_fn), x, y, seed=seed)
+
+        self._perturb = perturb
+        self._concrete = None
+
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, *, seed) -> tf.Tensor:
+        """Adversarial images for [batch, ...] float32 `x` and [batch] integer `y`."""
+        x = tf.convert_to_tensor(x, tf.float32)
+        y = tf.cast(tf.convert_to_tensor(y), tf.int32)
+        seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
+        if self._concrete is None:
+            # An open batch dimension, so that the last, shorter batch is not traced again.
+            self._concrete = self._perturb.get_concrete_function(
+                tf.TensorSpec([None, *x.shape[1:]], tf.float32),
+                tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32))
+        return self._concrete(x, y, seed)

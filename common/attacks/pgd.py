@@ -1,0 +1,96 @@
+"""Projected gradient descent on the negative loss, and FGSM, its single step (paper, section 2.1)."""
+
+import dataclasses
+import numbers
+from typing import Any
+
+import tensorflow as tf
+
+from common.logits import LogitsFn
+from common.losses import CrossEntropy, Loss
+from common.threat_model import LinfBall
+
+# The body of a tf.while_loop is optimized less well than straight-line code (no fusion of
+# convolution, bias and ReLU); ten steps an iteration recover the speed and trace in a second.
+_UNROLL = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class PGD:
+    """The challenge's `LinfPGDAttack`: signed gradient steps, each projected onto the ball.
+
+    x <- clip_range(clip_ball(x + step_size * sign(gradient))), sign(0) = 0, and the last iterate is
+    the result.
+
+    Attributes:
+        ball: the threat model.
+        steps: number of gradient steps; 0 returns the starting point.
+        step_size: in pixel units.
+        loss: what is maximized; its sum over the batch, so examples do not influence each other.
+        random_start: start from `ball.sample` rather than from the natural image.
+
+    Raises:
+        ValueError: negative steps, or a step size that is negative or not finite.
+    """
+
+    ball: LinfBall
+    steps: int
+    step_size: Any
+    loss: Loss = CrossEntropy()
+    random_start: bool = True
+
+    def __post_init__(self):
+        if self.steps < 0:
+            raise ValueError(f'steps must be at least 0; found {self.steps}')
+        if isinstance(self.step_size, numbers.Real) and not 0 <= self.step_size < float('inf'):
+            raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.steps
+
+    def scaled(self, factor: tf.Tensor) -> 'PGD':
+        """The same attack with radius and step size times `factor`, a scalar in [0, 1]."""
+        ball = dataclasses.replace(self.ball, epsilon=self.ball.epsilon * factor)
+        return dataclasses.replace(self, ball=ball, step_size=self.step_size * factor)
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        x_adv = self.ball.sample(x, seed) if self.random_start else x
+
+        def several(x_adv: tf.Tensor, count: int) -> tf.Tensor:
+            for _ in range(count):
+                x_adv = self._step(logits_fn, x_adv, x, y)
+            return x_adv
+
+        loops, rest = divmod(self.steps, _UNROLL)
+        if loops > 1:
+            _, x_adv = tf.while_loop(
+                lambda i, _: i < loops, lambda i, x_adv: (i + 1, several(x_adv, _UNROLL)),
+                (0, x_adv), shape_invariants=(tf.TensorShape([]), x.shape), parallel_iterations=1)
+        else:
+            x_adv = several(x_adv, loops * _UNROLL)
+        return several(x_adv, rest)
+
+    def _step(
+        self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x_adv)
+            loss = tf.reduce_sum(self.loss(logits_fn(x_adv), y))
+        gradient = tape.gradient(loss, x_adv)
+        return self.ball.project(x_adv + self.step_size * tf.sign(gradient), x)
+
+
+def fgsm(ball: LinfBall, loss: Loss = CrossEntropy(), random_start: bool = False) -> PGD:
+    """The fast gradient sign method: one step of size epsilon, from the image itself.
+
+    Args:
+        ball: the threat model.
+        loss: what is maximized.
+        random_start: start from a random point of the ball instead, which is another attack.
+    """
+    return PGD(ball, steps=1, step_size=ball.epsilon, loss=loss, random_start=random_start)

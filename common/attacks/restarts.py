@@ -1,0 +1,75 @@
+"""Several tries with different randomness: an example is robust only if it survives them all."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from common.attacks.base import Attack
+from common.logits import LogitsFn
+from common.losses import true_margin
+
+
+@dataclasses.dataclass(frozen=True)
+class Restarts:
+    """Runs `attack` several times and keeps each image's most adversarial result.
+
+    Restart r depends on the seed and r only, so the first r of many restarts are the same as r
+    restarts, and more never help the network.
+
+    Attributes:
+        attack: a randomized attack.
+        restarts: how many runs.
+
+    Raises:
+        ValueError: fewer than one restart.
+    """
+
+    attack: Attack
+    restarts: int
+
+    def __post_init__(self):
+        if self.restarts < 1:
+            raise ValueError(f'restarts must be at least 1; found {self.restarts}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.restarts * self.attack.gradients
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        def run(r: tf.Tensor) -> tf.Tensor:
+            return self.attack(logits_fn, x, y, seed=restart_seed(seed, r))
+
+        return worst_of(run, self.restarts, logits_fn, x, y)
+
+
+def restart_seed(seed: tf.Tensor, restart: tf.Tensor | int) -> tf.Tensor:
+    """The [2] integer seed of one restart."""
+    return tf.random.fold_in(seed, restart)
+
+
+def worst_of(run, count: int, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Of `run(0)` ... `run(count - 1)`, for each image the one whose margin is smallest.
+
+    Args:
+        run: scalar int32 tensor -> [batch, ...] float32 images.
+        count: how many runs.
+        logits_fn: judges the runs.
+        x: [batch, ...] float32, for the shape.
+        y: [batch] true labels.
+    """
+    def body(i: tf.Tensor, best: tf.Tensor, best_margin: tf.Tensor) -> tuple:
+        x_adv = run(i)
+        margin = true_margin(logits_fn(x_adv), y)
+        better = margin < best_margin
+        mask = tf.reshape(better, [-1] + [1] * (len(x.shape) - 1))
+        return i + 1, tf.where(mask, x_adv, best), tf.where(better, margin, best_margin)
+
+    margin = tf.fill(tf.shape(x)[:1], float('inf'))
+    _, best, _ = tf.while_loop(
+        lambda i, *_: i < count, body, (0, x, margin), parallel_iterations=1,
+        shape_invariants=(tf.TensorShape([]), x.shape, tf.TensorShape([None])))
+    return best

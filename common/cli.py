@@ -1,0 +1,46 @@
+"""How every program of the project starts, fails and stops."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from common.errors import UserError
+
+
+def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
+    """Defines the program's flags, parses the command line and runs `main`.
+
+    A UserError becomes one line on standard error and exit status 1, Ctrl-C exit status 130. Wrong
+    flags are reported by absl in one line.
+
+    Args:
+        main: the program; reads flags and passes plain values on.
+        define_flags: defines all flags. They become key flags of the program, so that `--help`
+            lists those defined by shared functions too.
+    """
+    before = set(flags.FLAGS)
+    define_flags()
+    for name in sorted(set(flags.FLAGS) - before):
+        # Under the name by which absl calls the main module; declare_key_flag would take this one.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+
+    def guarded(arguments: list[str]) -> None:
+        try:
+            if len(arguments) > 1:
+                raise UserError(
+                    f'expected flags only (--name=value); found {" ".join(arguments[1:])!r}. '
+                    'See --help.')
+            main()
+        except UserError as error:
+            print(f'error: {error}', file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print('interrupted; run the same command again to go on', file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    app.run(guarded)

@@ -1,0 +1,63 @@
+"""Writing files so that an interruption never leaves half a file behind."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from common.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Path]:
+    """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
+
+    Args:
+        path: where the finished file goes. Missing parent folders are made.
+        suffix: ending of the temporary name, for writers that choose a format by it.
+
+    Raises:
+        UserError: the folder cannot be written (read-only, full, or a file is in the way).
+    """
+    path = pathlib.Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix=suffix, dir=path.parent)
+        os.close(handle)
+        temporary = pathlib.Path(name)
+        os.chmod(temporary, 0o666 & ~_umask())
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f'cannot write {path}: {error.strerror or error}. Choose a folder that can be written '
+            'and has room, and run the same command again.') from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + '\n')
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()

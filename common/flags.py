@@ -1,0 +1,130 @@
+"""Flags that several programs share. Functions only: a program calls what it needs.
+
+Defaults that differ between data sets are arguments.
+"""
+
+import sys
+from typing import Any
+
+from absl import flags
+
+from common.logits import DTYPES
+
+_FINITE = 'expected a finite number'
+
+
+def define_data(datasets: tuple[str, ...]) -> None:
+    """--dataset and --data_dir."""
+    flags.DEFINE_enum(
+        'dataset', datasets[0], list(datasets),
+        f'Which images. {datasets[-1]!r} is a stand-in that needs no download.')
+    flags.DEFINE_string(
+        'data_dir', None, 'Folder of data sets prepared by TensorFlow Datasets. By default '
+        'TFDS_DATA_DIR, else ~/tensorflow_datasets; downloads there if need be.')
+
+
+def define_ball(epsilon: float) -> None:
+    """--epsilon."""
+    flags.DEFINE_float(
+        'epsilon', epsilon, 'Radius of the l-inf ball, in pixel units of the data set.',
+        lower_bound=0.0)
+    flags.register_validator('epsilon', _is_finite, message=_FINITE)
+
+
+def define_pgd(steps: int, step_size: float) -> None:
+    """--steps, --step_size and --random_start."""
+    flags.DEFINE_integer('steps', steps, 'Number of PGD steps.', lower_bound=0)
+    flags.DEFINE_float(
+        'step_size', step_size, 'Size of a PGD step, in pixel units.', lower_bound=0.0)
+    flags.register_validator('step_size', _is_finite, message=_FINITE)
+    flags.DEFINE_boolean(
+        'random_start', True, 'Start PGD from a random point of the ball, not from the image.')
+
+
+def define_loss(name: str = 'xent') -> None:
+    """--loss and --kappa."""
+    flags.DEFINE_enum('loss', name, ['xent', 'cw'], 'What the adversary maximizes.')
+    flags.DEFINE_float(
+        'kappa', 50.0, "Confidence of the 'cw' loss: 0 is the paper's CW, 50 its CW+ and the "
+        "challenge's only setting.")
+    flags.register_validator('kappa', _is_finite, message=_FINITE)
+
+
+def define_seed(seed: int) -> None:
+    """--seed."""
+    flags.DEFINE_integer(
+        'seed', seed, 'Seed of everything random.', lower_bound=0, upper_bound=2**31 - 1)
+
+
+def define_attack_dtype() -> None:
+    """--attack_dtype."""
+    flags.DEFINE_enum(
+        'attack_dtype', 'float32', list(DTYPES),
+        'Precision in which adversarial examples are crafted. They are always judged in float32.')
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is None or abs(value) < float('inf')
+
+
+def define_training(
+    *, recipes: tuple[str, ...], train_steps: int, batch_size: int, learning_rate: float,
+    log_every: int, checkpoint_every: int,
+) -> None:
+    """Everything about training that is not about the network or the optimizer's own constants."""
+    flags.DEFINE_enum(
+        'recipe', recipes[0], list(recipes), 'A named set of flags. Flags given here override it.')
+    flags.DEFINE_enum(
+        'adversary', 'pgd', ['pgd', 'fgsm', 'fgsm_rs', 'none'],
+        "Who makes the training examples: PGD; one step of size epsilon from the image ('fgsm') or "
+        "from a random point ('fgsm_rs'); or nobody ('none': natural training).")
+    flags.DEFINE_integer('train_steps', train_steps, 'Optimizer steps.', lower_bound=1)
+    flags.DEFINE_integer(
+        'batch_size', batch_size, 'Examples a step, over all devices.', lower_bound=1)
+    flags.DEFINE_float(
+        'learning_rate', learning_rate, 'Learning rate (the peak, under a schedule).',
+        lower_bound=0.0)
+    flags.register_validator('learning_rate', _is_finite, message=_FINITE)
+    flags.DEFINE_enum(
+        'schedule', 'constant', ['constant', 'cosine', 'piecewise'],
+        "Learning rate over training. 'piecewise' multiplies it by 0.1 at each --boundaries.")
+    flags.DEFINE_integer(
+        'learning_rate_warmup', 0, "Steps over which the 'cosine' schedule rises to its peak.",
+        lower_bound=0)
+    flags.DEFINE_list('boundaries', [], "Steps at which the 'piecewise' schedule drops.")
+    flags.DEFINE_integer(
+        'epsilon_warmup', 0, "Steps over which the adversary's radius and step size grow from 0.",
+        lower_bound=0)
+    flags.DEFINE_float(
+        'weight_averaging', 0.0, 'Decay of the exponential average of the weights, which is then '
+        'what is evaluated and saved as *.weights.h5; 0 for none.',
+        lower_bound=0.0, upper_bound=1.0)
+    flags.register_validator(
+        'weight_averaging', lambda value: value < 1, message='expected a decay below 1')
+    flags.DEFINE_string('model_dir', None, 'Folder of checkpoints, weights, log and config.json.')
+    flags.DEFINE_string(
+        'init_from', None, 'Start from these weights: a released name, a model folder, a weights '
+        'file or the prefix of a TF1 checkpoint.')
+    flags.DEFINE_boolean(
+        'deterministic', False, 'Use deterministic kernels only: resumed runs repeat every bit.')
+    flags.DEFINE_integer('log_every', log_every, 'Steps between lines of the log.', lower_bound=1)
+    flags.DEFINE_integer(
+        'checkpoint_every', checkpoint_every, 'Steps between checkpoints.', lower_bound=1)
+    flags.DEFINE_integer(
+        'validate_every', 0, 'Steps between evaluations on held-out images, by which '
+        'best.weights.h5 is chosen; 0 evaluates at the end only.', lower_bound=0)
+    flags.DEFINE_integer(
+        'validation_examples', 1000, 'How many held-out images are evaluated.', lower_bound=0)
+
+
+def apply_recipe(recipes: dict[str, dict[str, Any]]) -> None:
+    """Sets every flag of the chosen --recipe that was not given on the command line."""
+    for name, value in recipes[flags.FLAGS.recipe].items():
+        if not flags.FLAGS[name].present:
+            flags.FLAGS[name].value = value
+
+
+def as_config(without: tuple[str, ...]) -> dict[str, Any]:
+    """All key flags of the program and their values, except those named: contents of config.json."""
+    names = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    return {name: flags.FLAGS[name].value for name in sorted(names) if name not in without}

@@ -1,0 +1,48 @@
+"""The model folder of a training run: whether it can be written, and whether it is the same run."""
+
+import json
+import pathlib
+from typing import Any
+
+from common.errors import UserError
+from common.files import write_json
+
+
+def prepare(model_dir: str, config: dict[str, Any]) -> pathlib.Path:
+    """Makes the folder and writes config.json, or checks that the run there has the same config.
+
+    Args:
+        model_dir: folder of the run.
+        config: every setting that shapes the run, as JSON values.
+
+    Raises:
+        UserError: the folder cannot be written, or holds a run with another config.
+    """
+    folder = pathlib.Path(model_dir)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f'expected a folder at --model_dir; found the file {folder}. '
+                        'Choose another --model_dir.')
+    path = folder / 'config.json'
+    if path.exists():
+        _compare(path, config)
+    write_json(path, config)
+    return folder
+
+
+def _compare(path: pathlib.Path, config: dict[str, Any]) -> None:
+    try:
+        previous = json.loads(path.read_text())
+        if not isinstance(previous, dict):
+            raise ValueError('not an object')
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'{path} cannot be read ({error}). Restore it, or choose a new --model_dir.') from error
+    config = json.loads(json.dumps(config))  # tuples become lists, as they did in the file
+    differences = [
+        f'{key}: {previous.get(key, "(absent)")} there, {config.get(key, "(absent)")} now'
+        for key in sorted(previous.keys() | config.keys())
+        if previous.get(key) != config.get(key)]
+    if differences:
+        raise UserError(
+            f'{path.parent} holds a run with another config ({"; ".join(differences)}). Give the '
+            'same flags to go on with it, or choose a new --model_dir.')

@@ -1,0 +1,77 @@
+"""MNIST: its shape, pixel range and threat model, and how its images are loaded."""
+
+import hashlib
+import struct
+
+import numpy as np
+from tensorflow_datasets.core.hashing import Hasher
+
+from common.data import Archive, Examples
+from mnist import drawn
+
+IMAGE_SHAPE = (28, 28, 1)
+NUM_CLASSES = 10
+LOWER, UPPER = 0.0, 1.0  # pixel range, from the loader to the submission
+EPSILON = 0.3  # the challenge's l-inf radius, in the same units
+VALIDATION_SIZE = 5000  # the challenge holds the first training images out
+DATASETS = ('mnist', 'drawn')
+
+
+def _original_index(stored: dict[str, np.ndarray], split: str) -> np.ndarray:
+    # TFDS sorts by a salted hash of each example's key, which here is its original index.
+    hasher = Hasher(split)
+    return np.argsort([hasher.hash_key(i) for i in range(len(stored['label']))])
+
+
+def _digest(images: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
+    # MD5 of the published idx files: big-endian magic number and sizes, then the bytes.
+    n = len(labels)
+    image_file = struct.pack('>4I', 2051, n, 28, 28) + images.tobytes()
+    label_file = struct.pack('>2I', 2049, n) + labels.tobytes()
+    return hashlib.md5(image_file).hexdigest(), hashlib.md5(label_file).hexdigest()
+
+
+ARCHIVE = Archive(
+    name='mnist',
+    host='https://storage.googleapis.com/cvdf-datasets/mnist/t10k-labels-idx1-ubyte.gz',
+    sizes={'train': 60_000, 'test': 10_000},
+    digests={
+        'train': ('6bbc9ace898e44ae57da46a324031adb', 'a25bea736e30d166cdddb491f175f624'),
+        'test': ('2646ac647ad5339dbf082846283269ea', '27ae3e4e09519cfbb04c329615203637'),
+    },
+    original_index=_original_index,
+    digest=_digest,
+)
+
+
+def load(split: str, *, dataset: str = 'mnist', data_dir: str | None = None) -> Examples:
+    """All images of a split in the original order, pixels in [0, 1].
+
+    Args:
+        split: 'train' (all 60,000 images) or 'test'.
+        dataset: 'mnist', or 'drawn' for the stand-in that needs no download.
+        data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
+
+    Raises:
+        ValueError: unknown data set.
+        UserError: the data cannot be had, or are not the published ones.
+    """
+    if dataset == 'mnist':
+        images, labels = ARCHIVE.load(split, data_dir)
+        name = f'MNIST {split}'
+    elif dataset == 'drawn':
+        images, labels = drawn.draw(split)
+        name = f'drawn digits (a stand-in, not MNIST) {split}'
+    else:
+        raise ValueError(f'unknown dataset {dataset!r}; expected one of: {", ".join(DATASETS)}')
+    # The challenge's loader: uint8 times 1/255 in float32.
+    x = images.astype(np.float32) * np.float32(1 / 255)
+    return Examples(x, labels.astype(np.int32), name)
+
+
+def load_training(
+    *, validation_size: int = VALIDATION_SIZE, dataset: str = 'mnist', data_dir: str | None = None
+) -> tuple[Examples, Examples]:
+    """Training and validation images: the first `validation_size` training images are held out."""
+    examples = load('train', dataset=dataset, data_dir=data_dir)
+    return examples.subset(slice(validation_size, None)), examples.subset(slice(validation_size))

@@ -1,0 +1,90 @@
+"""The MNIST networks, all of which map [batch, 28, 28, 1] pixels in [0, 1] to [batch, 10] logits."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from common.errors import UserError
+from mnist.dataset import IMAGE_SHAPE, NUM_CLASSES
+
+
+def network_a(
+    filters: tuple[int, int] = (32, 64), hidden: int = 1024, *, seed: int = 0
+) -> keras.Model:
+    """The challenge's network: two 5x5 convolutions with max-pooling and one hidden dense layer.
+
+    3,274,634 parameters at the default widths (mnist_challenge/model.py). The capacity study of the
+    paper's section 4 scales `filters` and `hidden`.
+
+    Args:
+        filters: output channels of the two convolutions.
+        hidden: units of the dense layer.
+        seed: of the initial weights.
+    """
+    init = [keras.initializers.TruncatedNormal(stddev=0.1, seed=seed + i) for i in range(4)]
+    bias = keras.initializers.Constant(0.1)
+
+    def convolution(i: int) -> layers.Layer:
+        return layers.Conv2D(
+            filters[i], 5, padding='same', activation='relu', name=f'conv{i + 1}',
+            kernel_initializer=init[i], bias_initializer=bias)
+
+    def pool(i: int) -> layers.Layer:
+        return layers.MaxPooling2D(2, padding='same', name=f'pool{i + 1}')
+
+    def dense(units: int, i: int, activation: str | None = None) -> layers.Layer:
+        return layers.Dense(
+            units, activation=activation, name=f'fc{i - 1}',
+            kernel_initializer=init[i], bias_initializer=bias)
+
+    return keras.Sequential([
+        keras.Input(IMAGE_SHAPE),
+        convolution(0), pool(0), convolution(1), pool(1),
+        layers.Flatten(name='flatten'), dense(hidden, 2, 'relu'), dense(NUM_CLASSES, 3),
+    ], name='network_a')
+
+
+def network_b(*, seed: int = 0) -> keras.Model:
+    """Architecture B of Tramer et al. (2017a), the source of Table 1's last black-box rows.
+
+    Args:
+        seed: of the initial weights and of dropout.
+    """
+    return keras.Sequential([
+        keras.Input(IMAGE_SHAPE),
+        layers.Dropout(0.2, seed=seed, name='dropout_input'),
+        _convolution_b(64, 8, seed + 1, strides=2, padding='same', name='conv1'),
+        _convolution_b(128, 6, seed + 2, strides=2, padding='valid', name='conv2'),
+        _convolution_b(128, 5, seed + 3, strides=1, padding='valid', name='conv3'),
+        layers.Dropout(0.5, seed=seed + 4, name='dropout'),
+        layers.Flatten(name='flatten'),
+        layers.Dense(
+            NUM_CLASSES, kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 5),
+            name='logits'),
+    ], name='network_b')
+
+
+def build(config: dict[str, Any]) -> keras.Model:
+    """The network that a run's config.json describes, with fresh weights.
+
+    Raises:
+        UserError: `filters` are not two positive whole numbers.
+    """
+    if config['network'] == 'B':
+        return network_b(seed=config['seed'])
+    try:
+        filters = tuple(int(f) for f in config['filters'])
+        if len(filters) != 2 or min(filters) < 1:
+            raise ValueError
+    except ValueError:
+        found = ','.join(map(str, config['filters']))
+        raise UserError(
+            f'--filters: expected two positive whole numbers, found {found!r}. '
+            'For example --filters=32,64.') from None
+    return network_a(filters, config['hidden'], seed=config['seed'])
+
+
+def _convolution_b(filters: int, size: int, seed: int, **kwargs) -> layers.Layer:
+    init = keras.initializers.GlorotUniform(seed=seed)
+    return layers.Conv2D(filters, size, activation='relu', kernel_initializer=init, **kwargs)

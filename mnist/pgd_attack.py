@@ -1,0 +1,2 @@
+STEPS = 40
+STEP_SIZE = 0.01

@@ -1,0 +1,2 @@
+"""Where networks come from."""
+

@@ -1,0 +1,105 @@
+"""Trains an MNIST network against an adversary (the challenge's train.py).
+
+    python -m mnist.train --epsilon=0.3 --steps=40
+
+The defaults are the challenge's: 100,000 steps of batch 50, about 14 hours on two cores.
+`--recipe=fast` takes about 40 minutes. The same command again goes on where it stopped.
+"""
+
+import pathlib
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+from common import cli, run_folder
+from common import flags as shared_flags
+from common.attacks import PGD, fgsm
+from common.data import Examples
+from common.losses import make_loss
+from common.threat_model import LinfBall
+from common.training import Trainer, Validation, make_strategy, settings_of
+from mnist import dataset, model, sources
+from mnist.pgd_attack import STEP_SIZE, STEPS
+from mnist.recipes import RECIPES
+
+FLAGS = flags.FLAGS
+_NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
+
+
+def define_flags() -> None:
+    """Defines this program's flags, the challenge's config.json as defaults."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_ball(dataset.EPSILON)
+    shared_flags.define_pgd(STEPS, STEP_SIZE)
+    shared_flags.define_loss()
+    shared_flags.define_seed(4557077)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_training(
+        recipes=tuple(RECIPES), train_steps=100_000, batch_size=50, learning_rate=1e-4,
+        log_every=100, checkpoint_every=300)
+    for name, value in (('adam_beta_1', 0.9), ('adam_beta_2', 0.999), ('adam_epsilon', 1e-8)):
+        flags.DEFINE_float(name, value, "Adam's constant of that name.", lower_bound=0.0)
+    flags.DEFINE_enum('network', 'A', ['A', 'B'], "The challenge's network A, or architecture B.")
+    flags.DEFINE_list('filters', ['32', '64'], 'Output channels of network A\'s convolutions.')
+    flags.DEFINE_integer('hidden', 1024, "Units of network A's dense layer.", lower_bound=1)
+    flags.DEFINE_integer(
+        'validation_size', dataset.VALIDATION_SIZE,
+        'How many training images, the first ones, are held out.', lower_bound=0,
+        upper_bound=59_999)
+
+
+def main() -> None:
+    """Reads the flags and trains."""
+    shared_flags.apply_recipe(RECIPES)
+    if FLAGS.model_dir is None:
+        FLAGS.model_dir = f'models/mnist_{FLAGS.network}_{FLAGS.adversary}'
+    config = shared_flags.as_config(without=_NOT_IN_CONFIG)
+    folder = run_folder.prepare(FLAGS.model_dir, config)
+    train(config, folder, FLAGS.data_dir)
+
+
+def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) -> None:
+    """Trains as `config` says (the contents of config.json) and writes everything to `folder`."""
+    if config['deterministic']:
+        tf.config.experimental.enable_op_determinism()
+    training, held_out = dataset.load_training(
+        validation_size=config['validation_size'], dataset=config['dataset'], data_dir=data_dir)
+    strategy = make_strategy()
+    with strategy.scope():
+        network = model.build(config)
+        optimizer = keras.optimizers.Adam(
+            config['learning_rate'], beta_1=config['adam_beta_1'], beta_2=config['adam_beta_2'],
+            epsilon=config['adam_epsilon'])
+    if config['init_from']:
+        sources.load_weights(network, config['init_from'])
+    Trainer(
+        network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
+        validation(config, held_out), strategy).train()
+
+
+def adversary(config: dict[str, Any]) -> PGD | None:
+    """The attack that makes the training examples; None for natural training."""
+    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
+    loss = make_loss(config['loss'], kappa=config['kappa'])
+    if config['adversary'] == 'none':
+        return None
+    if config['adversary'] in ('fgsm', 'fgsm_rs'):
+        return fgsm(ball, loss, random_start=config['adversary'] == 'fgsm_rs')
+    return PGD(ball, config['steps'], config['step_size'], loss, config['random_start'])
+
+
+def validation(config: dict[str, Any], held_out: Examples) -> Validation | None:
+    """The held-out images, under the challenge's PGD at the training epsilon."""
+    examples = held_out.subset(slice(config['validation_examples']))
+    if not len(examples):
+        return None
+    if config['adversary'] == 'none':
+        return Validation(examples, None)
+    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
+    return Validation(examples, PGD(ball, STEPS, STEP_SIZE))
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)
