@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from common.errors import UserError
 
@@ -27,6 +27,8 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def guarded(arguments: list[str]) -> None:
+        if not flags.FLAGS['verbosity'].present:
+            logging.set_verbosity(logging.WARNING)  # TFDS tells of every file it opens
         try:
             if len(arguments) > 1:
                 raise UserError(

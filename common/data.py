@@ -111,10 +111,10 @@ class Archive:
     def _unavailable(self, data_dir: str | None, reason: str) -> UserError:
         place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
         return UserError(
-            f'the data set {self.name} could not be loaded from {place} ({reason}). Name the folder '
-            'of a prepared copy with --data_dir or the environment variable TFDS_DATA_DIR, connect '
-            'to a network so that TensorFlow Datasets can download it, or try the software without '
-            'the real data by --dataset=drawn.')
+            f'the data set {self.name} could not be loaded from {place} ({reason}). Name the '
+            'folder of a prepared copy with --data_dir or the environment variable TFDS_DATA_DIR, '
+            'connect to a network so that TensorFlow Datasets can download it, or try the software '
+            'without the real data by --dataset=drawn.')
 
     def _refuse(self, split: str, data_dir: str | None, found: str) -> None:
         place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'

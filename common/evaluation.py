@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 import time
 from collections.abc import Callable
 
@@ -15,8 +16,10 @@ from common.data import Examples
 from common.errors import UserError
 from common.logits import LogitsFn
 from common.losses import CrossEntropy
+from common.partial import PartialResult
 
-_EMPTY = 'expected at least one example to evaluate; found none'
+OnBatch = Callable[[np.ndarray, np.ndarray], None]
+"""Receives [k] indices and the [k, ...] float32 adversarial images of each batch."""
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
@@ -34,8 +37,8 @@ class Outcome:
 
     Attributes:
         correct: [n] bool, which images it classified correctly (under every restart).
-        loss: mean cross-entropy of what was judged last for each image.
-        seconds: wall time of attack and judgement.
+        loss: mean cross-entropy of the images as judged last.
+        seconds: wall time of attack and judgement, compilation included.
         gradients: input gradients spent on all images together.
     """
 
@@ -71,8 +74,8 @@ class Judge:
         @tf.function(autograph=False, reduce_retracing=True)
         def judge(x, y):
             logits = logits_fn(x)
-            predictions = tf.argmax(logits, axis=1, output_type=tf.int32)
-            return predictions, CrossEntropy()(logits, y)
+            return (tf.argmax(logits, axis=1, output_type=tf.int32), CrossEntropy()(logits, y),
+                    tf.reduce_any(tf.math.is_nan(logits)))
 
         self._judge = judge
 
@@ -82,18 +85,28 @@ class Judge:
         Raises:
             UserError: the network returned a NaN, so that no prediction means anything.
         """
-        predictions, losses = (t.numpy() for t in self._judge(x, y))
-        if np.isnan(losses).any():
+        predictions, losses, any_nan = (t.numpy() for t in self._judge(x, y))
+        if any_nan:
             raise UserError(
-                'expected finite logits; the network returned NaN. Its weights are damaged: '
+                'expected numbers as logits; the network returned NaN. Its weights are damaged: '
                 'train or fetch them again.')
         return predictions, losses
 
 
 def natural_accuracy(logits_fn: LogitsFn, examples: Examples, *, batch_size: int) -> Outcome:
-    """Classifies all natural images, the last short batch too."""
-    judge = Judge(logits_fn)
-    return _judge_all(judge, lambda x, y, batch: x, examples, batch_size, progress=None)
+    """Classifies all natural images, the last short batch too.
+
+    Raises:
+        UserError: no examples, or NaN logits.
+    """
+    _require_some(examples)
+    judge, start = Judge(logits_fn), time.perf_counter()
+    correct, losses = np.empty(len(examples), bool), np.empty(len(examples), np.float32)
+    for index in _batches(np.arange(len(examples)), batch_size):
+        y = examples.y[index]
+        predictions, losses[index] = judge(tf.constant(examples.x[index]), tf.constant(y))
+        correct[index] = predictions == y
+    return Outcome(correct, float(losses.mean()), time.perf_counter() - start)
 
 
 def adversarial_accuracy(
@@ -105,7 +118,8 @@ def adversarial_accuracy(
     batch_size: int,
     seed: int = 0,
     progress: str | None = None,
-    on_batch: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    on_batch: OnBatch | None = None,
+    partial: PartialResult | None = None,
 ) -> Outcome:
     """Accuracy of `target` on adversarial images made with the gradients of `source`.
 
@@ -120,54 +134,83 @@ def adversarial_accuracy(
         batch_size: images a batch.
         seed: of the attack's randomness.
         progress: words before the progress bar; None shows none.
-        on_batch: called with ([k] indices, [k, ...] float32 adversarial images) of each batch.
+        on_batch: called after each batch.
+        partial: where an interrupted evaluation left its results, and leaves them again.
+
+    Raises:
+        UserError: no examples, or NaN logits.
     """
+    _require_some(examples)
     single, restarts = attack, 1
     if isinstance(attack, Restarts):
         single, restarts = attack.attack, attack.restarts
-    compiled, judge = CompiledAttack(single, source), Judge(target)
-    correct = np.ones(len(examples), bool)
-    seconds, gradients, loss = 0.0, 0, 0.0
-    for r in range(restarts):
-        standing = np.flatnonzero(correct)
-        if not len(standing):
-            break
-        run_seed = restart_seed(tf.constant([seed, 0]), r)
+    perturb, judge = CompiledAttack(single, source), Judge(target)
+    state = _State.start(len(examples))
+    if partial is not None:
+        state = _State(**partial.read(default=dataclasses.asdict(state)))
+    total = restarts * -(-len(examples) // batch_size)
+    with tqdm.tqdm(desc=progress, total=total, unit='batch', disable=progress is None,
+                   dynamic_ncols=True, leave=False,
+                   initial=int(state.restart) * -(-len(examples) // batch_size) + int(state.batch),
+                   mininterval=0.2 if sys.stderr.isatty() else 30) as bar:
+        while state.restart < restarts and state.standing.any():
+            batches = _batches(np.flatnonzero(state.standing), batch_size)
+            run_seed = restart_seed(tf.constant([seed, 0]), int(state.restart))
+            for number in range(int(state.batch), len(batches)):
+                start, index = time.perf_counter(), batches[number]
+                x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
+                x_adv = perturb(x, y, seed=tf.random.fold_in(run_seed, number))
+                predictions, losses = judge(x_adv, y)
+                state.record(index, predictions == examples.y[index], losses,
+                             time.perf_counter() - start, single.gradients)
+                if on_batch is not None:
+                    on_batch(index, x_adv.numpy())
+                if partial is not None:
+                    partial.maybe_write(dataclasses.asdict(state))
+                bar.update()
+                bar.set_postfix_str(
+                    f'{state.survived.mean():.2%} stand', refresh=False)
+            state.finish_restart()
+    if partial is not None:
+        partial.write(dataclasses.asdict(state))
+    return Outcome(
+        state.standing, float(state.losses.mean()), float(state.seconds), int(state.gradients))
 
-        def perturb(x, y, batch, run_seed=run_seed):
-            return compiled(x, y, seed=tf.random.fold_in(run_seed, batch))
 
-        words = progress and (progress if restarts == 1 else f'{progress} {r + 1}/{restarts}')
-        outcome = _judge_all(
-            judge, perturb, examples.subset(standing), batch_size, words,
-            on_batch and (lambda i, x_adv, standing=standing: on_batch(standing[i], x_adv)))
-        correct[standing] = outcome.correct
-        seconds += outcome.seconds
-        gradients += single.gradients * outcome.n
-        loss = outcome.loss
-    return Outcome(correct, loss, seconds, gradients)
+@dataclasses.dataclass
+class _State:
+    """How far an evaluation has come: enough to go on after an interruption."""
+
+    standing: np.ndarray  # [n] bool: survived all finished restarts
+    survived: np.ndarray  # [n] bool: survived the restart in progress too
+    losses: np.ndarray  # [n] float32: cross-entropy as judged last
+    restart: int
+    batch: int
+    seconds: float
+    gradients: int
+
+    @classmethod
+    def start(cls, n: int) -> '_State':
+        return cls(np.ones(n, bool), np.ones(n, bool), np.zeros(n, np.float32), 0, 0, 0.0, 0)
+
+    def record(self, index, correct, losses, seconds, gradients) -> None:
+        self.survived[index] = correct
+        self.losses[index] = losses
+        self.batch += 1
+        self.seconds += seconds
+        self.gradients += gradients * len(index)
+
+    def finish_restart(self) -> None:
+        self.standing = self.survived.copy()
+        self.restart += 1
+        self.batch = 0
 
 
-def _judge_all(
-    judge: Judge, perturb, examples: Examples, batch_size: int, progress: str | None,
-    on_batch=None,
-) -> Outcome:
+def _batches(index: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    return [index[i:i + batch_size] for i in range(0, len(index), batch_size)]
+
+
+def _require_some(examples: Examples) -> None:
     if not len(examples):
-        raise UserError(_EMPTY)
-    correct = np.empty(len(examples), bool)
-    total_loss = 0.0
-    start = time.perf_counter()
-    starts = range(0, len(examples), batch_size)
-    bar = tqdm.tqdm(starts, desc=progress, unit='batch', disable=progress is None, leave=False)
-    for batch, first in enumerate(bar):
-        index = np.arange(first, min(first + batch_size, len(examples)))
-        x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
-        x_adv = perturb(x, y, batch)
-        predictions, losses = judge(x_adv, y)
-        correct[index] = predictions == examples.y[index]
-        total_loss += float(losses.sum())
-        if on_batch is not None:
-            on_batch(index, x_adv.numpy())
-        if progress is not None:
-            bar.set_postfix_str(f'accuracy {correct[:index[-1] + 1].mean():.2%}')
-    return Outcome(correct, total_loss / len(examples), time.perf_counter() - start)
+        raise UserError('expected at least one image to evaluate; found none. '
+                        'Raise --num_examples.')

@@ -125,6 +125,45 @@ def apply_recipe(recipes: dict[str, dict[str, Any]]) -> None:
 
 
 def as_config(without: tuple[str, ...]) -> dict[str, Any]:
-    """All key flags of the program and their values, except those named: contents of config.json."""
+    """Contents of config.json: the key flags of the program, except those named."""
     names = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
     return {name: flags.FLAGS[name].value for name in sorted(names) if name not in without}
+
+
+def define_checkpoint(name: str, default: str, what: str) -> None:
+    """A flag that names a network."""
+    flags.DEFINE_string(
+        name, default, f'{what}: a released name, a model folder, a weights file, or the prefix of '
+        'a checkpoint (of this project or of TF1).')
+
+
+def define_network() -> None:
+    """--checkpoint, and --model_dir as another name for it: the one network of a program."""
+    define_checkpoint('checkpoint', 'A', 'The network')
+    flags.DEFINE_alias('model_dir', 'checkpoint')
+
+
+def define_batch_size(batch_size: int) -> None:
+    """--batch_size of evaluations."""
+    flags.DEFINE_integer('batch_size', batch_size, 'Images a batch.', lower_bound=1)
+
+
+def define_restarts() -> None:
+    """--restarts."""
+    flags.DEFINE_integer(
+        'restarts', 1, 'Runs of the attack; an image counts as robust only if it survives all.',
+        lower_bound=1)
+
+
+def define_num_examples() -> None:
+    """--num_examples."""
+    flags.DEFINE_integer(
+        'num_examples', None, 'Only the first so many test images, in the original order; all by '
+        'default.', lower_bound=1)
+
+
+def define_json() -> None:
+    """--json."""
+    flags.DEFINE_string(
+        'json', None, 'File for the rows as JSON. While it is being computed, FILE.partial keeps '
+        'what is done, and the same command goes on there after an interruption.')

@@ -1,5 +1,6 @@
 """How attacks and evaluation see a network: as a function from pixels to logits."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,30 @@ class ModelLogits:
             return tf.cast(z, tf.float32)
 
         return logits
+
+
+def check_logits(logits: tf.Tensor) -> None:
+    """Looks at some logits for what would make an attack meaningless.
+
+    Args:
+        logits: [batch, classes] float32, as the network returned them.
+
+    Raises:
+        ValueError: not a row of numbers an image.
+
+    Warns:
+        UserWarning: every row is a probability distribution: a softmax was applied, and saturated
+            probabilities have gradients of zero, which look like robustness and are not.
+    """
+    if len(logits.shape) != 2 or logits.shape[1] < 2:
+        raise ValueError(f'expected logits of shape [batch, classes]; found {logits.shape}')
+    values = tf.cast(logits, tf.float32)
+    one = tf.abs(tf.reduce_sum(values, axis=1) - 1)
+    if bool(tf.reduce_all(values >= 0) & tf.reduce_all(one < 1e-3)):
+        warnings.warn(
+            'the network returns probabilities (every row is positive and sums to 1), but attacks '
+            'need logits: saturated probabilities have no gradient. Remove its last softmax.',
+            stacklevel=3)
 
 
 def snapshot(logits_fn: LogitsFn) -> LogitsFn:

@@ -1,4 +1,4 @@
-"""What an adversary maximizes: losses of [batch, classes] logits and [batch] labels, one an example.
+"""What an adversary maximizes: losses of [batch, classes] logits and [batch] labels.
 
 Every loss returns [batch] float32, and larger is more adversarial. `y` holds the true classes, or
 the classes aimed at for the targeted forms. Losses with settings are frozen dataclasses, so that a
@@ -36,7 +36,7 @@ class CWMargin:
     targeted form is -relu(max_{j != t} z_j - z_t + kappa) for the class t aimed at.
 
     Attributes:
-        kappa: confidence in logit units: how far past the decision boundary the attack still pushes.
+        kappa: confidence in logit units: how far past the decision boundary it still pushes.
         targeted: whether `y` is the class to reach rather than the class to leave.
     """
 

@@ -18,7 +18,7 @@ _CHATTER = re.compile(
 
 
 def import_tensorflow() -> None:
-    """Imports tensorflow quietly, unless the user has chosen a log level or it is imported already."""
+    """Imports tensorflow quietly, unless the user chose a log level or it is imported already."""
     if _LEVEL in os.environ or 'tensorflow' in sys.modules:
         return
     os.environ[_LEVEL] = '3'

@@ -33,7 +33,7 @@ class Piecewise:
 
 @dataclasses.dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from `peak` down to 0 at `total` steps, after a linear rise over `rise` steps."""
+    """A linear rise over `rise` steps, then half a cosine from `peak` to 0 at `total` steps."""
 
     peak: float
     total: int

@@ -47,7 +47,7 @@ class LinfBall:
         return tf.clip_by_value(x + noise * self.epsilon, self.lower, self.upper)
 
     def project(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """The point of the ball around `x` nearest to `x_adv` (challenge: two clips, in this order)."""
+        """The point of the ball around `x` nearest to `x_adv` (the challenge's two clips)."""
         x_adv = tf.clip_by_value(x_adv, x - self.epsilon, x + self.epsilon)
         return tf.clip_by_value(x_adv, self.lower, self.upper)
 

@@ -355,7 +355,7 @@ class Trainer:
 
     def _refuse_to_go_on(self, what: str, step: int) -> None:
         latest = self._checkpoints.latest_checkpoint
-        kept = f'the last good checkpoint is {latest}' if latest else 'no checkpoint was written yet'
+        kept = f'the last good checkpoint is {latest}' if latest else 'none was written yet'
         raise UserError(
             f'training stopped at step {step}: expected finite numbers, but {what}; {kept}. '
             'Lower --learning_rate, or lengthen --epsilon_warmup, and start in a new --model_dir.')

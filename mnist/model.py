@@ -1,11 +1,13 @@
-"""The MNIST networks, all of which map [batch, 28, 28, 1] pixels in [0, 1] to [batch, 10] logits."""
+"""The MNIST networks: [batch, 28, 28, 1] pixels in [0, 1] -> [batch, 10] logits."""
 
 from typing import Any
 
 import keras
 from keras import layers
 
+from common import checkpoints
 from common.errors import UserError
+from mnist import tf1
 from mnist.dataset import IMAGE_SHAPE, NUM_CLASSES
 
 
@@ -88,3 +90,22 @@ def build(config: dict[str, Any]) -> keras.Model:
 def _convolution_b(filters: int, size: int, seed: int, **kwargs) -> layers.Layer:
     init = keras.initializers.GlorotUniform(seed=seed)
     return layers.Conv2D(filters, size, activation='relu', kernel_initializer=init, **kwargs)
+
+
+def load(reference: str = 'A') -> keras.Model:
+    """A network with its weights.
+
+    Args:
+        reference: a released name ('A', 'A_prime', 'A_nat', 'B'), a model folder, a weights file,
+            or the prefix of a checkpoint (of this project's training or of the challenge's).
+
+    Raises:
+        UserError: there is no such network, or its files are damaged.
+    """
+    return NETWORKS.load(reference)
+
+
+NETWORKS = checkpoints.Networks(
+    data_set='mnist', build=build, import_tf1=tf1.import_checkpoint,
+    configs=[{'network': 'A', 'filters': [32, 64], 'hidden': 1024, 'seed': 0},
+             {'network': 'B', 'seed': 0}])

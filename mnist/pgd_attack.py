@@ -1,2 +1,96 @@
+"""The challenge's PGD attack on MNIST; as a program it writes a submission.
+
+    python -m mnist.pgd_attack --output=attack.npy
+    python -m mnist.run_attack --input=attack.npy
+
+In Python, `PGDAttack` is the challenge's `LinfPGDAttack` for any Keras model that returns logits.
+"""
+
+import numpy as np
+from absl import flags
+
+from common import cli
+from common import flags as shared_flags
+from common.attacks import PGD, CompiledAttack, Restarts
+from common.errors import UserError
+from common.evaluation import natural_accuracy
+from common.files import replacing
+from common.logits import LogitsFn, ModelLogits
+from common.losses import CrossEntropy, Loss, make_loss
+from common.methods import checked_ball
+from common.threat_model import LinfBall
+from common.transfer import Source, transfer_accuracy
+from mnist import dataset, model
+
 STEPS = 40
 STEP_SIZE = 0.01
+BATCH_SIZE = 200  # the challenge's eval_batch_size
+
+FLAGS = flags.FLAGS
+
+
+def challenge_pgd(
+    epsilon: float = dataset.EPSILON, steps: int = STEPS, step_size: float = STEP_SIZE,
+    loss: Loss = CrossEntropy(), random_start: bool = True,
+) -> PGD:
+    """PGD with the challenge's defaults, inside MNIST's pixel range [0, 1]."""
+    return PGD(LinfBall(epsilon, dataset.LOWER, dataset.UPPER), steps, step_size, loss,
+               random_start)
+
+
+class PGDAttack(CompiledAttack):
+    """The challenge's attack on one network, compiled once for all batches.
+
+    Args:
+        logits_fn: [batch, 28, 28, 1] float32 -> [batch, 10] logits: a Keras model or ModelLogits.
+        **settings: of `challenge_pgd`.
+    """
+
+    def __init__(self, logits_fn: LogitsFn, **settings):
+        super().__init__(challenge_pgd(**settings), logits_fn)
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_ball(dataset.EPSILON)
+    shared_flags.define_pgd(STEPS, STEP_SIZE)
+    shared_flags.define_loss()
+    shared_flags.define_seed(0)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_network()
+    shared_flags.define_batch_size(BATCH_SIZE)
+    shared_flags.define_restarts()
+    flags.DEFINE_string('output', 'attack.npy', 'The submission to write, (10000, 784) float32.')
+
+
+def main() -> None:
+    """Reads the flags, attacks the whole test set and writes the submission."""
+    ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    attack = PGD(ball, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
+                 FLAGS.random_start)
+    if FLAGS.restarts > 1:
+        if not FLAGS.random_start:
+            raise UserError('expected --restarts=1 without random start: all would be alike.')
+        attack = Restarts(attack, FLAGS.restarts)
+    test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    network = Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint))
+    submission = np.empty(test.x.shape, np.float32)
+
+    def keep(index: np.ndarray, x_adv: np.ndarray) -> None:
+        submission[index] = x_adv
+
+    natural = natural_accuracy(
+        ModelLogits(network.model), test, batch_size=FLAGS.batch_size)
+    outcome = transfer_accuracy(
+        attack, network, network, test, batch_size=FLAGS.batch_size, seed=FLAGS.seed,
+        attack_dtype=FLAGS.attack_dtype, progress='attack', on_batch=keep)
+    with replacing(FLAGS.output) as temporary, open(temporary, 'wb') as file:
+        np.save(file, submission.reshape(len(test), -1))
+    print(f'{test.name}: network {FLAGS.checkpoint}, natural accuracy {natural.accuracy:.2%}, '
+          f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})')
+    print(f'wrote {FLAGS.output}; check it with: python -m mnist.run_attack --input={FLAGS.output}')
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

@@ -1,2 +1,25 @@
-"""Where networks come from."""
+"""The released networks: what each is, and the command that trains it."""
 
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A network of the paper's tables.
+
+    Attributes:
+        description: in words.
+        flags: of `python -m mnist.train`.
+    """
+
+    description: str
+    flags: tuple[str, ...]
+
+
+SOURCES = {
+    'A': Source('adversarially trained, PGD', ('--recipe=fast',)),
+    'A_prime': Source('the same with another seed', ('--recipe=fast', '--seed=7311060')),
+    'A_nat': Source('naturally trained', ('--recipe=fast', '--adversary=none')),
+    'B': Source('architecture B, naturally trained',
+                ('--recipe=fast', '--network=B', '--adversary=none')),
+}

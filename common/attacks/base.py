@@ -4,7 +4,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from common.logits import LogitsFn, snapshot
+from common.logits import LogitsFn, check_logits, snapshot
 
 
 class Attack(Protocol):
@@ -47,15 +47,24 @@ class CompiledAttack:
         def perturb(x, y, seed):
             return attack(snapshot(logits_fn), x, y, seed=seed)
 
+        self._logits_fn = logits_fn
         self._perturb = perturb
         self._concrete = None
 
     def __call__(self, x: tf.Tensor, y: tf.Tensor, *, seed) -> tf.Tensor:
-        """Adversarial images for [batch, ...] float32 `x` and [batch] integer `y`."""
+        """Adversarial images for [batch, ...] float32 `x` and [batch] integer `y`.
+
+        Raises:
+            ValueError: the network does not return [batch, classes].
+
+        Warns:
+            UserWarning: it returns probabilities instead of logits.
+        """
         x = tf.convert_to_tensor(x, tf.float32)
         y = tf.cast(tf.convert_to_tensor(y), tf.int32)
         seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
         if self._concrete is None:
+            check_logits(self._logits_fn(x[:32]))
             # An open batch dimension, so that the last, shorter batch is not traced again.
             self._concrete = self._perturb.get_concrete_function(
                 tf.TensorSpec([None, *x.shape[1:]], tf.float32),

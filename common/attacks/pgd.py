@@ -1,4 +1,4 @@
-"""Projected gradient descent on the negative loss, and FGSM, its single step (paper, section 2.1)."""
+"""Projected gradient descent, and FGSM, its single step (paper, section 2.1)."""
 
 import dataclasses
 import numbers

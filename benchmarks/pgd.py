@@ -1,0 +1,103 @@
+"""Speed of the compiled PGD attack on network A, beside an eager loop and the machine's peak.
+
+    python benchmarks/pgd.py
+
+Image-gradients per second: images times gradient steps over wall time, compilation apart, the
+variants in alternation, the median of the repeats.
+"""
+
+import dataclasses
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from common import cli
+from common.attacks import CompiledAttack
+from common.logits import DTYPES, ModelLogits
+from mnist import dataset, model
+from mnist.pgd_attack import challenge_pgd
+
+FLAGS = flags.FLAGS
+
+# Multiply-adds of network A, forward (model.py): conv1, conv2, two dense layers. An input gradient
+# costs the forward pass and about as much again.
+_FORWARD = 2 * (28 * 28 * 25 * 32 + 14 * 14 * 25 * 32 * 64 + 3136 * 1024 + 1024 * 10)
+_FLOP_PER_GRADIENT = 2 * _FORWARD
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    flags.DEFINE_list('batch_sizes', ['50', '200', '500'], 'Batch sizes to measure.')
+    flags.DEFINE_integer('steps', 40, 'PGD steps of an attack.', lower_bound=1)
+    flags.DEFINE_integer('repeats', 5, 'Attacks timed of each variant.', lower_bound=1)
+
+
+def main() -> None:
+    """Measures and prints a table."""
+    print(f'{platform.processor() or platform.machine()}, '
+          f'{[d.device_type for d in tf.config.list_physical_devices()]}, '
+          f'Python {platform.python_version()}, TensorFlow {tf.__version__}, '
+          f'Keras {keras.__version__}')
+    peaks = {dtype: _matmul_peak(dtype) for dtype in DTYPES}
+    for dtype, peak in peaks.items():
+        print(f'matrix-multiply peak, {dtype}: {peak / 1e9:,.0f} GFLOP/s')
+    print(f'{"batch":>5}  {"variant":<18}{"gradients/s":>12}{"of peak":>9}{"vs eager":>10}')
+    network = model.network_a()
+    for batch_size in map(int, FLAGS.batch_sizes):
+        rates = _measure(network, batch_size)
+        for variant, rate in rates.items():
+            dtype = 'bfloat16' if 'bfloat16' in variant else 'float32'
+            share = rate * _FLOP_PER_GRADIENT / peaks[dtype]
+            print(f'{batch_size:>5}  {variant:<18}{rate:>12,.0f}{share:>9.0%}'
+                  f'{rate / rates["eager float32"]:>9.2f}x', flush=True)
+
+
+def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:
+    """Variant -> image-gradients per second."""
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.random((batch_size, *dataset.IMAGE_SHAPE), np.float32))
+    y = tf.constant(rng.integers(0, dataset.NUM_CLASSES, batch_size), tf.int32)
+    attack = challenge_pgd(steps=FLAGS.steps)
+    variants: dict[str, Callable] = {
+        f'compiled {dtype}': CompiledAttack(attack, ModelLogits(network, dtype))
+        for dtype in DTYPES}
+    one_step = dataclasses.replace(attack, steps=1, random_start=False)
+
+    def eager(x, y, seed):
+        x_adv = attack.ball.sample(x, seed)
+        for _ in range(FLAGS.steps):
+            x_adv = one_step(network, x_adv, y, seed=seed)
+        return x_adv
+
+    variants['eager float32'] = eager
+    seconds = {name: [] for name in variants}
+    for repeat in range(-1, FLAGS.repeats):  # the first round compiles and is not counted
+        for name, variant in variants.items():
+            start = time.perf_counter()
+            variant(x, y, seed=(0, repeat + 1)).numpy()
+            if repeat >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: batch_size * FLAGS.steps / statistics.median(times)
+            for name, times in seconds.items()}
+
+
+def _matmul_peak(dtype: str, size: int = 2048) -> float:
+    """Floating-point operations a second of a large matrix product, the best of ten."""
+    a = tf.cast(tf.random.stateless_normal([size, size], [0, 0]), dtype)
+    multiply = tf.function(tf.matmul)
+    best = float('inf')
+    for _ in range(10):
+        start = time.perf_counter()
+        multiply(a, a)[0, 0].numpy()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

@@ -1,0 +1,1 @@
+"""Released weights and their manifest; read through `common.checkpoints`."""

@@ -1,0 +1,188 @@
+"""Networks on disk: released weights with their manifest, model folders, weights files.
+
+A network is named by a reference: a released name, a model folder, a weights file, or the prefix of
+a checkpoint (of this project's training, or of a TF1 `Saver`).
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from common import tf1_checkpoint
+from common.errors import UserError
+from common.files import sha256
+
+RELEASED = pathlib.Path(__file__).resolve().parent.parent / 'checkpoints'
+"""The folder of released weights: beside this package, in a checkout as in a wheel."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """All that has to be known of a data set's networks in order to load one.
+
+    Attributes:
+        data_set: key of the manifest.
+        build: contents of a run's config.json -> a network with fresh weights.
+        configs: what to try, in this order, for weights that come without a config.json.
+        import_tf1: copies the weights of the TF1 checkpoint with that prefix into a network.
+        released: folder of released weights and manifest.json.
+    """
+
+    data_set: str
+    build: Callable[[dict[str, Any]], keras.Model]
+    configs: Sequence[dict[str, Any]]
+    import_tf1: Callable[[keras.Model, str], None]
+    released: pathlib.Path = RELEASED
+
+    def load(self, reference: str) -> keras.Model:
+        """The network that `reference` names, with its weights.
+
+        Raises:
+            UserError: there is no such network, or its files are damaged.
+        """
+        entries = manifest(self.released).get(self.data_set, {})
+        if reference in entries:
+            return self._load_released(entries[reference])
+        path = pathlib.Path(reference)
+        if path.is_dir():
+            return self._load_folder(path)
+        if path.is_file():
+            return self._load_file(path)
+        if tf1_checkpoint.is_prefix(reference):
+            return self._load_checkpoint(path)
+        names = ', '.join(entries) or 'none yet'
+        raise UserError(
+            f'there is no network {reference!r}: expected a released name ({names}), a model '
+            'folder, a weights file (*.weights.h5) or the prefix of a checkpoint.')
+
+    def _load_released(self, entry: dict[str, Any]) -> keras.Model:
+        path = self.released / entry['file']
+        remedy = 'Restore the file (git checkout, or install the package again).'
+        if not path.is_file():
+            raise UserError(f'the released weights {path} are missing. {remedy}')
+        found = sha256(path)
+        if found != entry['sha256']:
+            raise UserError(
+                f'the released weights {path} are damaged: expected SHA-256 {entry["sha256"]}, '
+                f'found {found}. {remedy}')
+        network = self.build(entry['config'])
+        load_weights(network, path)
+        return network
+
+    def _load_folder(self, folder: pathlib.Path) -> keras.Model:
+        for name in ('last.weights.h5', 'best.weights.h5'):
+            if (folder / name).is_file():
+                return self._load_file(folder / name)
+        prefix = tf1_checkpoint.latest_in(folder)
+        if prefix is None:
+            raise UserError(
+                f'expected last.weights.h5, best.weights.h5 or checkpoint-<step> in {folder}; '
+                'found none of them. Train there first, or name another folder.')
+        return self._load_checkpoint(pathlib.Path(prefix))
+
+    def _load_file(self, path: pathlib.Path) -> keras.Model:
+        errors = []
+        for config in self._configs(path.parent):
+            network = self.build(config)
+            try:
+                load_weights(network, path)
+                return network
+            except UserError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def _load_checkpoint(self, prefix: pathlib.Path) -> keras.Model:
+        config = self._configs(prefix.parent)[0]
+        network = self.build(config)
+        if is_training_checkpoint(str(prefix)):
+            restore_weights(network, str(prefix))
+        else:
+            self.import_tf1(network, str(prefix))
+        return network
+
+    def _configs(self, folder: pathlib.Path) -> Sequence[dict[str, Any]]:
+        path = folder / 'config.json'
+        if not path.is_file():
+            return self.configs
+        try:
+            return [json.loads(path.read_text())]
+        except ValueError as error:
+            raise UserError(f'{path} is not JSON ({error}). Restore it, or remove it if the '
+                            'network has the default widths.') from error
+
+
+def manifest(folder: pathlib.Path = RELEASED) -> dict[str, Any]:
+    """Contents of manifest.json: data set -> name -> file, sha256, config, results and more."""
+    path = folder / 'manifest.json'
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f'{path} is not JSON ({error}). Restore it (git checkout, or install the '
+                        'package again).') from error
+
+
+def load_weights(model: keras.Model, path: pathlib.Path) -> None:
+    """Reads a Keras weights file into `model`.
+
+    Raises:
+        UserError: the file is damaged (its digest is named) or belongs to another network.
+    """
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds for damaged files
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f'the weights file {path} (SHA-256 {sha256(path)}) cannot be read into {model.name}: '
+            f'{reason}. It is damaged or belongs to another network: fetch or train it again.'
+        ) from error
+
+
+def is_training_checkpoint(prefix: str) -> bool:
+    """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`."""
+    return '_CHECKPOINTABLE_OBJECT_GRAPH' in _variables(prefix)
+
+
+def restore_weights(model: keras.Model, prefix: str) -> None:
+    """Reads the weights of a training checkpoint, their average where one was kept.
+
+    Raises:
+        UserError: the checkpoint is damaged or of another network.
+    """
+    averaged = any(name.startswith('average/') for name in _variables(prefix))
+    average = [tf.Variable(v) for v in model.trainable_variables] if averaged else []
+    try:
+        status = tf.train.Checkpoint(model=model, average=average).restore(prefix)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        raise _damaged(prefix, error) from error
+    for variable, value in zip(model.trainable_variables, average, strict=False):
+        variable.assign(value)
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 of all weights: what identifies a network whatever file it came from."""
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _variables(prefix: str) -> set[str]:
+    try:
+        return set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+    except (ValueError, tf.errors.OpError) as error:
+        raise _damaged(prefix, error) from error
+
+
+def _damaged(prefix: str, error: Exception) -> UserError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return UserError(f'the checkpoint {prefix} is damaged or belongs to another network: {reason}. '
+                     'Use another checkpoint of the folder, or train again.')

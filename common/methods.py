@@ -1,0 +1,73 @@
+"""The attacks of the paper's tables by name."""
+
+import sys
+
+from common.attacks import PGD, Attack, RandomTarget, Restarts, TargetedEach, fgsm
+from common.errors import UserError
+from common.losses import CrossEntropy, CWMargin
+from common.threat_model import LinfBall
+
+CW_PLUS_KAPPA = 50.0
+
+METHODS = {
+    'pgd': 'PGD on the cross-entropy',
+    'fgsm': 'one step of size epsilon from the image itself',
+    'fgsm_rs': 'one step of size epsilon from a random point of the ball',
+    'targeted': "PGD towards each wrong class in turn (the table's row)",
+    'targeted_random': 'PGD towards one wrong class, drawn for each image',
+    'cw': "PGD on Carlini and Wagner's margin, kappa = 0",
+    'cw+': f'the same with kappa = {CW_PLUS_KAPPA:g}',
+}
+
+
+def make_attack(
+    method: str, ball: LinfBall, *, steps: int, step_size: float, num_classes: int,
+    restarts: int = 1, random_start: bool = True,
+) -> Attack:
+    """The attack of that name.
+
+    Args:
+        method: one of METHODS.
+        ball: the threat model.
+        steps: PGD steps; the one-step methods have their own.
+        step_size: in pixel units; likewise.
+        num_classes: for the targeted methods.
+        restarts: how often it is run; an example is robust only if it survives all.
+        random_start: whether PGD starts from a random point.
+
+    Raises:
+        ValueError: unknown method.
+        UserError: restarts of an attack without randomness, which would all be alike.
+    """
+    one_step = method in ('fgsm', 'fgsm_rs')
+    if restarts > 1 and (method == 'fgsm' or not (random_start or one_step)):
+        raise UserError(
+            f'expected --restarts=1 for an attack without random start; found {restarts}. All of '
+            "them would be alike: choose --method=fgsm_rs or --random_start, or drop --restarts.")
+
+    def pgd(loss) -> PGD:
+        return PGD(ball, steps, step_size, loss, random_start)
+
+    makers = {
+        'pgd': lambda: pgd(CrossEntropy()),
+        'fgsm': lambda: fgsm(ball),
+        'fgsm_rs': lambda: fgsm(ball, random_start=True),
+        'targeted': lambda: TargetedEach(pgd(CrossEntropy(targeted=True)), num_classes),
+        'targeted_random': lambda: RandomTarget(pgd(CrossEntropy(targeted=True)), num_classes),
+        'cw': lambda: pgd(CWMargin()),
+        'cw+': lambda: pgd(CWMargin(kappa=CW_PLUS_KAPPA)),
+    }
+    if method not in makers:
+        raise ValueError(f'unknown method {method!r}; expected one of: {", ".join(METHODS)}')
+    attack = makers[method]()
+    return Restarts(attack, restarts) if restarts > 1 else attack
+
+
+def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:
+    """The ball, with a warning on standard error where no classifier can withstand it."""
+    half = (upper - lower) / 2
+    if epsilon >= half:
+        print(f'warning: --epsilon={epsilon:g} is at least half of the pixel range '
+              f'[{lower:g}, {upper:g}]: one grey image is within reach of every image, so no '
+              f'classifier can be robust. Numbers mean something below {half:g}.', file=sys.stderr)
+    return LinfBall(epsilon, lower, upper)

@@ -1,0 +1,56 @@
+"""Half-finished results on disk, so that an hour of attacking survives an interruption."""
+
+import os
+import pathlib
+import time
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from common.files import replacing
+
+_SECONDS_BETWEEN_WRITES = 20.0
+
+
+class PartialResult:
+    """One file with the state of one evaluation, finished or not.
+
+    Args:
+        path: of the file.
+        key: everything that determines the evaluation. A file with another key is ignored.
+    """
+
+    def __init__(self, path: str | os.PathLike, key: str):
+        self._path = pathlib.Path(path)
+        self._key = key
+        self._written = time.monotonic()
+
+    def read(self, default: dict[str, Any]) -> dict[str, Any]:
+        """The state on disk, or `default` if there is none of this evaluation."""
+        try:
+            with np.load(self._path, allow_pickle=False) as stored:
+                if str(stored['key']) != self._key:
+                    return default
+                return {name: _plain(stored[name]) for name in default}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return default
+
+    def maybe_write(self, state: dict[str, Any]) -> None:
+        """Writes the state if the last time was a while ago."""
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            self.write(state)
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Writes the state: names -> arrays and numbers."""
+        with replacing(self._path, suffix='.npz') as temporary:
+            np.savez(temporary, key=np.array(self._key), **state)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """Forgets the state."""
+        self._path.unlink(missing_ok=True)
+
+
+def _plain(array: np.ndarray) -> Any:
+    return array if array.ndim else array.item()

@@ -1,0 +1,50 @@
+"""Pictures of images and their adversarial versions, with nothing but TensorFlow's PNG encoder."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from common.files import replacing
+
+# Told apart with every kind of colour vision (Okabe and Ito's blue and orange).
+_BLUE, _ORANGE = (0, 114, 178), (230, 159, 0)
+_SCALE, _FRAME, _GAP = 4, 3, 6
+
+
+def write_pairs(
+    path: str | os.PathLike, x: np.ndarray, x_adv: np.ndarray, robust: np.ndarray, *,
+    lower: float, upper: float,
+) -> None:
+    """Writes a PNG: natural images in the upper row, adversarial ones below.
+
+    Args:
+        path: of the PNG file.
+        x: [n, height, width, 1 or 3] natural images.
+        x_adv: the same, adversarial.
+        robust: [n] bool, which adversarial images get a blue frame; the others get an orange one.
+        lower: the pixel value shown as black.
+        upper: the pixel value shown as full.
+    """
+    white = np.full((len(x), 3), 255)
+    frames = np.where(robust[:, None], _BLUE, _ORANGE)
+    rows = [_row(_to_rgb(x, lower, upper), white), _row(_to_rgb(x_adv, lower, upper), frames)]
+    picture = np.concatenate(rows, axis=0).astype(np.uint8)
+    with replacing(path) as temporary:
+        temporary.write_bytes(tf.io.encode_png(picture).numpy())
+
+
+def _to_rgb(x: np.ndarray, lower: float, upper: float) -> np.ndarray:
+    scaled = np.rint((np.clip(x, lower, upper) - lower) / (upper - lower) * 255)
+    rgb = np.broadcast_to(scaled, (*x.shape[:3], 3))
+    return rgb.repeat(_SCALE, axis=1).repeat(_SCALE, axis=2)
+
+
+def _row(images: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    n, height, width, _ = images.shape
+    margin = _FRAME + _GAP // 2
+    tiles = np.full((n, height + 2 * margin, width + 2 * margin, 3), 255, int)
+    gap = _GAP // 2
+    tiles[:, gap:-gap, gap:-gap] = frames[:, None, None]
+    tiles[:, margin:-margin, margin:-margin] = images
+    return np.concatenate(list(tiles), axis=1)

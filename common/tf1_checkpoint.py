@@ -1,0 +1,185 @@
+"""Checkpoints of TensorFlow 1's `tf.train.Saver`: named variables, read and written.
+
+A checkpoint is called by its prefix, `<folder>/checkpoint-<step>`. Its files are `<prefix>.index`,
+`<prefix>.data-00000-of-00001` and, for the newest of a folder, a file `checkpoint` that names it.
+"""
+
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from common.errors import UserError
+from common.files import replacing
+
+_NEWER_FORMAT = '_CHECKPOINTABLE_OBJECT_GRAPH'  # what tf.train.Checkpoint adds and Saver does not
+# Damaged files raise all of these; which one depends on the place of the damage.
+_READ_ERRORS = (tf.errors.OpError, OSError, IndexError, RuntimeError, ValueError)
+_MOST_LISTED = 12
+
+
+def is_prefix(path: str | os.PathLike) -> bool:
+    """Whether `path` is the prefix of a checkpoint, that is, whether `<path>.index` exists."""
+    return os.path.isfile(f'{os.fspath(path)}.index')
+
+
+def latest_in(folder: str | os.PathLike) -> str | None:
+    """Prefix of the `checkpoint-<step>` with the largest step in a folder, or None.
+
+    Steps are compared as numbers. The folder's file `checkpoint` is not asked: it often holds
+    absolute paths of the machine that wrote it.
+    """
+    steps = {}
+    for path in pathlib.Path(folder).glob('checkpoint-*.index'):
+        match = re.fullmatch(r'checkpoint-([0-9]+)\.index', path.name)
+        if match:
+            steps[int(match[1])] = str(path.with_suffix(''))
+    return steps[max(steps)] if steps else None
+
+
+def read(
+    prefix: str | os.PathLike, names: Sequence[str], shapes: Sequence[Sequence[int]]
+) -> list[np.ndarray]:
+    """The named variables of a checkpoint. Others in it (an optimizer's, counters) are ignored.
+
+    Args:
+        prefix: of the checkpoint.
+        names: the variables wanted.
+        shapes: their expected shapes, in the same order.
+
+    Returns:
+        One float32 array for each name, with finite numbers only.
+
+    Raises:
+        UserError: files are missing or damaged, or a variable is missing, of another shape or dtype
+            or not finite.
+    """
+    prefix = os.fspath(prefix)
+    if not is_prefix(prefix):
+        raise UserError(
+            f'expected a TF1 checkpoint with the prefix {prefix}; found no file {prefix}.index. '
+            'Check the path; it ends in the step, as in checkpoint-24900.')
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        _check(prefix, reader, names, shapes)
+        arrays = [reader.get_tensor(name) for name in names]
+    except _READ_ERRORS as error:
+        raise UserError(
+            f'expected a whole TF1 checkpoint at {prefix}; found damaged or missing files '
+            f'({_reason(error)}). Copy or fetch it again.') from error
+    for name, array in zip(names, arrays, strict=True):
+        if not np.isfinite(array).all():
+            raise UserError(
+                f'expected finite numbers in the variable {name!r} of {prefix}; found NaN or '
+                'infinity. Use another checkpoint: the training that wrote this one diverged.')
+    return arrays
+
+
+def _check(
+    prefix: str, reader: Any, names: Sequence[str], shapes: Sequence[Sequence[int]]
+) -> None:
+    stored = reader.get_variable_to_shape_map()
+    dtypes = reader.get_variable_to_dtype_map()
+    if _NEWER_FORMAT in stored:
+        raise UserError(
+            f"expected a checkpoint of TF1's Saver at {prefix}; found one of tf.train.Checkpoint, "
+            'the format of TF2. Name a checkpoint of the challenge, or its folder.')
+    missing = [name for name in names if name not in stored]
+    if missing:
+        raise UserError(
+            f'expected the variables {_listing(names)} in {prefix}; missing {_listing(missing)}, '
+            f'found {_listing(sorted(stored))}. Use a checkpoint of this network.')
+    for name, shape in zip(names, shapes, strict=True):
+        expected = f'float32 {list(shape)}'
+        found = f'{dtypes[name].name} {stored[name]}'
+        if found != expected:
+            raise UserError(
+                f'expected the variable {name!r} of {prefix} to be {expected}; found {found}. '
+                'Use a checkpoint of this network, with these widths.')
+
+
+def write(
+    prefix: str | os.PathLike,
+    names: Sequence[str],
+    arrays: Sequence[np.ndarray],
+    global_step: int = 0,
+) -> None:
+    """Writes a checkpoint that `tf.compat.v1.train.Saver` and TF1 itself restore.
+
+    Besides the variables it holds the int64 scalar `global_step`: the challenge's eval.py restores
+    exactly these. It also becomes the one named by the folder's file `checkpoint`, where the
+    challenge's programs look for it. The index, without which there is no checkpoint, comes last.
+
+    Args:
+        prefix: `<folder>/checkpoint-<step>`. The folder is made, an equal checkpoint replaced.
+        names: of the variables.
+        arrays: their values, in the same order; stored as float32.
+        global_step: number of training steps behind the weights.
+
+    Raises:
+        UserError: the folder cannot be written, or holds the checkpoints of a TF2 training, which
+            would no longer be found.
+    """
+    prefix = pathlib.Path(prefix)
+    tensors = {
+        name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)}
+    tensors['global_step'] = np.int64(global_step)
+    _refuse_training_folder(prefix.parent)
+    try:
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=prefix.parent, prefix=f'.{prefix.name}.') as temporary:
+            finished = pathlib.Path(temporary) / prefix.name
+            tf.raw_ops.SaveV2(
+                prefix=str(finished), tensor_names=list(tensors),
+                shape_and_slices=[''] * len(tensors), tensors=list(tensors.values()))
+            _move(finished, prefix)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(
+            f'cannot write the checkpoint {prefix}: {_reason(error)}. Choose a folder that can be '
+            'written and has room, and run the same command again.') from error
+    _name_as_latest(prefix)
+
+
+def _refuse_training_folder(folder: pathlib.Path) -> None:
+    for index in folder.glob('*.index'):
+        if _has_newer_format(str(index.with_suffix(''))):
+            raise UserError(
+                f'expected a folder for TF1 checkpoints; found checkpoints of a TF2 training in '
+                f'{folder} ({index.stem}). Choose another folder.')
+
+
+def _has_newer_format(prefix: str) -> bool:
+    try:
+        return tf.train.load_checkpoint(prefix).has_tensor(_NEWER_FORMAT)
+    except _READ_ERRORS:
+        return False
+
+
+def _move(source: pathlib.Path, prefix: pathlib.Path) -> None:
+    # Without an index the old and the new data can never be taken for one checkpoint.
+    index = pathlib.Path(f'{prefix}.index')
+    index.unlink(missing_ok=True)
+    for suffix in ('.data-00000-of-00001', '.index'):
+        os.replace(f'{source}{suffix}', f'{prefix}{suffix}')
+
+
+def _name_as_latest(prefix: pathlib.Path) -> None:
+    # The bare name is relative to the folder, so that the folder can be moved.
+    state = tf.compat.v1.train.generate_checkpoint_state_proto(str(prefix.parent), prefix.name)
+    with replacing(prefix.parent / 'checkpoint') as temporary:
+        temporary.write_text(str(state), encoding='utf-8')
+
+
+def _listing(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    shown = ', '.join(names[:_MOST_LISTED]) or 'none'
+    return f'{shown} and {more} more' if more > 0 else shown
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

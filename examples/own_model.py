@@ -1,0 +1,18 @@
+"""Attacks a Keras model of your own: any that maps [batch, 28, 28, 1] in [0, 1] to logits.
+
+    python examples/own_model.py my_model.keras
+"""
+
+import sys
+
+import keras
+
+from mnist import dataset
+from mnist.pgd_attack import PGDAttack
+
+model = keras.models.load_model(sys.argv[1])
+test = dataset.load('test').subset(slice(1000))
+attack = PGDAttack(model)  # epsilon=0.3, steps=40, step_size=0.01 unless you say otherwise
+x_adv = attack(test.x, test.y, seed=(0, 0))
+accuracy = (model.predict(x_adv, verbose=0).argmax(axis=1) == test.y).mean()
+print(f'{attack.attack}\naccuracy under attack: {accuracy:.2%} (n = {len(test):,})')

@@ -1,0 +1,30 @@
+"""Installs the packages common, mnist and cifar10, and the released weights beside them."""
+
+import pathlib
+
+from setuptools import setup
+
+setup(
+    name='robust-training',
+    version='0.1.0',
+    description='Towards Deep Learning Models Resistant to Adversarial Attacks, in TensorFlow 2',
+    long_description=pathlib.Path(__file__).with_name('README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='MIT',
+    python_requires='>=3.10',
+    packages=['checkpoints', 'common', 'common.attacks', 'mnist'],
+    package_data={'checkpoints': ['manifest.json', '*/*.weights.h5']},
+    install_requires=[
+        'absl-py>=2.1',
+        'numpy>=1.26',
+        'tensorflow>=2.18',
+        'tensorflow-datasets>=4.9.7',
+        'importlib_resources>=6.0',  # imported by tensorflow-datasets without being declared
+        'tensorboard>=2.18',  # tf.summary needs it, and TensorFlow no longer brings it
+    ],
+    extras_require={
+        'test': ['pytest>=8.0', 'ruff>=0.8'],
+        'plots': ['matplotlib>=3.8'],
+        'gpu': ['tensorflow[and-cuda]>=2.18'],
+    },
+)

@@ -1,0 +1,155 @@
+"""The checker as a program: known accuracies of a linear network, and refusals."""
+
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from mnist import dataset, run_attack
+
+
+@pytest.fixture(scope='module')
+def images():
+    return dataset.load('test', dataset='drawn')
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Replaces the networks by a known one, and lists the names they were asked for by.
+
+    Its logits are the first ten pixels of the top row, which drawn digits leave black.
+    """
+    network = keras.Sequential([
+        keras.Input(dataset.IMAGE_SHAPE), keras.layers.Flatten(),
+        keras.layers.Dense(10, use_bias=False)])
+    network.layers[-1].set_weights([np.eye(784, 10, dtype=np.float32)])
+    references = []
+
+    def load(reference):
+        references.append(reference)
+        return network
+
+    monkeypatch.setattr(run_attack.sources, 'load', load)
+    return references
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return tmp_path / 'attack.npy', tmp_path / 'pred.npy'
+
+
+def answers(examples, wrong=()):
+    """[n, 784] float32: each image names its class to the network, those at `wrong` the next."""
+    classes = examples.y.astype(np.int64)
+    classes[list(wrong)] = (classes[list(wrong)] + 1) % 10
+    x = examples.x.reshape(len(examples), -1).copy()
+    x[np.arange(len(x)), classes] = 0.3
+    return x, classes
+
+
+def score(paths, **kwargs):
+    return run_attack.score(str(paths[0]), str(paths[1]), dataset_name='drawn', **kwargs)
+
+
+@pytest.mark.parametrize('convert', [
+    lambda x: x, lambda x: x.astype(np.float64), lambda x: x.astype('>f4'), np.asfortranarray])
+def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, capsys, convert):
+    # 145 of 2,000 wrong, the last image among them: 92.75% are right.
+    x, classes = answers(images, wrong=[*range(144), 1999])
+    np.save(paths[0], convert(x))
+    assert score(paths) == 1855 / 2000
+    assert capsys.readouterr().out.splitlines() == [
+        'Data: drawn digits (a stand-in, not MNIST) test, 2,000 images', 'Accuracy: 92.75%',
+        f'Predictions written to {paths[1]}']
+    predictions = np.load(paths[1])
+    np.testing.assert_array_equal(predictions, classes)
+    assert predictions.dtype == np.int64
+    assert asked == ['A']
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64])
+def test_integers_are_pixels_of_0_and_1(paths, asked, images, monkeypatch, dtype):
+    black_and_white = dataset.Examples(np.round(images.x), images.y, images.name)
+    monkeypatch.setattr(run_attack.dataset, 'load', lambda *args, **kwargs: black_and_white)
+    np.save(paths[0], black_and_white.x.reshape(2000, 784).astype(dtype))
+    # All logits are 0, and the first of equals is taken.
+    assert score(paths) == np.mean(images.y == 0)
+
+
+def test_hands_on_the_name_of_the_network(paths, asked, images):
+    np.save(paths[0], answers(images)[0])
+    assert score(paths, checkpoint='models/my_network') == 1.0
+    assert asked == ['models/my_network']
+
+
+def test_epsilon_is_the_callers(paths, asked, images):
+    np.save(paths[0], answers(images)[0])
+    with pytest.raises(UserError, match='2,000 of 2,000 images .* epsilon = 0.2 .*worst by 0.1 '):
+        score(paths, epsilon=0.2)
+
+
+def _with(x, row, value):
+    x = x.copy()
+    x[row, 0] = value
+    return x
+
+
+@pytest.mark.parametrize('spoil, words', [
+    (lambda x: x.reshape(-1, 28, 28, 1), ['expected an array of shape (2000, 784)', 'reshape']),
+    (lambda x: x[:-1], ['(2000, 784)', 'found (1999, 784)']),
+    (lambda x: x.astype(np.complex64), ['dtype complex64']),
+    (lambda x: x * 255, ['leave the pixel range [0, 1]', 'by 254', 'farther than']),
+    (lambda x: _with(x, 17, np.nan), ['1 of 2,000 images (row 17;', 'NaN']),
+    (lambda x: _with(x, 17, 0.75), ['(row 17;', 'epsilon = 0.3', 'by 0.45']),
+    (lambda x: _with(x, 17, -0.25), ['(row 17;', 'range [0, 1]', 'by 0.25']),
+    (lambda x: np.roll(x, 1, axis=0), ['farther than epsilon = 0.3', 'order']),
+])
+def test_refuses_an_invalid_submission_before_it_loads_a_network(
+        paths, asked, images, capsys, spoil, words):
+    np.save(paths[0], spoil(images.x.reshape(2000, 784)))
+    with pytest.raises(UserError) as caught:
+        score(paths)
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert '\n' not in message
+    assert 'Accuracy' not in capsys.readouterr().out
+    assert not asked and not paths[1].exists()
+
+
+def test_refuses_the_file_before_it_loads_any_data(paths, monkeypatch):
+    def load(*args, **kwargs):
+        raise AssertionError('loaded data first')
+
+    monkeypatch.setattr(run_attack.dataset, 'load', load)
+    with pytest.raises(UserError, match='No such file'):
+        score(paths)
+    np.savez(paths[0].with_suffix(''), x=np.zeros(3))
+    with pytest.raises(UserError, match='npz'):
+        run_attack.score(str(paths[0].with_suffix('.npz')), 'pred.npy')
+
+
+@pytest.mark.parametrize('name', ['attack.npy', '../{folder}/attack.npy'])
+def test_does_not_write_over_the_submission(paths, asked, images, name):
+    np.save(paths[0], answers(images)[0])
+    before = paths[0].read_bytes()
+    same = paths[0].parent / name.format(folder=paths[0].parent.name)
+    with pytest.raises(UserError, match='--predictions another name'):
+        run_attack.score(str(paths[0]), str(same), dataset_name='drawn')
+    assert paths[0].read_bytes() == before
+
+
+def test_the_program_fails_with_the_reason_and_without_a_traceback(paths, images):
+    np.save(paths[0], _with(images.x.reshape(2000, 784), 17, 0.75))
+    run = subprocess.run(
+        [sys.executable, '-m', 'mnist.run_attack', '--dataset=drawn', f'--input={paths[0]}',
+         f'--predictions={paths[1]}'],
+        cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True)
+    assert run.returncode == 1
+    error = run.stderr.splitlines()[-1]
+    assert error.startswith('error: the submission is not valid: 1 of 2,000 images (row 17;')
+    assert 'Traceback' not in run.stderr and 'Accuracy' not in run.stdout
+    assert not paths[1].exists()
