@@ -145,6 +145,21 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
         ) from error
 
 
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copies all weights.
+
+    Raises:
+        UserError: the two networks do not have the same shapes.
+    """
+    found = [tuple(v.shape) for v in source.weights]
+    expected = [tuple(v.shape) for v in target.weights]
+    if found != expected:
+        raise UserError(
+            f'--init_from: expected weights of shapes {expected}, found {found}. Choose weights of '
+            'the same architecture and widths.')
+    target.set_weights(source.get_weights())
+
+
 def is_training_checkpoint(prefix: str) -> bool:
     """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`."""
     return '_CHECKPOINTABLE_OBJECT_GRAPH' in _variables(prefix)

@@ -28,7 +28,7 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
 
     def guarded(arguments: list[str]) -> None:
         if not flags.FLAGS['verbosity'].present:
-            logging.set_verbosity(logging.WARNING)  # TFDS tells of every file it opens
+            logging.set_verbosity(logging.ERROR)  # TFDS tells of every file it opens
         try:
             if len(arguments) > 1:
                 raise UserError(

@@ -15,8 +15,8 @@ from common import checker, cli
 from common import flags as shared_flags
 from common.errors import UserError
 from common.logits import ModelLogits
-from common.threat_model import LinfBall
-from mnist import dataset, sources
+from common.methods import checked_ball
+from mnist import dataset, model
 
 FLAGS = flags.FLAGS
 _BATCH_SIZE = 200  # as the challenge's evaluation; only speed and memory depend on it
@@ -26,12 +26,10 @@ def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_data(dataset.DATASETS)
     shared_flags.define_ball(dataset.EPSILON)
+    shared_flags.define_network()
     flags.DEFINE_string('input', 'attack.npy', 'The adversarial images, a .npy file.')
     flags.DEFINE_string(
         'predictions', 'pred.npy', 'Where the predicted classes are written, as .npy (int64).')
-    flags.DEFINE_string(
-        'checkpoint', 'A', 'The network attacked: a released name, a model folder, a weights file '
-        'or the prefix of a TF1 checkpoint.')
 
 
 def main() -> None:
@@ -50,7 +48,7 @@ def score(
     Args:
         submission_path: .npy of shape (n, 784), any real dtype, pixels in [0, 1].
         predictions_path: where [n] int64 classes go, as .npy.
-        checkpoint: the network, as `mnist.sources.load` names it.
+        checkpoint: the network, as `mnist.model.load` names it.
         epsilon: l-inf radius on the scale [0, 1].
         dataset_name: whose test images the submission perturbs.
         data_dir: as for `mnist.dataset.load`.
@@ -70,8 +68,8 @@ def score(
     if dataset_name != 'mnist':
         print(f'Data: {test.name}, {len(test):,} images')
     x_adv = submission.read((len(test), test.x[0].size)).reshape(test.x.shape)
-    checker.validate(x_adv, test.x, LinfBall(epsilon, dataset.LOWER, dataset.UPPER))
-    network = ModelLogits(sources.load(checkpoint))
+    checker.validate(x_adv, test.x, checked_ball(epsilon, dataset.LOWER, dataset.UPPER))
+    network = ModelLogits(model.load(checkpoint))
     predictions = checker.predict(network, x_adv, _BATCH_SIZE)
     accuracy = float(np.mean(predictions == test.y))
     print(f'Accuracy: {accuracy:.2%}')

@@ -13,14 +13,14 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from common import cli, run_folder
+from common import checkpoints, cli, run_folder
 from common import flags as shared_flags
 from common.attacks import PGD, fgsm
 from common.data import Examples
 from common.losses import make_loss
 from common.threat_model import LinfBall
 from common.training import Trainer, Validation, make_strategy, settings_of
-from mnist import dataset, model, sources
+from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, STEPS
 from mnist.recipes import RECIPES
 
@@ -73,7 +73,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
             config['learning_rate'], beta_1=config['adam_beta_1'], beta_2=config['adam_beta_2'],
             epsilon=config['adam_epsilon'])
     if config['init_from']:
-        sources.load_weights(network, config['init_from'])
+        checkpoints.copy_weights(model.load(config['init_from']), network)
     Trainer(
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
         validation(config, held_out), strategy).train()

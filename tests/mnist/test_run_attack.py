@@ -33,7 +33,7 @@ def asked(monkeypatch):
         references.append(reference)
         return network
 
-    monkeypatch.setattr(run_attack.sources, 'load', load)
+    monkeypatch.setattr(run_attack.model, 'load', load)
     return references
 
 
