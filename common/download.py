@@ -152,8 +152,9 @@ def unpack(
             os.rename(inside, folder)
     except OSError as error:
         raise UserError(
-            f'cannot unpack {zip_path} to {folder}: {_words(error)}. Check that the zip is there and '
-            'whole, and that the folder can be written, is not there yet and has room.') from error
+            f'cannot unpack {zip_path} to {folder}: {_words(error)}. Check that the zip is there '
+            'and whole, and that the folder can be written, is not there yet and has room.'
+        ) from error
 
 
 def _extract(zip_path: pathlib.Path, folder: pathlib.Path, limit: int) -> None:

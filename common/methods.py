@@ -19,6 +19,9 @@ METHODS = {
     'cw+': f'the same with kappa = {CW_PLUS_KAPPA:g}',
 }
 
+ONE_STEP = ('fgsm', 'fgsm_rs')
+"""Methods whose number and size of steps are fixed."""
+
 
 def make_attack(
     method: str, ball: LinfBall, *, steps: int, step_size: float, num_classes: int,
@@ -39,11 +42,10 @@ def make_attack(
         ValueError: unknown method.
         UserError: restarts of an attack without randomness, which would all be alike.
     """
-    one_step = method in ('fgsm', 'fgsm_rs')
-    if restarts > 1 and (method == 'fgsm' or not (random_start or one_step)):
+    if restarts > 1 and (method == 'fgsm' or not (random_start or method in ONE_STEP)):
         raise UserError(
             f'expected --restarts=1 for an attack without random start; found {restarts}. All of '
-            "them would be alike: choose --method=fgsm_rs or --random_start, or drop --restarts.")
+            'them would be alike: choose --method=fgsm_rs or --random_start, or drop --restarts.')
 
     def pgd(loss) -> PGD:
         return PGD(ball, steps, step_size, loss, random_start)

@@ -37,6 +37,7 @@ def import_tensorflow() -> None:
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
+            del os.environ[_LEVEL]  # TensorFlow has read it; a child process is not to inherit it
             captured.seek(0)
             _pass_on(captured.read().decode(errors='replace'))
 

@@ -19,7 +19,7 @@ from common.files import replacing
 
 _NEWER_FORMAT = '_CHECKPOINTABLE_OBJECT_GRAPH'  # what tf.train.Checkpoint adds and Saver does not
 # Damaged files raise all of these; which one depends on the place of the damage.
-_READ_ERRORS = (tf.errors.OpError, OSError, IndexError, RuntimeError, ValueError)
+_READ_ERRORS = (tf.errors.OpError, IndexError, RuntimeError)
 _MOST_LISTED = 12
 
 
@@ -65,7 +65,7 @@ def read(
             f'expected a TF1 checkpoint with the prefix {prefix}; found no file {prefix}.index. '
             'Check the path; it ends in the step, as in checkpoint-24900.')
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         _check(prefix, reader, names, shapes)
         arrays = [reader.get_tensor(name) for name in names]
     except _READ_ERRORS as error:
@@ -155,7 +155,7 @@ def _refuse_training_folder(folder: pathlib.Path) -> None:
 
 def _has_newer_format(prefix: str) -> bool:
     try:
-        return tf.train.load_checkpoint(prefix).has_tensor(_NEWER_FORMAT)
+        return tf.compat.v1.train.NewCheckpointReader(prefix).has_tensor(_NEWER_FORMAT)
     except _READ_ERRORS:
         return False
 

@@ -4,6 +4,7 @@ White box is the case in which both are the same network.
 """
 
 import dataclasses
+import os
 
 import keras
 
@@ -34,7 +35,7 @@ def transfer_accuracy(
     attack_dtype: str = 'float32',
     progress: str | None = None,
     on_batch: OnBatch | None = None,
-    partial_path: str | None = None,
+    partial_path: str | os.PathLike | None = None,
 ) -> Outcome:
     """Accuracy of `target` on examples crafted with the gradients of `source`.
 

@@ -10,20 +10,17 @@ from absl import flags
 
 from common import cli
 from common import flags as shared_flags
-from common.attacks import fgsm
+from common.attack_table import AttackSettings, AttackTable
 from common.data import Examples
 from common.errors import UserError
-from common.evaluation import natural_accuracy
-from common.logits import ModelLogits
 from common.pictures import write_pairs
-from common.report import Row, table
+from common.report import table
 from common.threat_model import LinfBall
-from common.transfer import Source, transfer_accuracy
 from mnist import dataset, model, paper
-from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS, challenge_pgd
+from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
 
 FLAGS = flags.FLAGS
-_SHOWN = 12
+_SHOWN = 12  # digits in the picture
 
 
 def define_flags() -> None:
@@ -36,55 +33,50 @@ def define_flags() -> None:
 
 def main() -> None:
     """Attacks network A, prints a table beside the paper's numbers and writes a picture."""
-    network = Source('A', model.load('A'))
-    test = _load_test().subset(slice(FLAGS.num_examples))
-    real = test.name.startswith('MNIST')
+    test, real = _load_test(FLAGS.dataset, FLAGS.data_dir)
+    test = test.subset(slice(FLAGS.num_examples))
+    ball = LinfBall(dataset.EPSILON, dataset.LOWER, dataset.UPPER)
+    attacks = AttackTable(
+        test, 'A', load=model.load, paper=paper.accuracy if real else paper.nothing,
+        settings=AttackSettings(ball, STEP_SIZE, dataset.NUM_CLASSES, BATCH_SIZE,
+                                attack_dtype=FLAGS.attack_dtype))
     print(f'Network A on {test.name}, {len(test):,} images, l-inf ball of radius '
           f'{dataset.EPSILON:g}', flush=True)
-    natural = natural_accuracy(ModelLogits(network.model), test, batch_size=BATCH_SIZE)
-    rows = [_row(natural, 'natural', None, None, natural, real)]
-    ball = LinfBall(dataset.EPSILON, dataset.LOWER, dataset.UPPER)
     adversarial = np.empty_like(test.x)
 
     def keep(index: np.ndarray, x_adv: np.ndarray) -> None:
         adversarial[index] = x_adv
 
-    for method, attack in (('fgsm', fgsm(ball)), ('pgd', challenge_pgd())):
-        outcome = transfer_accuracy(
-            attack, network, network, test, batch_size=BATCH_SIZE,
-            attack_dtype=FLAGS.attack_dtype, progress=method, on_batch=keep)
-        rows.append(_row(outcome, method, attack.steps, attack.step_size, natural, real))
-    print(table(rows))
-    _write_picture(test, adversarial, outcome.correct)
+    print(table([
+        attacks.natural_row(),
+        attacks.row('fgsm', 1, 1, 'A'),
+        attacks.row('pgd', STEPS, 1, 'A', on_batch=keep),
+    ]))
+    _write_picture(FLAGS.picture, test, adversarial)
 
 
-def _row(outcome, method: str, steps, step_size, natural, real: bool) -> Row:
-    expected = paper.accuracy(method, steps or 0, 1, 'A', 'A', dataset.EPSILON)
-    return Row.of(
-        outcome, method=method, steps=steps, restarts=steps and 1, step_size=step_size,
-        source=steps and 'A', target='A', epsilon=dataset.EPSILON, natural=natural.accuracy,
-        paper=expected if real else None)
-
-
-def _load_test() -> Examples:
+def _load_test(name: str, data_dir: str | None) -> tuple[Examples, bool]:
+    """The test images, and whether they are MNIST's."""
     try:
-        return dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+        return dataset.load('test', dataset=name, data_dir=data_dir), name == 'mnist'
     except UserError as error:
-        if FLAGS.data_dir is not None:
+        if data_dir is not None:
             raise
         print(f'warning: {error}\nwarning: going on with DRAWN digits, which are not MNIST: the '
               "numbers below show the software at work and say nothing about the paper's.",
               file=sys.stderr)
-        return dataset.load('test', dataset='drawn')
+        return dataset.load('test', dataset='drawn'), False
 
 
-def _write_picture(test: Examples, adversarial: np.ndarray, robust: np.ndarray) -> None:
+def _write_picture(path: str, test: Examples, adversarial: np.ndarray) -> None:
     """Some digits that withstood the attack, and some that did not."""
+    logits = model.load('A').predict(adversarial, batch_size=BATCH_SIZE, verbose=0)
+    robust = logits.argmax(axis=1) == test.y
     fooled = np.flatnonzero(~robust)[:_SHOWN // 2]
     chosen = np.concatenate([np.flatnonzero(robust)[:_SHOWN - len(fooled)], fooled])
-    write_pairs(FLAGS.picture, test.x[chosen], adversarial[chosen], robust[chosen],
+    write_pairs(path, test.x[chosen], adversarial[chosen], robust[chosen],
                 lower=dataset.LOWER, upper=dataset.UPPER)
-    print(f'wrote {FLAGS.picture}: natural digits above, PGD-{STEPS} (step {STEP_SIZE:g}) below; '
+    print(f'wrote {path}: natural digits above, PGD-{STEPS} (step {STEP_SIZE:g}) below; '
           'framed blue where the network still reads them right, orange where it is fooled')
 
 

@@ -234,6 +234,8 @@ def test_without_a_network_the_program_fails_in_one_line(tmp_path):
     # An address that refuses connections stands for the network.
     environment = {**os.environ, 'https_proxy': 'http://127.0.0.1:1', 'no_proxy': '',
                    'PYTHONPATH': str(ROOT)}
+    # Set by this process's own import of TensorFlow; as a user's wish it would mean: all messages.
+    environment.pop('TF_CPP_MIN_LOG_LEVEL', None)
     process = subprocess.run(
         [sys.executable, '-m', 'mnist.fetch_model', '--name=secret'], cwd=tmp_path,
         env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -1,0 +1,115 @@
+"""Tables of accuracies under attack: one target network, rows that differ in attack and source."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import keras
+
+from common.data import Examples
+from common.evaluation import OnBatch, natural_accuracy
+from common.logits import ModelLogits
+from common.methods import ONE_STEP, make_attack
+from common.report import Row
+from common.threat_model import LinfBall
+from common.transfer import Source, transfer_accuracy
+
+PaperAccuracy = Callable[[str, int, int, str, str, float], float | None]
+"""(method, steps, restarts, source, target, epsilon) -> the paper's accuracy, 0 to 1, or None."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackSettings:
+    """What the rows of a table have in common.
+
+    Attributes:
+        ball: the threat model.
+        step_size: of PGD, in pixel units.
+        num_classes: for targeted attacks.
+        batch_size: images a batch.
+        random_start: whether PGD starts from a random point.
+        seed: of the attacks' randomness.
+        attack_dtype: precision of the gradients; judgement is always in float32.
+    """
+
+    ball: LinfBall
+    step_size: float
+    num_classes: int
+    batch_size: int
+    random_start: bool = True
+    seed: int = 0
+    attack_dtype: str = 'float32'
+
+
+class AttackTable:
+    """Makes the rows, loading each network once.
+
+    Args:
+        examples: the images attacked.
+        target: reference of the network judged.
+        load: reference -> network.
+        paper: what the paper reports.
+        settings: what the rows have in common.
+        partial_folder: where interrupted rows are kept, and found again; None for nowhere.
+    """
+
+    def __init__(
+        self, examples: Examples, target: str, *, load: Callable[[str], keras.Model],
+        paper: PaperAccuracy, settings: AttackSettings,
+        partial_folder: pathlib.Path | None = None,
+    ):
+        self._examples, self._load, self._paper = examples, load, paper
+        self._settings, self._partial_folder = settings, partial_folder
+        self._networks: dict[str, Source] = {}
+        self._target = self._network(target)
+        self._natural = natural_accuracy(
+            ModelLogits(self._target.model), examples, batch_size=settings.batch_size)
+
+    def natural_row(self) -> Row:
+        """The row without an attack."""
+        name = self._target.name
+        return Row.of(
+            self._natural, method='natural', steps=None, restarts=None, step_size=None,
+            source=None, target=name, epsilon=self._settings.ball.epsilon,
+            natural=self._natural.accuracy,
+            paper=self._paper('natural', 0, 1, name, name, self._settings.ball.epsilon))
+
+    def row(
+        self, method: str, steps: int, restarts: int, source: str,
+        on_batch: OnBatch | None = None,
+    ) -> Row:
+        """The row of one attack.
+
+        Args:
+            method: one of `common.methods.METHODS`.
+            steps: PGD steps; one-step methods have their own.
+            restarts: runs an image has to survive.
+            source: reference of the network whose gradients are followed.
+            on_batch: called with each batch of adversarial images.
+        """
+        settings, target = self._settings, self._target
+        epsilon = settings.ball.epsilon
+        steps, step_size = (1, epsilon) if method in ONE_STEP else (steps, settings.step_size)
+        attack = make_attack(
+            method, settings.ball, steps=steps, step_size=step_size, restarts=restarts,
+            random_start=settings.random_start, num_classes=settings.num_classes)
+        name = f'{method}-{steps}x{restarts} from {source}'
+        outcome = transfer_accuracy(
+            attack, self._network(source), target, self._examples,
+            batch_size=settings.batch_size, seed=settings.seed,
+            attack_dtype=settings.attack_dtype, progress=name, on_batch=on_batch,
+            partial_path=self._partial_path(name))
+        return Row.of(
+            outcome, method=method, steps=steps, restarts=restarts, step_size=step_size,
+            source=source, target=target.name, epsilon=epsilon, natural=self._natural.accuracy,
+            paper=self._paper(method, steps, restarts, source, target.name, epsilon))
+
+    def _network(self, reference: str) -> Source:
+        if reference not in self._networks:
+            self._networks[reference] = Source(reference, self._load(reference))
+        return self._networks[reference]
+
+    def _partial_path(self, name: str) -> pathlib.Path | None:
+        if self._partial_folder is None:
+            return None
+        return self._partial_folder / f'{name.replace("/", "_").replace(" ", "_")}.npz'
