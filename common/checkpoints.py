@@ -7,6 +7,7 @@ a checkpoint (of this project's training, or of a TF1 `Saver`).
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,10 @@ from common.files import sha256
 
 RELEASED = pathlib.Path(__file__).resolve().parent.parent / 'checkpoints'
 """The folder of released weights: beside this package, in a checkout as in a wheel."""
+
+READ_ERRORS = (
+    AssertionError, tf.errors.OpError, OSError, IndexError, RuntimeError, ValueError)
+"""What restoring raises for a damaged checkpoint, depending on the place of the damage."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,17 +54,24 @@ class Networks:
         entries = manifest(self.released).get(self.data_set, {})
         if reference in entries:
             return self._load_released(entries[reference])
-        path = pathlib.Path(reference)
-        if path.is_dir():
-            return self._load_folder(path)
-        if path.is_file():
-            return self._load_file(path)
+        folder = self.folder(reference)
+        if folder is not None:
+            return self._load_folder(folder)
+        if os.path.isfile(reference):
+            return self._load_file(pathlib.Path(reference))
         if tf1_checkpoint.is_prefix(reference):
-            return self._load_checkpoint(path)
+            return self._load_checkpoint(pathlib.Path(reference))
         names = ', '.join(entries) or 'none yet'
         raise UserError(
             f'there is no network {reference!r}: expected a released name ({names}), a model '
             'folder, a weights file (*.weights.h5) or the prefix of a checkpoint.')
+
+    def folder(self, reference: str) -> pathlib.Path | None:
+        """The folder that `reference` names; None for anything else, released names before all."""
+        if reference in manifest(self.released).get(self.data_set, {}):
+            return None
+        # Unlike pathlib's, these answer False to a name that is too long.
+        return pathlib.Path(reference) if os.path.isdir(reference) else None
 
     def _load_released(self, entry: dict[str, Any]) -> keras.Model:
         path = self.released / entry['file']
@@ -111,9 +123,10 @@ class Networks:
         if not path.is_file():
             return self.configs
         try:
-            return [json.loads(path.read_text())]
-        except ValueError as error:
-            raise UserError(f'{path} is not JSON ({error}). Restore it, or remove it if the '
+            # The challenge's config.json, beside its own checkpoints, knows nothing of networks.
+            return [{**self.configs[0], **json.loads(path.read_text())}]
+        except (OSError, TypeError, ValueError) as error:
+            raise UserError(f'{path} is no JSON object ({error}). Restore it, or remove it if the '
                             'network has the default widths.') from error
 
 
@@ -160,6 +173,17 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     target.set_weights(source.get_weights())
 
 
+def is_whole(prefix: str) -> bool:
+    """Whether every variable of a checkpoint can be read."""
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+        return True
+    except READ_ERRORS:
+        return False
+
+
 def is_training_checkpoint(prefix: str) -> bool:
     """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`."""
     return '_CHECKPOINTABLE_OBJECT_GRAPH' in _variables(prefix)
@@ -175,8 +199,8 @@ def restore_weights(model: keras.Model, prefix: str) -> None:
     average = [tf.Variable(v) for v in model.trainable_variables] if averaged else []
     try:
         status = tf.train.Checkpoint(model=model, average=average).restore(prefix)
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        status.expect_partial().assert_existing_objects_matched()
+    except READ_ERRORS as error:
         raise _damaged(prefix, error) from error
     for variable, value in zip(model.trainable_variables, average, strict=False):
         variable.assign(value)
@@ -193,7 +217,7 @@ def weights_digest(model: keras.Model) -> str:
 def _variables(prefix: str) -> set[str]:
     try:
         return set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
-    except (ValueError, tf.errors.OpError) as error:
+    except READ_ERRORS as error:
         raise _damaged(prefix, error) from error
 
 

@@ -12,8 +12,8 @@ from common.errors import UserError
 def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
     """Defines the program's flags, parses the command line and runs `main`.
 
-    A UserError becomes one line on standard error and exit status 1, Ctrl-C exit status 130. Wrong
-    flags are reported by absl in one line.
+    A UserError or wrong flags become one line on standard error and exit status 1, Ctrl-C exit
+    status 130, and `--help` is no failure.
 
     Args:
         main: the program; reads flags and passes plain values on.
@@ -45,4 +45,15 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        message = ' '.join(str(error).split()).rstrip(' ?.')
+        print(f'error: {message}. See --help.', file=sys.stderr)
+        sys.exit(1)
+    except SystemExit:  # --help and its variants, which absl ends with status 1
+        sys.exit(0)

@@ -7,8 +7,11 @@ name, sizes, digests, how the order is found) arrives as an `Archive`.
 
 import dataclasses
 import functools
+import hashlib
+import http.client
 import os
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 
@@ -36,6 +39,13 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def digest(self) -> str:
+        """SHA-256 of images and labels: what identifies the examples whatever their name."""
+        digest = hashlib.sha256(repr((self.x.shape, self.name)).encode())
+        digest.update(np.ascontiguousarray(self.x))
+        digest.update(np.ascontiguousarray(self.y))
+        return digest.hexdigest()
 
     def subset(self, index: slice) -> 'Examples':
         """The examples selected by `index`, under the same name."""
@@ -131,7 +141,9 @@ def _reachable(address: str) -> bool:
         try:
             with urllib.request.urlopen(address, timeout=_PROBE_SECONDS):
                 answered.set()
-        except OSError:
+        except urllib.error.HTTPError:  # an answer too, if not the one hoped for
+            answered.set()
+        except (OSError, http.client.HTTPException):
             pass
 
     # In a thread, because name resolution does not heed the timeout.
@@ -181,4 +193,6 @@ class ShuffledBatches:
 
 @functools.lru_cache(maxsize=2)  # a batch reaches from one epoch into the next at most
 def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(num_examples)
+    order = np.random.default_rng([seed, epoch]).permutation(num_examples)
+    order.setflags(write=False)  # batches are views of what the cache keeps
+    return order

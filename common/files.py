@@ -26,6 +26,9 @@ def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Pat
     path = pathlib.Path(path)
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f'cannot write {path}: it is a folder or a device, not a file. Choose '
+                            'another name.')
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix=suffix, dir=path.parent)
         os.close(handle)

@@ -55,6 +55,7 @@ class ModelLogits:
             z, _ = self._clone.stateless_call(trainable, fixed, x, training=self.training)
             return tf.cast(z, tf.float32)
 
+        logits.exact = lambda x: self.model(x, training=self.training)
         return logits
 
 
@@ -87,6 +88,11 @@ def snapshot(logits_fn: LogitsFn) -> LogitsFn:
     return logits_fn.snapshot() if isinstance(logits_fn, ModelLogits) else logits_fn
 
 
+def exact(logits_fn: LogitsFn) -> LogitsFn:
+    """The float32 function behind a snapshot in lower precision, else `logits_fn` itself."""
+    return getattr(logits_fn, 'exact', logits_fn)
+
+
 def _clone_in(model: keras.Model, policy: str) -> keras.Model:
     def clone(layer: Any) -> Any:
         config = layer.get_config()
@@ -94,8 +100,9 @@ def _clone_in(model: keras.Model, policy: str) -> keras.Model:
         return layer.__class__.from_config(config)
 
     try:
-        return keras.models.clone_model(model, clone_function=clone)
+        return keras.models.clone_model(model, clone_function=clone, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
+        reason = (str(error).strip().splitlines() or [''])[0][:200]
         raise UserError(
             f'{model.name!r} cannot be rebuilt in {policy} (only Sequential and functional models '
-            f'of layers with get_config can): {error}. Use float32.') from error
+            f'of layers with get_config can): {reason}. Use float32.') from error

@@ -42,7 +42,10 @@ def make_attack(
         ValueError: unknown method.
         UserError: restarts of an attack without randomness, which would all be alike.
     """
-    if restarts > 1 and (method == 'fgsm' or not (random_start or method in ONE_STEP)):
+    if method not in METHODS:
+        raise ValueError(f'unknown method {method!r}; expected one of: {", ".join(METHODS)}')
+    randomized = method in ('fgsm_rs', 'targeted_random') or (random_start and method != 'fgsm')
+    if restarts > 1 and not randomized:
         raise UserError(
             f'expected --restarts=1 for an attack without random start; found {restarts}. All of '
             'them would be alike: choose --method=fgsm_rs or --random_start, or drop --restarts.')
@@ -59,8 +62,6 @@ def make_attack(
         'cw': lambda: pgd(CWMargin()),
         'cw+': lambda: pgd(CWMargin(kappa=CW_PLUS_KAPPA)),
     }
-    if method not in makers:
-        raise ValueError(f'unknown method {method!r}; expected one of: {", ".join(METHODS)}')
     attack = makers[method]()
     return Restarts(attack, restarts) if restarts > 1 else attack
 

@@ -1,6 +1,7 @@
 """The model folder of a training run: whether it can be written, and whether it is the same run."""
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -8,24 +9,43 @@ from common.errors import UserError
 from common.files import write_json
 
 
-def prepare(model_dir: str, config: dict[str, Any]) -> pathlib.Path:
-    """Makes the folder and writes config.json, or checks that the run there has the same config.
+def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
+    """Checks that `model_dir` is new or holds a run with the same config, and writes nothing.
 
     Args:
         model_dir: folder of the run.
         config: every setting that shapes the run, as JSON values.
 
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: it is no folder, or holds a run with another config.
+    """
+    folder = pathlib.Path(model_dir)
+    path = folder / 'config.json'
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f'expected a folder at --model_dir; found the file {folder}. '
+                            'Choose another --model_dir.')
+        if path.exists():
+            _compare(path, config)
+    except OSError as error:  # a name too long, a folder closed to this user
+        raise UserError(f'expected a folder at --model_dir; found that {folder} cannot be one '
+                        f'({error.strerror}). Choose another --model_dir.') from error
+    return folder
+
+
+def prepare(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
+    """Makes the folder and writes config.json, once nothing about the config can be wrong any more.
+
+    Arguments and result are those of `check`, which comes first.
+
     Raises:
         UserError: the folder cannot be written, or holds a run with another config.
     """
-    folder = pathlib.Path(model_dir)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f'expected a folder at --model_dir; found the file {folder}. '
-                        'Choose another --model_dir.')
-    path = folder / 'config.json'
-    if path.exists():
-        _compare(path, config)
-    write_json(path, config)
+    folder = check(model_dir, config)
+    write_json(folder / 'config.json', config)
     return folder
 
 

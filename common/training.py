@@ -5,10 +5,12 @@ replica of a `tf.distribute` strategy. Everything random follows from the seed a
 so a run that was interrupted goes on exactly as if it had not been.
 """
 
+import contextlib
 import csv
 import dataclasses
 import math
 import pathlib
+import re
 import signal
 import time
 from typing import Any
@@ -18,10 +20,13 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from common import tf1_checkpoint
 from common.attacks.base import Attack
+from common.checkpoints import READ_ERRORS, is_whole
 from common.data import Examples, ShuffledBatches
 from common.errors import UserError
 from common.evaluation import adversarial_accuracy, natural_accuracy
+from common.files import replacing
 from common.logits import ModelLogits, snapshot
 from common.losses import CrossEntropy
 from common.schedules import Cosine, LinearRise, Piecewise, Schedule
@@ -132,7 +137,8 @@ class Trainer:
         strategy: how steps are spread over devices.
 
     Raises:
-        ValueError: the batch does not divide among the replicas.
+        UserError: the batch does not divide among the devices, or is larger than the training set;
+            the folder's list of checkpoints is damaged.
     """
 
     def __init__(
@@ -150,11 +156,8 @@ class Trainer:
         self.examples, self.settings, self.validation = examples, settings, validation
         self.model_dir = pathlib.Path(model_dir)
         self.strategy = strategy or tf.distribute.get_strategy()
-        replicas = self.strategy.num_replicas_in_sync
-        if settings.batch_size % replicas:
-            raise ValueError(
-                f'batch_size must be a multiple of the {replicas} devices; '
-                f'found {settings.batch_size}')
+        _check_batch_size(
+            settings.batch_size, len(examples), self.strategy.num_replicas_in_sync)
         self._batches = ShuffledBatches(len(examples), settings.batch_size, settings.seed)
         with self.strategy.scope():
             self.optimizer.build(model.trainable_variables)
@@ -166,15 +169,16 @@ class Trainer:
                 for i, v in enumerate(model.trainable_variables)
             ] if settings.weight_averaging else []
         self._craft = ModelLogits(model, settings.attack_dtype)
-        self._checkpoints = tf.train.CheckpointManager(
-            tf.train.Checkpoint(
-                model=model, optimizer=optimizer, average=self._average, step=self._step,
-                best=self._best),
-            str(self.model_dir), max_to_keep=settings.keep, checkpoint_name='checkpoint')
+        # `model` alone would leave out the state of its dropout layers' random generators.
+        self._checkpoints = _manager(self.model_dir, settings.keep, tf.train.Checkpoint(
+            model=model, fixed=list(model.non_trainable_variables), optimizer=optimizer,
+            average=self._average, step=self._step, best=self._best))
+        self._saved = None  # step of the checkpoint that equals the present state
         self._evaluated = keras.models.clone_model(model)
         self._train_step = self._compile_step()
         self._natural = tf.function(self._natural_metrics, autograph=False)
         self._stop_signal = None
+        self._measured = ''  # what the progress bar shows of the last line of the log
 
     def train(self) -> None:
         """Trains from the last checkpoint in the model folder, or from the start, to the end.
@@ -216,7 +220,8 @@ class Trainer:
         if not math.isfinite(loss):
             self._refuse_to_go_on(f'the loss became {loss}', step)
         bar.update()
-        bar.set_postfix_str(f'loss {loss:.3f}, adversarial {accuracy:.1%}', refresh=False)
+        bar.set_postfix_str(
+            f'loss {loss:.3f}, adversarial {accuracy:.1%}{self._measured}', refresh=False)
         if logging:
             row = {
                 'step': step, 'epoch': step * settings.batch_size / len(self.examples),
@@ -226,9 +231,11 @@ class Trainer:
                 'examples_per_second': log.rate(step, settings.batch_size)}
             log.write(row)
             log.summarize(row, self.strategy.experimental_local_results(x_adv)[0])
-            bar.write(
-                f'step {step}: natural {row["accuracy_nat"]:.2%}, adversarial {accuracy:.2%} of '
-                f'the batch, {row["examples_per_second"]:.0f} examples/s')
+            rate = row['examples_per_second']
+            speed = '' if rate is None else f', {rate:.0f} examples/s'
+            self._measured = f', natural {row["accuracy_nat"]:.1%}{speed}'
+            bar.write(f'step {step}: natural {row["accuracy_nat"]:.2%}, adversarial {accuracy:.2%} '
+                      f'of the batch{speed}')
 
     def _compile_step(self):
         settings, strategy = self.settings, self.strategy
@@ -296,6 +303,7 @@ class Trainer:
         due = step == self.settings.train_steps or (every and step % every == 0)
         if self.validation is None or not due:
             return
+        self._require_finite_weights(step)
         self._refresh_evaluated()
         logits_fn = ModelLogits(self._evaluated)
         natural = natural_accuracy(
@@ -310,7 +318,8 @@ class Trainer:
         log.write(row)
         bar.write(f'step {step}: held-out {natural.n} images: natural {natural.accuracy:.2%}'
                   + (f', adversarial {score.accuracy:.2%}' if score is not natural else ''))
-        if score.accuracy > float(self._best):
+        # The best is kept in float32, where an equal score must not look like a better one.
+        if np.float32(score.accuracy) > self._best.numpy():
             self._best.assign(score.accuracy)
             save_weights(self._evaluated, self.model_dir / 'best.weights.h5')
 
@@ -329,35 +338,59 @@ class Trainer:
             self._save(step)
 
     def _save(self, step: int) -> None:
-        if not all(np.isfinite(v.numpy()).all() for v in self.model.trainable_variables):
-            self._refuse_to_go_on('the weights are no longer finite', step)
-        try:
-            self._checkpoints.save(checkpoint_number=step)
-        except (OSError, tf.errors.OpError) as error:
-            raise UserError(
-                f'cannot write a checkpoint to {self.model_dir}: {_first_line(error)}. Free some '
-                'room or make the folder writable, and run the same command again.') from error
+        self._require_finite_weights(step)
+        # A checkpoint that was just restored is not written again: killed in the middle of that,
+        # the run would have lost it.
+        if step != self._saved:
+            try:
+                self._checkpoints.save(checkpoint_number=step)
+            except (OSError, tf.errors.OpError) as error:
+                raise _cannot_write(self.model_dir, error) from error
+            self._saved = step
         self._refresh_evaluated()
         save_weights(self._evaluated, self.model_dir / 'last.weights.h5')
 
+    def _require_finite_weights(self, step: int) -> None:
+        if not all(np.isfinite(v.numpy()).all() for v in self.model.variables):
+            self._refuse_to_go_on('the weights no longer are', step)
+
     def _restore(self) -> int:
-        latest = self._checkpoints.latest_checkpoint
+        latest = self._latest()
         if latest is None:
             return 0
         try:
-            self._checkpoints.checkpoint.restore(latest).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            # If it fails, the error tells what is wrong; no warnings are needed besides.
+            self._checkpoints.checkpoint.restore(latest).expect_partial().assert_consumed()
+        except READ_ERRORS as error:
             raise UserError(
-                f'the checkpoint {latest} is damaged or of another network: {_first_line(error)}. '
-                f'Remove the files {latest}.* and edit or remove {self.model_dir}/checkpoint so '
-                'that an earlier one is used, or choose a new --model_dir.') from error
-        return int(self._step)
+                f'the checkpoint {latest} is damaged or of another network: {_reason(error)}. '
+                f'{self._remedy(latest)}, or choose a new --model_dir.') from error
+        self._saved = int(self._step.numpy())  # int() takes no variable of several devices
+        return self._saved
+
+    def _latest(self) -> str | None:
+        """Prefix of the newest checkpoint; None if the run has to begin."""
+        listed = self._checkpoints.checkpoints
+        if listed:
+            return next(filter(tf1_checkpoint.is_prefix, reversed(listed)), listed[-1])
+        # A checkpoint is listed once it is whole, so this one was the first, and being written, or
+        # the list was lost.
+        found = tf1_checkpoint.latest_in(self.model_dir)
+        return found if found is not None and is_whole(found) else None
+
+    def _remedy(self, damaged: str) -> str:
+        others = [p for p in self._checkpoints.checkpoints
+                  if p != damaged and tf1_checkpoint.is_prefix(p)]
+        if not others:
+            return f'Remove {self.model_dir} to begin again'
+        return f'Remove the files {damaged}.* to go on from {pathlib.Path(others[-1]).name}'
 
     def _refuse_to_go_on(self, what: str, step: int) -> None:
         latest = self._checkpoints.latest_checkpoint
         kept = f'the last good checkpoint is {latest}' if latest else 'none was written yet'
         raise UserError(
-            f'training stopped at step {step}: expected finite numbers, but {what}; {kept}. '
+            f'training stopped at step {step}: expected a finite loss and finite weights, but '
+            f'{what}; {kept}. '
             'Lower --learning_rate, or lengthen --epsilon_warmup, and start in a new --model_dir.')
 
     def request_stop(self, signal_number: int) -> None:
@@ -365,8 +398,39 @@ class Trainer:
         self._stop_signal = signal_number
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _check_batch_size(batch_size: int, examples: int, devices: int) -> None:
+    if batch_size % devices:
+        raise UserError(f'--batch_size: expected a multiple of the number of devices, {devices}; '
+                        f'found {batch_size}.')
+    if batch_size > examples:
+        raise UserError(f'--batch_size: expected at most the number of training images, '
+                        f'{examples:,}; found {batch_size:,}. Lower it, or hold fewer images out.')
+
+
+def _manager(
+    folder: pathlib.Path, keep: int, checkpoint: tf.train.Checkpoint
+) -> tf.train.CheckpointManager:
+    path = folder / 'checkpoint'
+    try:
+        manager = tf.train.CheckpointManager(
+            checkpoint, str(folder), max_to_keep=keep, checkpoint_name='checkpoint')
+        readable = manager.latest_checkpoint is not None or not path.exists()
+    except (OSError, ValueError, tf.errors.OpError):
+        readable = False
+    if not readable:
+        raise UserError(f'expected a list of checkpoints in {path}; found something else. Remove '
+                        'that file: the newest checkpoint-<step> will be used.')
+    return manager
+
+
+def _cannot_write(path: pathlib.Path, error: Exception) -> UserError:
+    return UserError(f'cannot write to {path}: {_reason(error)}. Free some room or make the folder '
+                     'writable, and run the same command again.')
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r'^\{\{.*?\}\} ', '', lines[0])[:400]  # TensorFlow's name of the failing node
 
 
 class _stopping_on_signals:
@@ -397,48 +461,65 @@ class _Log:
 
     def __init__(self, model_dir: pathlib.Path, start: int):
         self._path = model_dir / 'log.csv'
-        self._writer = tf.summary.create_file_writer(str(model_dir))
+        with self._writing():
+            rows = _rows_before(self._path, start)
+            with replacing(self._path) as temporary, open(temporary, 'w', newline='') as file:
+                writer = csv.DictWriter(file, LOG_COLUMNS)
+                writer.writeheader()
+                writer.writerows(rows)
+            self._writer = tf.summary.create_file_writer(str(model_dir))
         self._clock = (start, time.perf_counter())
-        rows = []
-        if self._path.exists():
-            with open(self._path, newline='') as file:
-                rows = [row for row in csv.DictReader(file) if _before(row, start)]
-        with open(self._path, 'w', newline='') as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
 
     def __enter__(self) -> '_Log':
         return self
 
-    def __exit__(self, *_) -> None:
-        self._writer.close()
+    def __exit__(self, kind: type | None, *_) -> None:
+        # Where the disk is full this fails once more, and would hide the first message.
+        with contextlib.suppress(UserError) if kind else contextlib.nullcontext(), self._writing():
+            self._writer.close()
 
-    def rate(self, step: int, batch_size: int) -> float:
-        """Examples a second since the last call."""
+    def rate(self, step: int, batch_size: int) -> float | None:
+        """Examples a second since the last call; None at the first step, which compiles."""
         then, at = self._clock
         self._clock = (step, time.perf_counter())
-        return (step - then) * batch_size / (self._clock[1] - at)
+        return (step - then) * batch_size / (self._clock[1] - at) if step > then else None
 
     def write(self, row: dict) -> None:
-        with open(self._path, 'a', newline='') as file:
+        with self._writing(), open(self._path, 'a', newline='') as file:
             csv.DictWriter(file, LOG_COLUMNS).writerow(
                 {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()})
 
     def summarize(self, row: dict, x_adv: tf.Tensor) -> None:
         """Writes the challenge's tags."""
-        with self._writer.as_default(step=row['step']):
+        with self._writing(), self._writer.as_default(step=row['step']):
             for tag in ('accuracy adv train', 'accuracy adv'):
                 tf.summary.scalar(tag, row['accuracy_adv'])
             for tag in ('xent adv train', 'xent adv'):
                 tf.summary.scalar(tag, row['loss_adv'])
             tf.summary.image('images adv train', x_adv)
 
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            raise _cannot_write(self._path.parent, error) from error
+
+
+def _rows_before(path: pathlib.Path, start: int) -> list[dict[str, str]]:
+    """The whole rows of a log that were written before the checkpoint of step `start`."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding='utf-8', errors='replace').replace('\0', '')
+    lines = text[:text.rfind('\n') + 1].splitlines()  # an interrupted write leaves half a line
+    return [row for row in csv.DictReader(lines)
+            if None not in row and None not in row.values() and _before(row, start)]
+
 
 def _before(row: dict[str, str], start: int) -> bool:
     """Whether a row was written before the checkpoint of step `start`, however the run ended."""
-    step = row['step']
-    if not step or not step.isdigit():
+    step = row.get('step', '')
+    if not step.isdecimal():
         return False
     validated = row.get('validation_accuracy_nat')
     return int(step) <= start if validated else int(step) < start

@@ -53,8 +53,8 @@ def transfer_accuracy(
     """
     partial = None
     if partial_path is not None:
-        key = (attack, weights_digest(source.model), weights_digest(target.model), examples.name,
-               len(examples), batch_size, seed, attack_dtype)
+        key = (attack, weights_digest(source.model), weights_digest(target.model),
+               examples.digest(), batch_size, seed, attack_dtype)
         partial = PartialResult(partial_path, repr(key))
     return adversarial_accuracy(
         attack, ModelLogits(source.model, attack_dtype), ModelLogits(target.model), examples,

@@ -1,22 +1,42 @@
 """Evaluating a network while it is trained: each new checkpoint of a model folder."""
 
+import contextlib
 import pathlib
 import re
+import time
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from common import tf1_checkpoint
 from common.attacks import Attack
+from common.checkpoints import is_whole
 from common.data import Examples
+from common.errors import UserError
 from common.evaluation import natural_accuracy
 from common.logits import ModelLogits
 from common.transfer import Source, transfer_accuracy
+
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def new_checkpoints(folder: pathlib.Path) -> Iterator[str]:
     """Prefixes of the newest checkpoint now, and of each later one, endlessly."""
     print(f'watching {folder} for checkpoints; Ctrl-C to stop', flush=True)
-    yield from tf.train.checkpoints_iterator(str(folder), min_interval_secs=1)
+    last = None
+    while True:
+        # Not tf.train.latest_checkpoint: it follows the absolute paths in a TF1 folder's list.
+        newest = tf1_checkpoint.latest_in(folder)
+        if newest is not None and newest != last and is_whole(newest):
+            last = newest
+            yield newest
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def step_of(prefix: str) -> int:
+    """The step in a checkpoint's name, 0 if it has none."""
+    match = re.search(r'-(\d+)$', prefix)
+    return int(match[1]) if match else 0
 
 
 class Evaluator:
@@ -29,6 +49,9 @@ class Evaluator:
         seed: of the attack's randomness.
         attack_dtype: precision of the attack's gradients.
         summary_dir: folder for TensorBoard; None writes no summaries.
+
+    Raises:
+        UserError: summaries cannot be written there.
     """
 
     def __init__(
@@ -37,10 +60,13 @@ class Evaluator:
     ):
         self._attack, self._examples = attack, examples
         self._settings = {'batch_size': batch_size, 'seed': seed, 'attack_dtype': attack_dtype}
-        self._writer = summary_dir and tf.summary.create_file_writer(str(summary_dir))
+        self._summary_dir, self._writer = summary_dir, None
+        if summary_dir is not None:
+            with self._writing():
+                self._writer = tf.summary.create_file_writer(str(summary_dir))
 
-    def evaluate(self, network: Source) -> None:
-        """Evaluates one network and prints the four numbers."""
+    def evaluate(self, network: Source, step: int = 0) -> None:
+        """Evaluates one network, prints the four numbers and files them under `step`."""
         natural = natural_accuracy(
             ModelLogits(network.model), self._examples, batch_size=self._settings['batch_size'])
         adversarial = transfer_accuracy(
@@ -52,19 +78,24 @@ class Evaluator:
               f'avg nat loss: {natural.loss:.4f}\n'
               f'avg adv loss: {adversarial.loss:.4f}', flush=True)
         if self._writer is not None:
-            self._summarize(_step_of(network.name), natural, adversarial)
+            self._summarize(step, natural, adversarial)
 
     def _summarize(self, step: int, natural, adversarial) -> None:
         values = {
             'xent adv eval': adversarial.loss, 'xent adv': adversarial.loss,
             'xent nat': natural.loss, 'accuracy adv eval': adversarial.accuracy,
             'accuracy adv': adversarial.accuracy, 'accuracy nat': natural.accuracy}
-        with self._writer.as_default(step=step):
+        with self._writing(), self._writer.as_default(step=step):
             for tag, value in values.items():
                 tf.summary.scalar(tag, value)
-        self._writer.flush()
+            self._writer.flush()
 
-
-def _step_of(name: str) -> int:
-    match = re.search(r'-(\d+)$', name)
-    return int(match[1]) if match else 0
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f'cannot write summaries to {self._summary_dir}: {reason}. Free some room or make '
+                'the folder writable, or name a weights file instead of the folder.') from error

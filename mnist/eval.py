@@ -7,12 +7,10 @@ A model folder is watched: each new checkpoint is evaluated, and TensorBoard sum
 to its subfolder eval/. Anything else, or --once, is evaluated once.
 """
 
-import pathlib
-
 import tensorflow as tf
 from absl import flags
 
-from common import cli, watching
+from common import cli, tf1_checkpoint, watching
 from common import flags as shared_flags
 from common.losses import make_loss
 from common.methods import checked_ball
@@ -48,15 +46,17 @@ def main() -> None:
         FLAGS.random_start)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(slice(FLAGS.num_examples))
-    folder = pathlib.Path(FLAGS.checkpoint)
+    folder = model.NETWORKS.folder(FLAGS.checkpoint)
     evaluator = watching.Evaluator(
         attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype, summary_dir=folder / 'eval' if folder.is_dir() else None)
-    if FLAGS.once or not folder.is_dir():
-        evaluator.evaluate(Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint)))
+        attack_dtype=FLAGS.attack_dtype, summary_dir=folder and folder / 'eval')
+    if FLAGS.once or folder is None:
+        latest = tf1_checkpoint.latest_in(folder) if folder else None
+        evaluator.evaluate(
+            Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint)), watching.step_of(latest or ''))
         return
     for prefix in watching.new_checkpoints(folder):
-        evaluator.evaluate(Source(prefix, model.load(prefix)))
+        evaluator.evaluate(Source(prefix, model.load(prefix)), watching.step_of(prefix))
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ CHALLENGE = {}
 """mnist_challenge/config.json: the flags' own defaults."""
 
 FAST = {
+    'init': 'glorot',
     'steps': 20,
     'step_size': 0.025,
     'train_steps': 7000,

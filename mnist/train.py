@@ -41,9 +41,14 @@ def define_flags() -> None:
         log_every=100, checkpoint_every=300)
     for name, value in (('adam_beta_1', 0.9), ('adam_beta_2', 0.999), ('adam_epsilon', 1e-8)):
         flags.DEFINE_float(name, value, "Adam's constant of that name.", lower_bound=0.0)
+        flags.register_validator(
+            name, lambda value: 0 <= value < 1, message='expected a number from 0 to below 1')
     flags.DEFINE_enum('network', 'A', ['A', 'B'], "The challenge's network A, or architecture B.")
     flags.DEFINE_list('filters', ['32', '64'], 'Output channels of network A\'s convolutions.')
     flags.DEFINE_integer('hidden', 1024, "Units of network A's dense layer.", lower_bound=1)
+    flags.DEFINE_enum(
+        'init', 'challenge', list(model.INITS),
+        "Distribution of network A's initial weights: the challenge's, or Keras' default.")
     flags.DEFINE_integer(
         'validation_size', dataset.VALIDATION_SIZE,
         'How many training images, the first ones, are held out.', lower_bound=0,
@@ -56,7 +61,7 @@ def main() -> None:
     if FLAGS.model_dir is None:
         FLAGS.model_dir = f'models/mnist_{FLAGS.network}_{FLAGS.adversary}'
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
-    folder = run_folder.prepare(FLAGS.model_dir, config)
+    folder = run_folder.check(FLAGS.model_dir, config)
     train(config, folder, FLAGS.data_dir)
 
 
@@ -74,9 +79,12 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
             epsilon=config['adam_epsilon'])
     if config['init_from']:
         checkpoints.copy_weights(model.load(config['init_from']), network)
-    Trainer(
+    trainer = Trainer(
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
-        validation(config, held_out), strategy).train()
+        validation(config, held_out), strategy)
+    # Not before all flags have proved usable: the run could not be started with better ones.
+    run_folder.prepare(folder, config)
+    trainer.train()
 
 
 def adversary(config: dict[str, Any]) -> PGD | None:

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from common.attacks.base import Attack
-from common.logits import LogitsFn
+from common.logits import LogitsFn, exact
 from common.losses import true_margin
 
 
@@ -61,9 +61,11 @@ def worst_of(run, count: int, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -
         x: [batch, ...] float32, for the shape.
         y: [batch] true labels.
     """
+    judge = exact(logits_fn)
+
     def body(i: tf.Tensor, best: tf.Tensor, best_margin: tf.Tensor) -> tuple:
         x_adv = run(i)
-        margin = true_margin(logits_fn(x_adv), y)
+        margin = true_margin(judge(x_adv), y)
         better = margin < best_margin
         mask = tf.reshape(better, [-1] + [1] * (len(x.shape) - 1))
         return i + 1, tf.where(mask, x_adv, best), tf.where(better, margin, best_margin)

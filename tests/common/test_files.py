@@ -1,0 +1,118 @@
+"""Files are written whole or not at all."""
+
+import hashlib
+import json
+import os
+import pathlib
+import stat
+
+import pytest
+
+from common.errors import UserError
+from common.files import replacing, sha256, write_json
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_appears_when_the_block_is_done(tmp_path):
+    path = tmp_path / 'result.txt'
+    with replacing(path) as temporary:
+        assert temporary.parent == path.parent and temporary != path
+        temporary.write_text('new')
+        assert not path.exists()
+    assert path.read_text() == 'new'
+    assert names(tmp_path) == ['result.txt']
+
+
+@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt, UserError])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / 'result.txt'
+    path.write_text('old')
+    with pytest.raises(error, match='what went wrong'), replacing(path) as temporary:
+        temporary.write_text('half')
+        raise error('what went wrong')
+    assert path.read_text() == 'old'
+    assert names(tmp_path) == ['result.txt']
+
+
+def test_a_full_disk_is_the_users_to_mend(tmp_path):
+    path = tmp_path / 'result.txt'
+    path.write_text('old')
+    with pytest.raises(UserError, match='No space left on device') as caught, replacing(path):
+        raise OSError(28, 'No space left on device')
+    assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+    assert path.read_text() == 'old' and names(tmp_path) == ['result.txt']
+
+
+def test_missing_folders_are_made(tmp_path):
+    with replacing(tmp_path / 'a' / 'b' / 'c.txt') as temporary:
+        temporary.write_text('')
+    assert names(tmp_path / 'a' / 'b') == ['c.txt']
+
+
+def test_a_file_in_the_way_of_the_folder_is_reported(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match='cannot write .*result.txt'), \
+            replacing(tmp_path / 'file' / 'result.txt'):
+        pytest.fail('there is nowhere to write')
+
+
+def test_a_folder_of_that_name_is_reported_and_kept(tmp_path):
+    (tmp_path / 'result.txt').mkdir()
+    with pytest.raises(UserError, match='cannot write'), replacing(tmp_path / 'result.txt') as t:
+        t.write_text('new')
+    assert names(tmp_path) == ['result.txt'] and (tmp_path / 'result.txt').is_dir()
+
+
+def test_devices_and_pipes_are_never_replaced(tmp_path):
+    # As --json=/dev/null would be, by the administrator.
+    path = tmp_path / 'null'
+    os.mkfifo(path)
+    with pytest.raises(UserError, match='cannot write'), replacing(path) as temporary:
+        temporary.write_text('new')
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert names(tmp_path) == ['null']
+
+
+def test_the_temporary_name_has_the_ending_asked_for(tmp_path):
+    with replacing(tmp_path / 'a.weights.h5', suffix='.weights.h5') as temporary:
+        assert temporary.name.endswith('.weights.h5')
+
+
+def test_names_without_a_folder_lie_in_the_working_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with replacing('result.txt') as temporary:
+        assert isinstance(temporary, pathlib.Path)
+        temporary.write_text('new')
+    assert names(tmp_path) == ['result.txt']
+
+
+def test_files_have_the_usual_permissions(tmp_path):
+    previous = os.umask(0o027)
+    try:
+        write_json(tmp_path / 'value.json', {})
+        assert os.umask(0o027) == 0o027  # looking at the umask has not changed it
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / 'value.json').stat().st_mode) == 0o640
+
+
+def test_json_comes_back(tmp_path):
+    value = {'rows': [1, 2.5, None, 'ä', [True]]}
+    write_json(tmp_path / 'value.json', value)
+    assert json.loads((tmp_path / 'value.json').read_text()) == value
+
+
+def test_values_that_json_cannot_hold_leave_no_file(tmp_path):
+    with pytest.raises(TypeError):
+        write_json(tmp_path / 'value.json', {'x': object()})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize('size', [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+def test_sha256_of_whole_files(tmp_path, size):
+    content = bytes(range(256)) * (size // 256 + 1)
+    (tmp_path / 'file').write_bytes(content[:size])
+    assert sha256(tmp_path / 'file') == hashlib.sha256(content[:size]).hexdigest()

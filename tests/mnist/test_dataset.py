@@ -1,0 +1,104 @@
+"""MNIST's images: pixel scale, splits, order and digests."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from mnist import dataset, drawn
+
+PREPARED = pathlib.Path(os.environ.get('TFDS_DATA_DIR', '/nonexistent'), 'mnist', '3.0.1')
+REAL_DATA = pytest.mark.skipif(
+    not PREPARED.is_dir(), reason='needs MNIST prepared by TensorFlow Datasets in TFDS_DATA_DIR')
+
+
+@pytest.fixture(scope='module')
+def drawn_test():
+    return dataset.load('test', dataset='drawn')
+
+
+def test_constants_are_the_challenges():
+    assert (dataset.LOWER, dataset.UPPER, dataset.EPSILON) == (0.0, 1.0, 0.3)
+    assert (dataset.IMAGE_SHAPE, dataset.NUM_CLASSES) == ((28, 28, 1), 10)
+    assert dataset.VALIDATION_SIZE == 5000
+
+
+def test_drawn_images_arrive_as_pixels_in_the_unit_interval(drawn_test):
+    images, labels = drawn.draw('test')
+    assert drawn_test.x.shape == (2000, 28, 28, 1) and drawn_test.x.dtype == np.float32
+    assert drawn_test.y.shape == (2000,) and drawn_test.y.dtype == np.int32
+    assert (drawn_test.x.min(), drawn_test.x.max()) == (0.0, 1.0)
+    np.testing.assert_array_equal(drawn_test.y, labels)
+    # The challenge's loader, numpy.multiply(images, 1 / 255) on float32.
+    expected = np.multiply(images.astype(np.float32), 1.0 / 255.0)
+    np.testing.assert_array_equal(drawn_test.x, expected)
+    np.testing.assert_array_equal(np.rint(drawn_test.x * 255), images)
+
+
+def test_no_one_takes_drawn_images_for_mnist(drawn_test):
+    assert drawn_test.name == 'drawn digits (a stand-in, not MNIST) test'
+
+
+@pytest.mark.parametrize('size', [0, 1, 5000])
+def test_the_first_training_images_are_held_out(size):
+    everything = dataset.load('train', dataset='drawn')
+    training, held_out = dataset.load_training(validation_size=size, dataset='drawn')
+    assert (len(training), len(held_out)) == (12_000 - size, size)
+    np.testing.assert_array_equal(held_out.x, everything.x[:size])
+    np.testing.assert_array_equal(training.x, everything.x[size:])
+    np.testing.assert_array_equal(training.y, everything.y[size:])
+
+
+def test_the_challenge_holds_out_five_thousand():
+    _, held_out = dataset.load_training(dataset='drawn')
+    assert len(held_out) == 5000
+
+
+@pytest.mark.parametrize('name', ['MNIST', 'fashion_mnist', ''])
+def test_unknown_data_sets_are_refused(name):
+    with pytest.raises(ValueError, match=f"unknown dataset '{name}'; expected one of: mnist, draw"):
+        dataset.load('test', dataset=name)
+
+
+def test_unknown_splits_are_refused():
+    with pytest.raises(ValueError, match="unknown split 'validation'"):
+        dataset.load('validation', dataset='drawn')
+
+
+def test_a_missing_copy_without_network_is_the_users_to_mend(tmp_path, monkeypatch):
+    monkeypatch.setenv('no_proxy', '*')
+    monkeypatch.setattr(
+        dataset, 'ARCHIVE', dataclasses.replace(dataset.ARCHIVE, host='http://127.0.0.1:9/'))
+    with pytest.raises(UserError, match='not prepared there, and .* cannot be reached') as caught:
+        dataset.load('test', data_dir=str(tmp_path))
+    assert str(tmp_path) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_digests_are_those_of_the_idx_files():
+    # Made by hand as the idx format has it: magic number, sizes, then the bytes.
+    images, labels = np.arange(2 * 784).reshape(2, 28, 28, 1).astype(np.uint8), np.uint8([7, 2])
+    image_file = bytes.fromhex('00000803 00000002 0000001c 0000001c') + images.tobytes()
+    label_file = bytes.fromhex('00000801 00000002') + b'\x07\x02'
+    expected = tuple(hashlib.md5(file).hexdigest() for file in (image_file, label_file))
+    assert dataset.ARCHIVE.digest(images, labels) == expected
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_the_order_of_tfds_is_a_permutation_of_its_own_for_each_split(split):
+    index = dataset.ARCHIVE.original_index({'label': np.zeros(1000)}, split)
+    np.testing.assert_array_equal(np.sort(index), np.arange(1000))
+    assert (index == np.arange(1000)).mean() < 0.02
+
+
+@REAL_DATA
+def test_mnist_is_loaded_in_its_original_order():
+    test = dataset.load('test')
+    assert (test.name, test.x.shape) == ('MNIST test', (10_000, 28, 28, 1))
+    assert test.y[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    training, held_out = dataset.load_training()
+    assert (len(training), len(held_out)) == (55_000, 5000)
+    assert held_out.y[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]

@@ -1,0 +1,150 @@
+"""The arrows of the house: entry point -> its data set's modules -> common, and no others."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+DATA_SETS = [name for name in ('mnist', 'cifar10') if list((ROOT / name).glob('*.py'))]
+READ_FLAGS = {'common/flags.py', 'common/cli.py'}
+
+
+def sources(package):
+    return sorted((ROOT / package).rglob('*.py'))
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path):
+    """Full names of the modules that a file imports, and of what it takes from them."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{relative(path)}:{node.lineno}: a relative import'
+            names.update(f'{node.module}.{alias.name}' for alias in node.names)
+    return names
+
+
+def crossings(package, forbidden):
+    """'file imports module' for every import from `package` into one of `forbidden`."""
+    return [f'{relative(path)} imports {name}' for path in sources(package)
+            for name in sorted(imports(path)) if under(name, forbidden)]
+
+
+def under(name, packages):
+    return any(name == package or name.startswith(f'{package}.') for package in packages)
+
+
+def docstrings(tree):
+    """The constants that are documentation: any expression that is only a string."""
+    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+
+
+def test_the_packages_are_there():
+    assert sources('common') and DATA_SETS
+
+
+def test_common_imports_no_data_set():
+    assert crossings('common', ['mnist', 'cifar10']) == []
+
+
+@pytest.mark.parametrize('data_set', DATA_SETS)
+def test_data_sets_do_not_know_each_other(data_set):
+    assert crossings(data_set, {'mnist', 'cifar10'} - {data_set}) == []
+
+
+def test_nothing_but_tests_imports_tests():
+    assert [c for package in ('common', *DATA_SETS) for c in crossings(package, ['tests'])] == []
+
+
+@pytest.mark.parametrize('data_set', DATA_SETS)
+def test_models_know_no_attack(data_set):
+    """Not directly, nor through another module of the project."""
+    reached, waiting = {}, [f'{data_set}.model']
+    while waiting:
+        module = waiting.pop()
+        path = ROOT / (module.replace('.', '/') + '.py')
+        if module in reached or not path.is_file():
+            continue
+        reached[module] = imports(path)
+        for name in reached[module]:
+            if under(name, ['common', data_set]):
+                waiting += [name, name.rpartition('.')[0]]
+    assert f'{data_set}.dataset' in reached  # the walk went somewhere
+    forbidden = ['common.attacks', 'common.methods', f'{data_set}.pgd_attack']
+    assert [f'{module} imports {name}' for module, names in reached.items()
+            for name in names if under(name, forbidden)] == []
+
+
+def test_flags_are_read_by_programs_only():
+    readers = {relative(path) for path in sources('common')
+               if any(under(name, ['absl']) for name in imports(path))}
+    assert readers <= READ_FLAGS
+
+
+def test_flags_are_defined_when_a_program_starts_not_when_it_is_imported():
+    found = []
+    for path in [p for package in ('common', *DATA_SETS) for p in sources(package)]:
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        inside = {id(node) for function in ast.walk(tree)
+                  if isinstance(function, ast.FunctionDef) for node in ast.walk(function)}
+        found += [f'{relative(path)}:{node.lineno}' for node in ast.walk(tree)
+                  if isinstance(node, ast.Attribute) and node.attr.startswith('DEFINE_')
+                  and id(node) not in inside]
+    assert found == []
+
+
+def test_common_names_no_data_set():
+    """Whatever differs between data sets arrives as a value; only documentation tells of them."""
+    found = []
+    for path in sources('common'):
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        documentation = docstrings(tree)
+        for node in ast.walk(tree):
+            if (isinstance(node, ast.Constant) and isinstance(node.value, str)
+                    and id(node) not in documentation
+                    and re.search('mnist|cifar', node.value, re.IGNORECASE)):
+                found.append(f'{relative(path)}:{node.lineno}: {node.value!r}')
+            if isinstance(node, ast.Name | ast.arg):
+                name = node.id if isinstance(node, ast.Name) else node.arg
+                if re.search('mnist|cifar', name, re.IGNORECASE):
+                    found.append(f'{relative(path)}:{node.lineno}: {name}')
+    assert found == []
+
+
+def test_plots_are_the_only_users_of_matplotlib():
+    users = {relative(path) for package in ('common', *DATA_SETS) for path in sources(package)
+             if any(under(name, ['matplotlib']) for name in imports(path))}
+    assert users <= {'common/plots.py'}
+
+
+def test_no_paths_of_one_machine():
+    found = [f'{relative(path)}:{number}'
+             for package in ('common', *DATA_SETS) for path in sources(package)
+             for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
+             if re.search(r'(^|[^\w.])/(work|root|home)/', line)]
+    assert found == []
+
+
+@pytest.mark.parametrize('data_set', DATA_SETS)
+def test_every_entry_point_starts_the_same_way(data_set):
+    """`python -m` reaches cli.run(main, define_flags), and importing it runs nothing."""
+    programs = [p for p in sources(data_set) if '__main__' in p.read_text(encoding='utf-8')]
+    assert programs
+    for path in programs:
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        last = tree.body[-1]
+        assert ast.unparse(last) == (
+            "if __name__ == '__main__':\n    cli.run(main, define_flags)"), relative(path)
+        assert ast.get_docstring(tree), relative(path)
+
+
+def test_tests_have_no_init_files():
+    """With them, `tests/mnist` would shadow the package `mnist`."""
+    assert list((ROOT / 'tests').rglob('__init__.py')) == []
