@@ -14,9 +14,6 @@ from common.report import Row
 from common.threat_model import LinfBall
 from common.transfer import Source, transfer_accuracy
 
-PaperAccuracy = Callable[[str, int, int, str, str, float], float | None]
-"""(method, steps, restarts, source, target, epsilon) -> the paper's accuracy, 0 to 1, or None."""
-
 
 @dataclasses.dataclass(frozen=True)
 class AttackSettings:
@@ -39,6 +36,10 @@ class AttackSettings:
     random_start: bool = True
     seed: int = 0
     attack_dtype: str = 'float32'
+
+
+PaperAccuracy = Callable[[str, int, int, str, str, AttackSettings], float | None]
+"""(method, steps, restarts, source, target, settings) -> the paper's accuracy, 0 to 1, or None."""
 
 
 class AttackTable:
@@ -72,7 +73,7 @@ class AttackTable:
             self._natural, method='natural', steps=None, restarts=None, step_size=None,
             source=None, target=name, epsilon=self._settings.ball.epsilon,
             natural=self._natural.accuracy,
-            paper=self._paper('natural', 0, 1, name, name, self._settings.ball.epsilon))
+            paper=self._paper('natural', 0, 1, name, name, self._settings))
 
     def row(
         self, method: str, steps: int, restarts: int, source: str,
@@ -102,7 +103,7 @@ class AttackTable:
         return Row.of(
             outcome, method=method, steps=steps, restarts=restarts, step_size=step_size,
             source=source, target=target.name, epsilon=epsilon, natural=self._natural.accuracy,
-            paper=self._paper(method, steps, restarts, source, target.name, epsilon))
+            paper=self._paper(method, steps, restarts, source, target.name, settings))
 
     def _network(self, reference: str) -> Source:
         if reference not in self._networks:

@@ -62,6 +62,7 @@ class Archive:
         sizes: number of examples of each split.
         digests: what `digest` must return for each split in its original order.
         original_index: (stored columns, split) -> [n] original position of each stored example.
+        stand_in: what a user can do without this data set, as the end of a sentence.
         digest: (images [n, h, w, c] uint8, labels [n] uint8) -> digests to compare.
     """
 
@@ -71,6 +72,7 @@ class Archive:
     digests: dict[str, tuple[str, ...]]
     original_index: Callable[[dict[str, np.ndarray], str], np.ndarray]
     digest: Callable[[np.ndarray, np.ndarray], tuple[str, ...]]
+    stand_in: str
 
     def load(self, split: str, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Images [n, h, w, c] uint8 and labels [n] uint8 of a split, in the original order.
@@ -123,8 +125,8 @@ class Archive:
         return UserError(
             f'the data set {self.name} could not be loaded from {place} ({reason}). Name the '
             'folder of a prepared copy with --data_dir or the environment variable TFDS_DATA_DIR, '
-            'connect to a network so that TensorFlow Datasets can download it, or try the software '
-            'without the real data by --dataset=drawn.')
+            'connect to a network so that TensorFlow Datasets can download it, or '
+            f'{self.stand_in}.')
 
     def _refuse(self, split: str, data_dir: str | None, found: str) -> None:
         place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'

@@ -1,10 +1,11 @@
 """Accuracy, naturally and under attack, over whole data sets and with its uncertainty."""
 
 import dataclasses
+import functools
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -134,7 +135,7 @@ def adversarial_accuracy(
         batch_size: images a batch.
         seed: of the attack's randomness.
         progress: words before the progress bar; None shows none.
-        on_batch: called after each batch.
+        on_batch: called after each batch that is attacked in this call.
         partial: where an interrupted evaluation left its results, and leaves them again.
 
     Raises:
@@ -148,33 +149,52 @@ def adversarial_accuracy(
     state = _State.start(len(examples))
     if partial is not None:
         state = _State(**partial.read(default=dataclasses.asdict(state)))
-    total = restarts * -(-len(examples) // batch_size)
-    with tqdm.tqdm(desc=progress, total=total, unit='batch', disable=progress is None,
-                   dynamic_ncols=True, leave=False,
-                   initial=int(state.restart) * -(-len(examples) // batch_size) + int(state.batch),
-                   mininterval=0.2 if sys.stderr.isatty() else 30) as bar:
-        while state.restart < restarts and state.standing.any():
-            batches = _batches(np.flatnonzero(state.standing), batch_size)
-            run_seed = restart_seed(tf.constant([seed, 0]), int(state.restart))
-            for number in range(int(state.batch), len(batches)):
-                start, index = time.perf_counter(), batches[number]
-                x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
-                x_adv = perturb(x, y, seed=tf.random.fold_in(run_seed, number))
-                predictions, losses = judge(x_adv, y)
-                state.record(index, predictions == examples.y[index], losses,
-                             time.perf_counter() - start, single.gradients)
-                if on_batch is not None:
-                    on_batch(index, x_adv.numpy())
-                if partial is not None:
-                    partial.maybe_write(dataclasses.asdict(state))
-                bar.update()
-                bar.set_postfix_str(
-                    f'{state.survived.mean():.2%} stand', refresh=False)
-            state.finish_restart()
-    if partial is not None:
-        partial.write(dataclasses.asdict(state))
+    run = functools.partial(
+        _run_restart, state, single, perturb, judge, examples, batch_size, seed, on_batch)
+    try:
+        with _bar(progress, state, restarts, len(examples), batch_size) as bar:
+            while state.restart < restarts and state.standing.any():
+                for _ in run():
+                    bar.update()
+                    bar.set_postfix_str(f'{state.survived.mean():.2%} stand', refresh=False)
+                    if partial is not None:
+                        partial.maybe_write(dataclasses.asdict(state))
+                state.finish_restart()
+    finally:
+        if partial is not None:
+            partial.write(dataclasses.asdict(state))
     return Outcome(
         state.standing, float(state.losses.mean()), float(state.seconds), int(state.gradients))
+
+
+def _run_restart(
+    state: '_State', attack: Attack, perturb: CompiledAttack, judge: Judge, examples: Examples,
+    batch_size: int, seed: int, on_batch: OnBatch | None,
+) -> Iterator[None]:
+    """Attacks what still stands, from the batch that is next; yields after each batch."""
+    batches = _batches(np.flatnonzero(state.standing), batch_size)
+    run_seed = restart_seed(tf.constant([seed, 0]), int(state.restart))
+    for number in range(int(state.batch), len(batches)):
+        start, index = time.perf_counter(), batches[number]
+        x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
+        x_adv = perturb(x, y, seed=tf.random.fold_in(run_seed, number))
+        predictions, losses = judge(x_adv, y)
+        if on_batch is not None:  # before the batch counts as done, in case this fails
+            on_batch(index, x_adv.numpy())
+        state.record(index, predictions == examples.y[index], losses,
+                     time.perf_counter() - start, attack.gradients)
+        yield
+
+
+def _bar(
+    words: str | None, state: '_State', restarts: int, n: int, batch_size: int
+) -> tqdm.tqdm:
+    batches = -(-n // batch_size)
+    return tqdm.tqdm(
+        desc=words, total=restarts * batches, initial=int(state.restart * batches + state.batch),
+        unit='batch', disable=words is None, dynamic_ncols=True, leave=False,
+        # Where no terminal rewrites the line, one line in a while is enough.
+        mininterval=0.2 if sys.stderr.isatty() else 60)
 
 
 @dataclasses.dataclass

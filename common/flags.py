@@ -156,10 +156,13 @@ def define_restarts() -> None:
 
 
 def define_num_examples() -> None:
-    """--num_examples."""
+    """--num_examples and --every; `chosen_examples` applies them."""
     flags.DEFINE_integer(
         'num_examples', None, 'Only the first so many test images, in the original order; all by '
         'default.', lower_bound=1)
+    flags.DEFINE_integer(
+        'every', 1, 'Only every k-th test image, from the first on: a fairer sample than a prefix.',
+        lower_bound=1)
 
 
 def define_json() -> None:
@@ -167,3 +170,10 @@ def define_json() -> None:
     flags.DEFINE_string(
         'json', None, 'File for the rows as JSON. While it is being computed, FILE.partial keeps '
         'what is done, and the same command goes on there after an interruption.')
+
+
+def chosen_examples() -> slice:
+    """The test images that --num_examples and --every choose: the first N of every k-th."""
+    every = flags.FLAGS.every
+    stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * every
+    return slice(None, stop, every)

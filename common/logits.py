@@ -28,13 +28,15 @@ class ModelLogits:
         training: whether layers run in training mode (batch statistics, dropout).
 
     Raises:
-        ValueError: unknown dtype.
+        ValueError: unknown dtype, or training mode in another precision than float32.
         UserError: bfloat16 for a model whose layers cannot be cloned in another precision.
     """
 
     def __init__(self, model: keras.Model, dtype: str = 'float32', training: bool = False):
         if dtype not in DTYPES:
             raise ValueError(f'unknown dtype {dtype!r}; expected one of: {", ".join(DTYPES)}')
+        if training and dtype != 'float32':
+            raise ValueError('training mode updates moving averages, which only float32 does here')
         self.model = model
         self.dtype = dtype
         self.training = training

@@ -34,7 +34,7 @@ def define_flags() -> None:
 def main() -> None:
     """Attacks network A, prints a table beside the paper's numbers and writes a picture."""
     test, real = _load_test(FLAGS.dataset, FLAGS.data_dir)
-    test = test.subset(slice(FLAGS.num_examples))
+    test = test.subset(shared_flags.chosen_examples())
     ball = LinfBall(dataset.EPSILON, dataset.LOWER, dataset.UPPER)
     attacks = AttackTable(
         test, 'A', load=model.load, paper=paper.accuracy if real else paper.nothing,

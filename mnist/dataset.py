@@ -41,6 +41,7 @@ ARCHIVE = Archive(
     },
     original_index=_original_index,
     digest=_digest,
+    stand_in='try the software without the real data by --dataset=drawn',
 )
 
 

@@ -45,7 +45,7 @@ def main() -> None:
         FLAGS.epsilon, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
         FLAGS.random_start)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
-    test = test.subset(slice(FLAGS.num_examples))
+    test = test.subset(shared_flags.chosen_examples())
     folder = model.NETWORKS.folder(FLAGS.checkpoint)
     evaluator = watching.Evaluator(
         attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,

@@ -44,7 +44,7 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags, evaluates and prints a table."""
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
-    test = test.subset(slice(FLAGS.num_examples))
+    test = test.subset(shared_flags.chosen_examples())
     partial_folder = pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None
     settings = AttackSettings(
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER), FLAGS.step_size,

@@ -102,7 +102,8 @@ def build(config: dict[str, Any]) -> keras.Model:
         raise UserError(
             f'--filters: expected two positive whole numbers, found {found!r}. '
             'For example --filters=32,64.') from None
-    return network_a(filters, config['hidden'], init=config['init'], seed=config['seed'])
+    return network_a(
+        filters, config['hidden'], init=config.get('init', 'challenge'), seed=config['seed'])
 
 
 def _seeds(seed: int, count: int) -> list[int]:

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from common.attack_table import AttackSettings
+
+EPSILON, STEP_SIZE = 0.3, 0.01
 
 @dataclasses.dataclass(frozen=True)
 class PaperRow:
@@ -51,10 +54,12 @@ NATURALLY_TRAINED = (
 
 
 def accuracy(
-    method: str, steps: int, restarts: int, source: str, target: str, epsilon: float
+    method: str, steps: int, restarts: int, source: str, target: str, settings: AttackSettings
 ) -> float | None:
     """What the paper reports for this evaluation, 0 to 1; None if nothing."""
-    if epsilon != 0.3:
+    if settings.ball.epsilon != EPSILON or settings.step_size != STEP_SIZE:
+        return None
+    if not settings.random_start:
         return None
     rows = {'A': TABLE_1, 'A_nat': NATURALLY_TRAINED}.get(target, ())
     for row in rows:

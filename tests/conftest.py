@@ -1,5 +1,7 @@
 """Fixtures that tests of several packages share."""
 
+import contextlib
+import io
 import sys
 
 import pytest
@@ -8,8 +10,8 @@ from absl import app, flags
 from common import cli
 
 
-@pytest.fixture
-def run_program(monkeypatch, capsys):
+@pytest.fixture(scope='session')
+def run_program():
     """(module, *arguments) -> (exit status, standard output, standard error) of an entry point.
 
     It runs in this process, which spares the seconds of importing TensorFlow, and leaves no flags
@@ -18,17 +20,18 @@ def run_program(monkeypatch, capsys):
     app.define_help_flags()  # absl defines them once in the life of a process
 
     def run(module, *arguments):
-        monkeypatch.setattr(sys, 'argv', [module.__name__, *map(str, arguments)])
-        before = set(flags.FLAGS)
-        status = 0
-        capsys.readouterr()
+        arguments_before, flags_before = sys.argv, set(flags.FLAGS)
+        sys.argv = [module.__name__, *map(str, arguments)]
+        out, err, status = io.StringIO(), io.StringIO(), 0
         try:
-            cli.run(module.main, module.define_flags)
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                cli.run(module.main, module.define_flags)
         except SystemExit as stop:
             status = stop.code or 0
         finally:
-            for name in set(flags.FLAGS) - before:
+            sys.argv = arguments_before
+            for name in set(flags.FLAGS) - flags_before:
                 delattr(flags.FLAGS, name)
-        return status, *capsys.readouterr()
+        return status, out.getvalue(), err.getvalue()
 
     return run

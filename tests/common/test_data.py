@@ -30,7 +30,8 @@ def archive(**changes):
     return Archive(**{
         'name': 'made_up', 'host': NOBODY_LISTENS, 'sizes': {'test': N},
         'digests': {'test': md5s(IMAGES, LABELS)}, 'digest': md5s,
-        'original_index': lambda stored, split: stored['position']} | changes)
+        'original_index': lambda stored, split: stored['position'],
+        'stand_in': 'draw your own'} | changes)
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +142,7 @@ def test_errors_of_tfds_are_told_in_a_line(built):
     built(Builder(error=ValueError('first line\nsecond line')))
     message = refusal(archive(), 'test', '/somewhere')
     assert 'ValueError: first line)' in message and 'second' not in message
-    for remedy in ('--data_dir', 'TFDS_DATA_DIR', '--dataset=drawn'):
+    for remedy in ('--data_dir', 'TFDS_DATA_DIR', 'draw your own'):
         assert remedy in message
 
 

@@ -1,0 +1,349 @@
+"""Training as a program: recipes, resuming, refusals, and what a model folder holds."""
+
+import functools
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism
+
+from common.attacks import PGD
+from common.files import sha256
+from common.losses import CrossEntropy, CWMargin
+from common.threat_model import LinfBall
+from common.weights import save_weights
+from mnist import drawn, model, sources, train
+from mnist.recipes import RECIPES
+
+NETWORK = ('--filters=2,4', '--hidden=8')
+TINY = ('--dataset=drawn', *NETWORK, '--train_steps=4', '--batch_size=8', '--steps=2',
+        '--step_size=0.2', '--checkpoint_every=2', '--log_every=2', '--validation_size=100',
+        '--validation_examples=20')
+
+
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch):
+    monkeypatch.setattr(drawn, 'draw', few_images)
+
+
+@functools.lru_cache(maxsize=2)
+def few_images(split, num_examples=500, original=drawn.draw):
+    return original(split, num_examples)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, run_program):
+    """The model folder of a run of TINY; to be copied before anything is done to it."""
+    folder = tmp_path_factory.mktemp('models') / 'run'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawn, 'draw', few_images)
+        assert run_program(train, *TINY, f'--model_dir={folder}')[0] == 0
+    return folder
+
+
+@pytest.fixture
+def config_of(monkeypatch, run_program, tmp_path):
+    """Command line -> the config that would be trained, and its folder."""
+    def config(*arguments):
+        seen = []
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(
+            train, 'train', lambda config, folder, data_dir: seen.append((config, folder)))
+        assert run_program(train, *arguments) == (0, '', '')
+        return seen[0]
+
+    return config
+
+
+# Flags and recipes.
+
+CHALLENGE = {
+    'adversary': 'pgd', 'epsilon': 0.3, 'steps': 40, 'step_size': 0.01, 'random_start': True,
+    'loss': 'xent', 'train_steps': 100_000, 'batch_size': 50, 'learning_rate': 1e-4,
+    'schedule': 'constant', 'epsilon_warmup': 0, 'weight_averaging': 0.0, 'adam_beta_1': 0.9,
+    'adam_beta_2': 0.999, 'adam_epsilon': 1e-8, 'network': 'A', 'filters': ['32', '64'],
+    'hidden': 1024, 'validation_size': 5000, 'seed': 4557077, 'log_every': 100,
+    'checkpoint_every': 300, 'init_from': None, 'attack_dtype': 'float32', 'deterministic': False,
+    'dataset': 'mnist'}
+
+
+def test_the_defaults_are_the_challenges(config_of):
+    config, folder = config_of()
+    assert {name: config[name] for name in CHALLENGE} == CHALLENGE
+    assert folder == pathlib.Path('models/mnist_A_pgd')
+    assert config == config_of('--recipe=challenge')[0]
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_a_recipe_is_nothing_but_flags(config_of, recipe):
+    config, _ = config_of(f'--recipe={recipe}')
+    assert config == {**config_of()[0], **RECIPES[recipe]}
+    flags = [f'--{name}={value}' for name, value in RECIPES[recipe].items()]
+    assert config_of(*flags)[0] == config
+    assert not {'recipe', 'model_dir', 'data_dir'} & config.keys()
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_flags_override_the_recipe_even_with_the_flags_own_default(config_of, order):
+    given = ['--recipe=fast', '--batch_size=50', '--schedule=constant', '--steps=7'][::order]
+    config, _ = config_of(*given)
+    assert config == {**config_of('--recipe=fast')[0],
+                      'batch_size': 50, 'schedule': 'constant', 'steps': 7}
+
+
+def test_the_released_networks_commands_are_understood(config_of):
+    folders = {config_of(*source.flags)[1] for source in sources.SOURCES.values()}
+    assert folders == {pathlib.Path('models') / name for name in (
+        'mnist_A_pgd', 'mnist_A_none', 'mnist_B_none')}
+
+
+def test_adversaries():
+    config = {'epsilon': 0.2, 'steps': 5, 'step_size': 0.1, 'random_start': False, 'kappa': 3.0}
+    ball = LinfBall(0.2, 0.0, 1.0)
+    for name, loss, expected in (
+        ('pgd', 'cw', PGD(ball, 5, 0.1, CWMargin(kappa=3.0), False)),
+        ('fgsm', 'xent', PGD(ball, 1, 0.2, CrossEntropy(), False)),
+        ('fgsm_rs', 'xent', PGD(ball, 1, 0.2, CrossEntropy(), True)),
+        ('none', 'xent', None),
+    ):
+        assert train.adversary({**config, 'adversary': name, 'loss': loss}) == expected
+
+
+def test_help(run_program):
+    status, out, _ = run_program(train, '--help')
+    assert status == 0
+    for flag in (*CHALLENGE, 'model_dir', 'recipe', 'data_dir'):
+        name = f'[no]{flag}' if isinstance(CHALLENGE.get(flag), bool) else flag
+        assert f'--{name}: ' in out
+
+
+# A run and the same command again.
+
+def log(folder):
+    lines = (folder / 'log.csv').read_text().splitlines()
+    rate = lines[0].split(',').index('examples_per_second')
+    return [[c for i, c in enumerate(line.split(',')) if i != rate] for line in lines]
+
+
+def tensors(folder):
+    prefix = tf.train.latest_checkpoint(str(folder))
+    reader = tf.train.load_checkpoint(prefix)
+    return prefix.rpartition('-')[2], {
+        name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
+        if not name.startswith(('_CHECKPOINTABLE', 'save_counter'))}
+
+
+def assert_same_run(folder, other):
+    (step, left), (other_step, right) = tensors(folder), tensors(other)
+    assert step == other_step
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+    for name in ('last.weights.h5', 'best.weights.h5'):
+        for a, b in zip(model.load(str(folder / name)).get_weights(),
+                        model.load(str(other / name)).get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+    assert log(folder) == log(other)
+    assert (folder / 'config.json').read_text() == (other / 'config.json').read_text()
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.startswith('events')}
+
+
+def test_what_a_model_folder_holds(trained):
+    names = {name for name in os.listdir(trained) if not name.startswith('events.out.tfevents.')}
+    assert names == {
+        'config.json', 'checkpoint', 'checkpoint-2.index', 'checkpoint-2.data-00000-of-00001',
+        'checkpoint-4.index', 'checkpoint-4.data-00000-of-00001', 'last.weights.h5',
+        'best.weights.h5', 'log.csv'}
+    config = json.loads((trained / 'config.json').read_text())
+    assert config['filters'] == ['2', '4'] and config['train_steps'] == 4
+    assert [row[0] for row in log(trained)] == ['step', '0', '2', '3', '4']
+
+
+def test_its_network_loads_by_folder_file_and_checkpoint(trained):
+    expected = model.load(str(trained / 'last.weights.h5')).get_weights()
+    assert [w.shape for w in expected][-2:] == [(8, 10), (10,)]
+    for reference in (trained, trained / 'checkpoint-4'):
+        for a, b in zip(model.load(str(reference)).get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_same_command_again_changes_nothing(trained, tmp_path, run_program):
+    folder = shutil.copytree(trained, tmp_path / 'run')
+    before = contents(folder)
+    assert run_program(train, *TINY, f'--model_dir={folder}')[0] == 0
+    after = contents(folder)
+    # HDF5 files carry the time of their writing.
+    assert {**after, 'last.weights.h5': b''} == {**before, 'last.weights.h5': b''}
+    assert_same_run(folder, trained)
+
+
+def test_a_changed_config_is_refused_with_the_difference(trained, tmp_path, run_program):
+    folder = shutil.copytree(trained, tmp_path / 'run')
+    before = contents(folder)
+    status, out, err = run_program(
+        train, *TINY, '--epsilon=0.2', '--hidden=16', f'--model_dir={folder}')
+    assert (status, out) == (1, '')
+    assert 'epsilon: 0.3 there, 0.2 now; hidden: 8 there, 16 now' in err
+    assert err.count('\n') == 1
+    assert contents(folder) == before
+
+
+# Mistakes.
+
+def refusal(run_program, *arguments):
+    status, _, err = run_program(train, *TINY, *arguments)
+    assert status == 1
+    assert err.startswith('error: ') and err.count('\n') == 1, err
+    return err
+
+
+@pytest.mark.parametrize('flag, words', [
+    ('--epsilon=-0.1', 'non-negative'), ('--epsilon=nan', 'finite'), ('--steps=-1', 'non-negative'),
+    ('--step_size=-1', 'non-negative'), ('--train_steps=0', 'positive'),
+    ('--batch_size=0', 'positive'), ('--learning_rate=inf', 'finite'),
+    ('--adversary=trades', '<pgd|fgsm|fgsm_rs|none>'), ('--loss=dlr', '<xent|cw>'),
+    ('--network=C', '<A|B>'), ('--recipe=slow', '<challenge|fast>'), ('--seed=-1', 'range'),
+    ('--weight_averaging=1', 'below 1'), ('--adam_beta_1=1', 'below 1'),
+    ('--adam_epsilon=nan', 'below 1'), ('--hidden=0', 'positive'), ('--widht=3', 'Unknown'),
+])
+def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
+    err = refusal(run_program, flag, f'--model_dir={tmp_path / "run"}')
+    assert words in err and flag.split('=')[0].strip('-') in err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('flags, words', [
+    (['--filters=2,x'], "--filters: expected two positive whole numbers, found '2,x'"),
+    (['--filters=2'], '--filters: expected two'),
+    (['--schedule=piecewise', '--boundaries=3,2'], "increasing whole numbers separated by commas, "
+     "found '3,2'"),
+    (['--batch_size=401'], '--batch_size: expected at most the number of training images, 400'),
+    (['--validation_size=500'], 'hold fewer images out'),
+    (['--init_from=no/such/network'], "there is no network 'no/such/network'"),
+])
+def test_mistakes_leave_nothing_behind(run_program, tmp_path, flags, words):
+    """The corrected command must not meet the config of the wrong one."""
+    assert words in refusal(run_program, *flags, f'--model_dir={tmp_path / "run"}')
+    assert os.listdir(tmp_path) == []
+
+
+def test_initial_weights_that_are_damaged_are_named_with_their_digest(run_program, tmp_path):
+    path = tmp_path / 'damaged.weights.h5'
+    path.write_bytes(b'not HDF5')
+    err = refusal(run_program, f'--init_from={path}', f'--model_dir={tmp_path / "run"}')
+    assert str(path) in err and sha256(path) in err
+    assert os.listdir(tmp_path) == ['damaged.weights.h5']
+
+
+def test_initial_weights_of_other_widths(run_program, tmp_path, trained):
+    err = refusal(run_program, '--hidden=9', f'--init_from={trained}',
+                  f'--model_dir={tmp_path / "run"}')
+    assert '--init_from: expected weights of shapes' in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_in_the_way_of_the_folder(run_program, tmp_path):
+    path = tmp_path / 'run'
+    path.write_text('keep me')
+    assert f'found the file {path}' in refusal(run_program, f'--model_dir={path}')
+    assert 'Not a directory' in refusal(run_program, f'--model_dir={path / "below"}')
+    assert path.read_text() == 'keep me'
+
+
+def test_a_folder_that_cannot_be_written(run_program):
+    # /proc takes no files from anybody, root included.
+    err = refusal(run_program, '--model_dir=/proc/run')
+    assert 'cannot write /proc/run/config.json' in err and 'Choose a folder' in err
+
+
+@pytest.mark.parametrize('reference', ['folder', 'file', 'checkpoint'])
+def test_initial_weights_from_anywhere(run_program, tmp_path, trained, reference):
+    network = model.load(str(trained))
+    path = {'folder': trained, 'file': tmp_path / 'some.weights.h5',
+            'checkpoint': trained / 'checkpoint-4'}[reference]
+    if reference == 'file':
+        network = model.network_a((2, 4), 8, seed=99)
+        save_weights(network, path)
+        # Files without a config.json beside them have the default widths.
+        (tmp_path / 'config.json').write_text(
+            '{"network": "A", "filters": [2, 4], "hidden": 8, "seed": 0}')
+    status, _, _ = run_program(
+        train, *TINY, '--adversary=none', '--learning_rate=0', '--train_steps=1',
+        '--validation_examples=0', f'--init_from={path}', f'--model_dir={tmp_path / "run"}')
+    assert status == 0
+    for a, b in zip(model.load(str(tmp_path / 'run')).get_weights(), network.get_weights(),
+                    strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# Killed, in processes of their own.
+
+# A checkpoint every step makes it likely that files are being written when the signal comes.
+LONGER = ('--dataset=drawn', *NETWORK, '--validation_examples=20', '--validate_every=10',
+          '--batch_size=8', '--steps=2', '--weight_averaging=0.9', '--checkpoint_every=1',
+          '--log_every=3', '--train_steps=30', '--deterministic')
+
+
+def start(folder, *flags):
+    return subprocess.Popen(
+        [sys.executable, '-m', 'mnist.train', *LONGER, *flags, f'--model_dir={folder}'],
+        cwd=pathlib.Path(train.__file__).parent.parent, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True)
+
+
+def wait(process):
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+
+
+def kill_at(process, folder, step, delay):
+    """SIGKILL, `delay` seconds after the checkpoint of `step` or a later one was seen."""
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        steps = [int(p.stem.rpartition('-')[2]) for p in folder.glob('checkpoint-*.index')]
+        if steps and max(steps) >= step:
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    process.communicate()
+    return process.returncode
+
+
+def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, run_program, monkeypatch):
+    parts = start(tmp_path / 'parts')
+    step, delay = random.randint(1, 20), random.uniform(0, 0.05)
+    print(f'killed {delay:.4f} s after step {step}')
+    assert kill_at(parts, tmp_path / 'parts', step, delay) == -signal.SIGKILL
+    again = start(tmp_path / 'parts')
+    monkeypatch.undo()  # all images
+    try:
+        assert run_program(train, *LONGER, f'--model_dir={tmp_path / "whole"}')[0] == 0
+    finally:
+        disable_op_determinism()
+    wait(again)
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('flags', [(), ('--network=B', '--adversary=none')])
+def test_killed_many_times(tmp_path, flags):
+    whole = start(tmp_path / 'whole', *flags)
+    wait(whole)
+    for step in range(3, 30, 3):
+        process = start(tmp_path / 'parts', *flags)
+        kill_at(process, tmp_path / 'parts', step, random.uniform(0, 0.05))
+    wait(start(tmp_path / 'parts', *flags))
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
