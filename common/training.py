@@ -11,6 +11,7 @@ import dataclasses
 import math
 import pathlib
 import re
+import shutil
 import signal
 import time
 from typing import Any
@@ -189,6 +190,7 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C; the state has been saved.
         """
         start = self._restore()
+        _remove_leftovers(self.model_dir)
         log = _Log(self.model_dir, start)
         with (
             _stopping_on_signals(self), log,
@@ -196,6 +198,9 @@ class Trainer:
                 total=self.settings.train_steps, initial=start, unit='step', disable=None,
                 dynamic_ncols=True) as bar,
         ):
+            if start:
+                bar.write(f'{self.model_dir}: going on from step {start:,} of '
+                          f'{self.settings.train_steps:,}')
             for step in range(start, self.settings.train_steps):
                 self._maybe_save(step)
                 self._train_one(step, log, bar)
@@ -421,6 +426,15 @@ def _manager(
         raise UserError(f'expected a list of checkpoints in {path}; found something else. Remove '
                         'that file: the newest checkpoint-<step> will be used.')
     return manager
+
+
+def _remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes what a killed run left half-written, under names that no run would use again."""
+    for name in ('last.weights.h5', 'best.weights.h5', 'log.csv', 'config.json'):
+        for path in folder.glob(f'.{name}.*'):
+            path.unlink(missing_ok=True)
+    for path in folder.glob('checkpoint-*_temp'):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _cannot_write(path: pathlib.Path, error: Exception) -> UserError:

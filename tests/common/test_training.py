@@ -236,10 +236,14 @@ def test_killed_while_files_are_written(tmp_path, monkeypatch, run_of, owner, na
     assert_same_run(run_of('validation'), tmp_path, best=True)
 
 
-@pytest.mark.parametrize('call', [1, 2])
-def test_killed_again_while_resuming(killed, monkeypatch, run_of, call):
+@pytest.mark.parametrize('owner, name, call', [
+    (csv.DictWriter, 'writerows', 1),  # in the new log.csv
+    (common.files.os, 'replace', 1),  # of the old one by it
+    (common.files.os, 'replace', 2),  # of the weights
+])
+def test_killed_again_while_resuming(killed, monkeypatch, run_of, owner, name, call):
     with monkeypatch.context() as patch:
-        crash(patch, common.files.os, 'replace', call)  # of log.csv, of the next weights
+        crash(patch, owner, name, call)
         with pytest.raises(Killed):
             finish(killed)
     finish(killed)
@@ -272,8 +276,14 @@ def test_killed_inside_a_later_checkpoint(killed, run_of):
     (killed / 'checkpoint-9.index').write_bytes(b'half')
     (killed / 'checkpoint-9_temp').mkdir()
     (killed / 'checkpoint-9_temp' / 'part-00000-of-00001.index').write_bytes(b'half')
+    (killed / '.last.weights.h5.abc123.weights.h5').write_bytes(b'half')
+    (killed / '.log.csv.abc123').write_bytes(b'half')
+    (killed / '.of_somebody_else').write_bytes(b'whole')
     finish(killed)
     assert_same_run(run_of('natural'), killed)
+    assert {p.name for p in killed.iterdir() if not p.name.startswith(('events', 'checkpoint-'))
+            } == {'checkpoint', 'last.weights.h5', 'log.csv', '.of_somebody_else'}
+    assert not list(killed.glob('*_temp'))
 
 
 def stamps(folder):
@@ -642,6 +652,13 @@ def test_the_lines_on_the_terminal(tmp_path, capsys):
     assert re.fullmatch(f'step 0: natural {number}, adversarial {number} of the batch', lines[0])
     assert re.fullmatch(
         f'step 5: natural {number}, adversarial {number} of the batch, \\d+ examples/s', lines[1])
+
+
+def test_a_run_that_goes_on_says_so(killed, capsys):
+    finish(killed)
+    assert capsys.readouterr().out.startswith(f'{killed}: going on from step 6 of 10\nstep 6: ')
+    finish(killed)
+    assert capsys.readouterr().out == f'{killed}: going on from step 10 of 10\n'
 
 
 def test_summaries_have_the_challenges_tags(tmp_path):

@@ -293,7 +293,7 @@ def test_initial_weights_from_anywhere(run_program, tmp_path, trained, reference
 # A checkpoint every step makes it likely that files are being written when the signal comes.
 LONGER = ('--dataset=drawn', *NETWORK, '--validation_examples=20', '--validate_every=10',
           '--batch_size=8', '--steps=2', '--weight_averaging=0.9', '--checkpoint_every=1',
-          '--log_every=3', '--train_steps=30', '--deterministic')
+          '--log_every=3', '--train_steps=20', '--deterministic')
 
 
 def start(folder, *flags):
@@ -324,9 +324,10 @@ def kill_at(process, folder, step, delay):
 
 def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, run_program, monkeypatch):
     parts = start(tmp_path / 'parts')
-    step, delay = random.randint(1, 20), random.uniform(0, 0.05)
+    step, delay = random.randint(1, 8), random.uniform(0, 0.05)
     print(f'killed {delay:.4f} s after step {step}')
-    assert kill_at(parts, tmp_path / 'parts', step, delay) == -signal.SIGKILL
+    # 0: a starved observer may come too late, which does no harm.
+    assert kill_at(parts, tmp_path / 'parts', step, delay) in (-signal.SIGKILL, 0)
     again = start(tmp_path / 'parts')
     monkeypatch.undo()  # all images
     try:
@@ -335,6 +336,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, run_program, m
         disable_op_determinism()
     wait(again)
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert contents(tmp_path / 'whole').keys() == contents(tmp_path / 'parts').keys()
 
 
 @pytest.mark.slow
@@ -342,7 +344,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, run_program, m
 def test_killed_many_times(tmp_path, flags):
     whole = start(tmp_path / 'whole', *flags)
     wait(whole)
-    for step in range(3, 30, 3):
+    for step in range(2, 20, 2):
         process = start(tmp_path / 'parts', *flags)
         kill_at(process, tmp_path / 'parts', step, random.uniform(0, 0.05))
     wait(start(tmp_path / 'parts', *flags))

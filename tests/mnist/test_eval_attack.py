@@ -1,0 +1,232 @@
+"""Attacks as a program: one row as JSON, the table, and going on after an interruption."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from common import evaluation
+from common.attacks import PGD
+from common.evaluation import adversarial_accuracy
+from common.files import sha256
+from common.logits import ModelLogits
+from common.threat_model import LinfBall
+from common.weights import save_weights
+from mnist import dataset, drawn, eval_attack, model, paper
+
+KEYS = {'method', 'steps', 'restarts', 'step_size', 'source', 'target', 'epsilon', 'natural',
+        'accuracy', 'n', 'interval', 'paper', 'seconds', 'gradients'}
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _few_images():
+    images = drawn.draw('test', 500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawn, 'draw', lambda split: images)
+        yield
+
+
+def make_network(folder, seed):
+    """A fresh network that has been told which digits are on the images: a quick closed form."""
+    network = model.network_a((2, 4), 8, seed=seed)
+    test = dataset.load('test', dataset='drawn')
+    hidden = network.layers[-2].output
+    features = model.keras.Model(network.inputs, hidden).predict(test.x, verbose=0)
+    features = np.hstack([features, np.ones((len(test), 1))])
+    weights = np.linalg.lstsq(features, np.eye(10)[test.y], rcond=None)[0]
+    network.layers[-1].set_weights([weights[:-1], weights[-1]])
+    save_weights(network, folder / 'last.weights.h5')
+    (folder / 'config.json').write_text(json.dumps(
+        {'network': 'A', 'filters': [2, 4], 'hidden': 8, 'seed': seed}))
+
+
+@pytest.fixture(scope='module')
+def networks(tmp_path_factory, _few_images):
+    folders = []
+    for seed in (1, 2):
+        folders.append(tmp_path_factory.mktemp('network'))
+        make_network(folders[-1], seed)
+    return [str(folder) for folder in folders]
+
+
+@pytest.fixture
+def attack(run_program, networks, tmp_path):
+    """(*flags) -> (status, terminal output, error output, rows of the JSON file)."""
+    def run(*arguments):
+        path = tmp_path / 'rows.json'
+        status, out, err = run_program(
+            eval_attack, '--dataset=drawn', f'--target={networks[0]}', f'--source={networks[0]}',
+            '--steps=3', '--step_size=0.02', '--epsilon=0.05', '--batch_size=30',
+            '--num_examples=100', f'--json={path}', *arguments)
+        rows = json.loads(path.read_text()) if path.exists() else None
+        return status, out, err, rows
+
+    return run
+
+
+def test_one_row(attack, networks, tmp_path):
+    status, out, _, contents = attack()
+    assert status == 0
+    assert contents.keys() == {'rows'} and len(contents['rows']) == 1
+    row = contents['rows'][0]
+    assert row.keys() == KEYS
+    test = dataset.load('test', dataset='drawn').subset(slice(100))
+    network = ModelLogits(model.load(networks[0]))
+    expected = adversarial_accuracy(
+        PGD(LinfBall(0.05, 0.0, 1.0), 3, 0.02), network, network, test, batch_size=30)
+    assert 0 < expected.accuracy < row['natural']  # so the comparison means something
+    natural = np.mean(np.argmax(network(test.x), axis=1) == test.y)
+    assert row.pop('seconds') > 0
+    assert row == {
+        'method': 'pgd', 'steps': 3, 'restarts': 1, 'step_size': 0.02, 'source': networks[0],
+        'target': networks[0], 'epsilon': 0.05, 'natural': natural, 'n': 100, 'paper': None,
+        'accuracy': expected.accuracy, 'interval': list(expected.interval), 'gradients': 300}
+    assert f'{expected.accuracy:.2%}' in out and '100' in out
+    assert os.listdir(tmp_path) == ['rows.json']  # nothing half-finished is left
+
+
+def test_without_json_nothing_is_written(attack, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert attack('--json=')[0] == 0
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('flags, steps, restarts, step_size, gradients', [
+    (['--method=fgsm'], 1, 1, 0.05, 1), (['--method=fgsm_rs'], 1, 1, 0.05, 1),
+    (['--method=cw'], 3, 1, 0.02, 3), (['--method=cw+', '--steps=2'], 2, 1, 0.02, 2),
+    (['--method=targeted', '--steps=1'], 1, 1, 0.02, 9), (['--steps=0'], 0, 1, 0.02, 0),
+])
+def test_methods(attack, flags, steps, restarts, step_size, gradients):
+    row = attack(*flags)[3]['rows'][0]
+    assert [row[k] for k in ('steps', 'restarts', 'step_size', 'gradients', 'n')] == [
+        steps, restarts, step_size, 100 * gradients, 100]
+
+
+def test_restarts_never_help_the_network(attack):
+    once, thrice = (attack(f'--restarts={n}')[3]['rows'][0] for n in (1, 3))
+    assert thrice['accuracy'] <= once['accuracy'] and thrice['natural'] == once['natural']
+    # Images that are broken already are not attacked again.
+    assert 100 * 3 < thrice['gradients'] < 100 * 3 * 3
+
+
+def test_no_distance_no_change(attack):
+    row = attack('--epsilon=0')[3]['rows'][0]
+    assert row['accuracy'] == row['natural']
+
+
+def test_another_networks_gradients_are_less_use(attack, networks):
+    white = attack()[3]['rows'][0]
+    black = attack(f'--source={networks[1]}')[3]['rows'][0]
+    assert (black['source'], black['target']) == (networks[1], networks[0])
+    assert black['natural'] == white['natural']
+    assert white['accuracy'] < black['accuracy']
+
+
+def test_num_examples(attack):
+    assert attack('--num_examples=7')[3]['rows'][0]['n'] == 7
+    assert attack('--num_examples=900')[3]['rows'][0]['n'] == 500
+    assert attack('--num_examples=31')[3]['rows'][0]['gradients'] == 93  # the short batch too
+
+
+def interrupt(monkeypatch, batches):
+    """Ctrl-C after so many batches have been attacked and judged."""
+    original, calls = evaluation.CompiledAttack.__call__, []
+
+    def attacked(*args, **kwargs):
+        if len(calls) == batches:
+            raise KeyboardInterrupt
+        calls.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(evaluation.CompiledAttack, '__call__', attacked)
+    return calls
+
+
+def comparable(contents):
+    return [{k: v for k, v in row.items() if k != 'seconds'} for row in contents['rows']]
+
+
+@pytest.mark.parametrize('flags, batches, left', [([], 3, 1), (['--restarts=3'], 5, None)])
+def test_an_interrupted_attack_goes_on(attack, tmp_path, monkeypatch, flags, batches, left):
+    whole = comparable(attack(*flags)[3])
+    os.remove(tmp_path / 'rows.json')
+    with monkeypatch.context() as patch:
+        interrupt(patch, batches)
+        status, _, err, rows = attack(*flags)
+        assert (status, rows) == (130, None) and 'run the same command again' in err
+    assert os.listdir(tmp_path) == ['rows.json.partial']
+    with monkeypatch.context() as patch:
+        calls = interrupt(patch, None)
+        assert comparable(attack(*flags)[3]) == whole
+        assert left is None or len(calls) == left
+    assert os.listdir(tmp_path) == ['rows.json']
+
+
+@pytest.mark.parametrize('change', [
+    ['--epsilon=0.04'], ['--seed=1'], ['--every=2'], ['--attack_dtype=bfloat16']])
+def test_what_was_left_by_another_attack_is_not_used(attack, tmp_path, monkeypatch, change):
+    expected = comparable(attack(*change)[3])
+    os.remove(tmp_path / 'rows.json')
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3)
+        assert attack()[0] == 130
+    assert comparable(attack(*change)[3]) == expected
+
+
+def test_the_table(attack, networks, monkeypatch):
+    few = [paper.PaperRow('natural', 0, 1, 'A', 0.9), paper.PaperRow('fgsm', 1, 1, 'A', 0.8),
+           paper.PaperRow('pgd', 4, 2, 'A', 0.7), paper.PaperRow('pgd', 4, 1, 'B', 0.6)]
+    monkeypatch.setattr(paper, 'TABLE_1', few)
+    monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *args: {})
+    status, out, _, contents = attack('--table')
+    assert status == 0
+    assert 'pgd from B: left out, that network is not released' in out
+    assert [[row[k] for k in ('method', 'steps', 'restarts', 'source', 'target')]
+            for row in contents['rows']] == [
+        ['natural', None, None, None, networks[0]], ['fgsm', 1, 1, networks[0], networks[0]],
+        ['pgd', 4, 2, networks[0], networks[0]]]
+    assert all(row.keys() == KEYS for row in contents['rows'])
+    natural, fgsm, pgd = (row['accuracy'] for row in contents['rows'])
+    assert natural == contents['rows'][0]['natural'] > fgsm > pgd
+
+
+def refusal(attack, *arguments):
+    status, _, err, rows = attack(*arguments)
+    assert (status, rows) == (1, None)
+    err = err.rpartition('\r')[2].lstrip()  # after the progress bar
+    assert err.startswith('error: ') and err.count('\n') == 1, err
+    return err
+
+
+@pytest.mark.parametrize('flag', [
+    '--epsilon=-0.1', '--epsilon=nan', '--steps=-1', '--step_size=-1', '--restarts=0',
+    '--method=autoattack', '--num_examples=0', '--batch_size=-5', '--attack_dtype=float16'])
+def test_wrong_values_of_flags(attack, flag):
+    assert flag.split('=')[0].strip('-') in refusal(attack, flag)
+
+
+@pytest.mark.parametrize('flags', [['--method=fgsm'], ['--norandom_start']])
+def test_restarts_of_what_is_not_random(attack, flags):
+    assert 'expected --restarts=1' in refusal(attack, '--restarts=2', *flags)
+
+
+@pytest.mark.parametrize('flag', ['source', 'target'])
+def test_networks_that_are_not_there(attack, tmp_path, flag):
+    assert "there is no network 'no/such'" in refusal(attack, f'--{flag}=no/such')
+    path = tmp_path / 'a.weights.h5'
+    path.write_bytes(b'damaged')
+    assert sha256(path) in refusal(attack, f'--{flag}={path}')
+
+
+def test_a_place_where_nothing_can_be_written(attack, tmp_path):
+    (tmp_path / 'file').write_text('in the way')
+    assert 'cannot write' in refusal(attack, f'--json={tmp_path / "file" / "rows.json"}')
+
+
+def test_help(run_program):
+    status, out, _ = run_program(eval_attack, '--help')
+    assert status == 0
+    for flag in ('dataset', 'epsilon', 'steps', 'source', 'target', 'method', '[no]table', 'json',
+                 'restarts', 'num_examples', 'batch_size'):
+        assert f'--{flag}: ' in out
