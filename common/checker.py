@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.lib import format as npy
 
-from common.errors import UserError
+from common.errors import UserError, reason
 from common.files import replacing
 from common.logits import LogitsFn
 from common.threat_model import LinfBall
@@ -106,10 +106,9 @@ def open_submission(path: str | os.PathLike) -> SubmissionFile:
         if not all(0 <= size < 2**63 for size in shape):
             raise ValueError('impossible sizes in its shape')
     except Exception as error:  # NumPy passes on whatever damaged bytes make its parsers raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f'{path}: expected the header of a .npy file; found one that cannot be read '
-            f'({reason[:200]}). {_SAVE_AGAIN}') from error
+            f'({reason(error)}). {_SAVE_AGAIN}') from error
     if dtype.kind not in 'fiu':
         raise UserError(
             f'{path}: expected real numbers (a float or integer dtype); found dtype '

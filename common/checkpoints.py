@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from common import tf1_checkpoint
-from common.errors import UserError
+from common.errors import UserError, reason
 from common.files import sha256
 
 RELEASED = pathlib.Path(__file__).resolve().parent.parent / 'checkpoints'
@@ -151,11 +151,10 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     try:
         model.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for damaged files
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
             f'the weights file {path} (SHA-256 {sha256(path)}) cannot be read into {model.name}: '
-            f'{reason}. It is damaged or belongs to another network: fetch or train it again.'
-        ) from error
+            f'{reason(error)}. It is damaged or belongs to another network: fetch or train it '
+            'again.') from error
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -222,6 +221,6 @@ def _variables(prefix: str) -> set[str]:
 
 
 def _damaged(prefix: str, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return UserError(f'the checkpoint {prefix} is damaged or belongs to another network: {reason}. '
-                     'Use another checkpoint of the folder, or train again.')
+    return UserError(
+        f'the checkpoint {prefix} is damaged or belongs to another network: {reason(error)}. Use '
+        'another checkpoint of the folder, or train again.')

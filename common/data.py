@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow_datasets as tfds
 
-from common.errors import UserError
+from common.errors import UserError, reason
 
 _PROBE_SECONDS = 8
 
@@ -110,9 +110,8 @@ class Archive:
         except UserError:
             raise
         except Exception as error:  # TFDS passes on whatever its readers and downloaders raise
-            first_line = (str(error).strip().splitlines() or [''])[0]
             raise self._unavailable(
-                data_dir, f'{type(error).__name__}: {first_line[:200]}') from error
+                data_dir, f'{type(error).__name__}: {reason(error)}') from error
 
     def _download(self, builder: tfds.core.DatasetBuilder) -> None:
         if not _reachable(self.host):
@@ -120,10 +119,10 @@ class Archive:
                 str(builder.data_dir), f'not prepared there, and {self.host} cannot be reached')
         builder.download_and_prepare()
 
-    def _unavailable(self, data_dir: str | None, reason: str) -> UserError:
+    def _unavailable(self, data_dir: str | None, why: str) -> UserError:
         place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
         return UserError(
-            f'the data set {self.name} could not be loaded from {place} ({reason}). Name the '
+            f'the data set {self.name} could not be loaded from {place} ({why}). Name the '
             'folder of a prepared copy with --data_dir or the environment variable TFDS_DATA_DIR, '
             'connect to a network so that TensorFlow Datasets can download it, or '
             f'{self.stand_in}.')

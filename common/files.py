@@ -51,6 +51,20 @@ def _umask() -> int:
     return mask
 
 
+def require_writable(path: str | os.PathLike) -> None:
+    """Finds out before hours of work whether `path` can be written after them.
+
+    Raises:
+        UserError: it cannot.
+    """
+    with contextlib.suppress(_NotNow), replacing(path):
+        raise _NotNow
+
+
+class _NotNow(Exception):
+    """Leaves `replacing` without replacing anything."""
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     with replacing(path) as temporary:

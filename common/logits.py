@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from common.errors import UserError
+from common.errors import UserError, reason
 
 LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 """[batch, ...] float32 pixels -> [batch, classes] float32 logits."""
@@ -104,7 +104,6 @@ def _clone_in(model: keras.Model, policy: str) -> keras.Model:
     try:
         return keras.models.clone_model(model, clone_function=clone, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
-        reason = (str(error).strip().splitlines() or [''])[0][:200]
         raise UserError(
             f'{model.name!r} cannot be rebuilt in {policy} (only Sequential and functional models '
-            f'of layers with get_config can): {reason}. Use float32.') from error
+            f'of layers with get_config can): {reason(error)}. Use float32.') from error

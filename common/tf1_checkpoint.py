@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common.errors import UserError
+from common.errors import UserError, reason
 from common.files import replacing
 
 _NEWER_FORMAT = '_CHECKPOINTABLE_OBJECT_GRAPH'  # what tf.train.Checkpoint adds and Saver does not
@@ -71,7 +71,7 @@ def read(
     except _READ_ERRORS as error:
         raise UserError(
             f'expected a whole TF1 checkpoint at {prefix}; found damaged or missing files '
-            f'({_reason(error)}). Copy or fetch it again.') from error
+            f'({reason(error)}). Copy or fetch it again.') from error
     for name, array in zip(names, arrays, strict=True):
         if not np.isfinite(array).all():
             raise UserError(
@@ -140,7 +140,7 @@ def write(
             _move(finished, prefix)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
-            f'cannot write the checkpoint {prefix}: {_reason(error)}. Choose a folder that can be '
+            f'cannot write the checkpoint {prefix}: {reason(error)}. Choose a folder that can be '
             'written and has room, and run the same command again.') from error
     _name_as_latest(prefix)
 
@@ -179,7 +179,3 @@ def _listing(names: Sequence[str]) -> str:
     more = len(names) - _MOST_LISTED
     shown = ', '.join(names[:_MOST_LISTED]) or 'none'
     return f'{shown} and {more} more' if more > 0 else shown
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

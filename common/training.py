@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import math
 import pathlib
-import re
 import shutil
 import signal
 import time
@@ -25,7 +24,7 @@ from common import tf1_checkpoint
 from common.attacks.base import Attack
 from common.checkpoints import READ_ERRORS, is_whole
 from common.data import Examples, ShuffledBatches
-from common.errors import UserError
+from common.errors import UserError, reason
 from common.evaluation import adversarial_accuracy, natural_accuracy
 from common.files import replacing
 from common.logits import ModelLogits, snapshot
@@ -103,10 +102,14 @@ def settings_of(config: dict[str, Any], *, sum_loss: bool) -> Settings:
 
 
 def _learning_rate(config: dict[str, Any]) -> Schedule:
-    peak = config['learning_rate']
-    if config['schedule'] == 'cosine':
+    peak, schedule = config['learning_rate'], config['schedule']
+    for flag, needed in (('boundaries', 'piecewise'), ('learning_rate_warmup', 'cosine')):
+        if config[flag] and schedule != needed:
+            raise UserError(f'--{flag}: expected --schedule={needed} with it; found '
+                            f'--schedule={schedule}, which does not use it. Drop one of them.')
+    if schedule == 'cosine':
         return Cosine(peak, config['train_steps'], config['learning_rate_warmup'])
-    if config['schedule'] == 'constant':
+    if schedule == 'constant':
         return Piecewise((peak,))
     try:
         boundaries = tuple(int(step) for step in config['boundaries'])
@@ -368,7 +371,7 @@ class Trainer:
             self._checkpoints.checkpoint.restore(latest).expect_partial().assert_consumed()
         except READ_ERRORS as error:
             raise UserError(
-                f'the checkpoint {latest} is damaged or of another network: {_reason(error)}. '
+                f'the checkpoint {latest} is damaged or of another network: {reason(error)}. '
                 f'{self._remedy(latest)}, or choose a new --model_dir.') from error
         self._saved = int(self._step.numpy())  # int() takes no variable of several devices
         return self._saved
@@ -438,13 +441,8 @@ def _remove_leftovers(folder: pathlib.Path) -> None:
 
 
 def _cannot_write(path: pathlib.Path, error: Exception) -> UserError:
-    return UserError(f'cannot write to {path}: {_reason(error)}. Free some room or make the folder '
+    return UserError(f'cannot write to {path}: {reason(error)}. Free some room or make the folder '
                      'writable, and run the same command again.')
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r'^\{\{.*?\}\} ', '', lines[0])[:400]  # TensorFlow's name of the failing node
 
 
 class _stopping_on_signals:

@@ -12,7 +12,7 @@ from common import tf1_checkpoint
 from common.attacks import Attack
 from common.checkpoints import is_whole
 from common.data import Examples
-from common.errors import UserError
+from common.errors import UserError, reason
 from common.evaluation import natural_accuracy
 from common.logits import ModelLogits
 from common.transfer import Source, transfer_accuracy
@@ -95,7 +95,7 @@ class Evaluator:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f'cannot write summaries to {self._summary_dir}: {reason}. Free some room or make '
-                'the folder writable, or name a weights file instead of the folder.') from error
+                f'cannot write summaries to {self._summary_dir}: {reason(error)}. Free some room '
+                'or make the folder writable, or name a weights file instead of the folder.'
+            ) from error

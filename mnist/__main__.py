@@ -13,6 +13,7 @@ from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
 from common.data import Examples
 from common.errors import UserError
+from common.files import require_writable
 from common.pictures import write_pairs
 from common.report import table
 from common.threat_model import LinfBall
@@ -33,6 +34,7 @@ def define_flags() -> None:
 
 def main() -> None:
     """Attacks network A, prints a table beside the paper's numbers and writes a picture."""
+    require_writable(FLAGS.picture)
     test, real = _load_test(FLAGS.dataset, FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     ball = LinfBall(dataset.EPSILON, dataset.LOWER, dataset.UPPER)

@@ -13,6 +13,7 @@ from absl import flags
 from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
+from common.files import require_writable
 from common.methods import METHODS, checked_ball
 from common.report import Row, table, write_rows
 from mnist import dataset, model, paper
@@ -43,6 +44,8 @@ def define_flags() -> None:
 
 def main() -> None:
     """Reads the flags, evaluates and prints a table."""
+    if FLAGS.json:
+        require_writable(FLAGS.json)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     partial_folder = pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None

@@ -14,7 +14,7 @@ from common import flags as shared_flags
 from common.attacks import PGD, CompiledAttack, Restarts
 from common.errors import UserError
 from common.evaluation import natural_accuracy
-from common.files import replacing
+from common.files import replacing, require_writable
 from common.logits import LogitsFn, ModelLogits
 from common.losses import CrossEntropy, Loss, make_loss
 from common.methods import checked_ball
@@ -66,6 +66,7 @@ def define_flags() -> None:
 
 def main() -> None:
     """Reads the flags, attacks the whole test set and writes the submission."""
+    require_writable(FLAGS.output)
     ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
     attack = PGD(ball, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
                  FLAGS.random_start)

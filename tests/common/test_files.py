@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from common.errors import UserError
-from common.files import replacing, sha256, write_json
+from common.files import replacing, require_writable, sha256, write_json
 
 
 def names(folder):
@@ -116,3 +116,17 @@ def test_sha256_of_whole_files(tmp_path, size):
     content = bytes(range(256)) * (size // 256 + 1)
     (tmp_path / 'file').write_bytes(content[:size])
     assert sha256(tmp_path / 'file') == hashlib.sha256(content[:size]).hexdigest()
+
+
+def test_a_file_that_can_be_written_is_left_alone_by_the_question(tmp_path):
+    path = tmp_path / 'rows.json'
+    require_writable(path)
+    assert list(tmp_path.iterdir()) == []
+    path.write_text('old')
+    require_writable(path)
+    assert path.read_text() == 'old'
+
+
+def test_a_folder_in_the_way_is_found_out_before_the_work(tmp_path):
+    with pytest.raises(UserError, match='cannot write'):
+        require_writable(tmp_path)

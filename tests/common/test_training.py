@@ -768,3 +768,9 @@ def test_two_devices_train_as_one(tmp_path):
         assert [row['step'] for row in log_rows(tmp_path / name)] == [
             '0', '2', '3', '4', '5', '6']
     assert '--batch_size: expected a multiple of the number of devices, 2; found 7' in result['odd']
+
+
+@pytest.mark.parametrize('unused', [{'boundaries': ['5']}, {'learning_rate_warmup': 5}])
+def test_a_schedule_setting_that_would_be_ignored_is_refused(unused):
+    with pytest.raises(UserError, match=f'--{next(iter(unused))}: expected --schedule='):
+        settings_of(flags(**unused), sum_loss=True)
