@@ -1,0 +1,44 @@
+"""The quick start."""
+
+import importlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import UserError
+from mnist import dataset
+
+# `mnist.__main__` by this name, since a module called __main__ is pytest's own.
+quick_start = importlib.import_module('mnist.__main__')
+
+
+@pytest.fixture
+def without_mnist(monkeypatch):
+    load = dataset.load
+
+    def refuse(split, *, dataset='mnist', data_dir=None):
+        if dataset == 'mnist':
+            raise UserError('no MNIST here')
+        return load(split, dataset=dataset)
+
+    monkeypatch.setattr(dataset, 'load', refuse)
+
+
+def test_falls_back_to_drawn_digits_loudly(run_program, without_mnist, tmp_path):
+    picture = tmp_path / 'attack.png'
+    status, out, err = run_program(quick_start, '--num_examples=20', f'--picture={picture}')
+    assert status == 0
+    assert 'no MNIST here' in err and 'DRAWN' in err
+    assert 'drawn digits (a stand-in, not MNIST) test, 20 images' in out
+    methods = ('natural', 'fgsm', 'pgd')
+    rows = [line.split() for line in out.splitlines() if line.startswith(methods)]
+    assert tuple(row[0] for row in rows) == methods
+    assert all(row[-2] == '-' for row in rows)  # the paper says nothing about drawn digits
+    pixels = tf.io.decode_png(picture.read_bytes()).numpy()
+    assert pixels.shape[2] == 3 and len(np.unique(pixels)) > 50
+
+
+def test_does_not_fall_back_where_a_folder_was_named(run_program, without_mnist, tmp_path):
+    status, out, err = run_program(quick_start, f'--data_dir={tmp_path}')
+    assert (status, err) == (1, 'error: no MNIST here\n')
