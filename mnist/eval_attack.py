@@ -34,7 +34,8 @@ def define_flags() -> None:
     shared_flags.define_checkpoint('source', 'A', 'The network whose gradients craft the examples')
     shared_flags.define_checkpoint('target', 'A', 'The network that is judged')
     words = '; '.join(f'{name}: {what}' for name, what in METHODS.items())
-    flags.DEFINE_enum('method', 'pgd', list(METHODS), f'The attack. {words}.')
+    flags.DEFINE_enum(
+        'method', 'pgd', [*METHODS, 'natural'], f'The attack. {words}; natural: none.')
     shared_flags.define_num_examples()
     shared_flags.define_json()
     flags.DEFINE_boolean(
@@ -59,6 +60,8 @@ def main() -> None:
           flush=True)
     if FLAGS.table:
         rows = table_1(attacks, FLAGS.target)
+    elif FLAGS.method == 'natural':
+        rows = [attacks.natural_row()]
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
     print(table(rows))
