@@ -16,6 +16,6 @@ FAST = {
     'attack_dtype': 'bfloat16',
     'validate_every': 500,
 }
-"""For CPUs: about 16 epochs with half the PGD steps, 40 to 60 minutes on two cores with bfloat16."""
+"""For CPUs: about 16 epochs with half the PGD steps, 40 to 60 minutes on two cores."""
 
 RECIPES = {'challenge': CHALLENGE, 'fast': FAST}
