@@ -427,3 +427,9 @@ def test_judge_answers_with_predictions_and_losses(model, examples):
     predictions, losses = Judge(model)(tf.constant(examples.x), tf.constant(examples.y))
     assert predictions.dtype == np.int32 and losses.dtype == np.float32
     np.testing.assert_array_equal(predictions, np.argmax(model(examples.x), axis=1))
+
+
+@pytest.mark.parametrize('n', [1, 7, 1000, 10_000])
+def test_the_interval_holds_accuracies_of_0_and_1(n):
+    assert wilson_interval(0, n)[0] == 0
+    assert wilson_interval(n, n)[1] == 1
