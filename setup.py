@@ -17,14 +17,16 @@ setup(
     install_requires=[
         'absl-py>=2.1',
         'numpy>=1.26',
-        'tensorflow>=2.18',
+        'tensorflow>=2.20',
         'tensorflow-datasets>=4.9.7',
+        # Newer ones need Python 3.11. Old pips that are not told so search for hours.
+        'etils<1.14; python_version < "3.11"',
         'importlib_resources>=6.0',  # imported by tensorflow-datasets without being declared
-        'tensorboard>=2.18',  # tf.summary needs it, and TensorFlow no longer brings it
+        'tensorboard>=2.20',  # tf.summary needs it, and TensorFlow no longer brings it
     ],
     extras_require={
         'test': ['pytest>=8.0', 'ruff>=0.8'],
         'plots': ['matplotlib>=3.8'],
-        'gpu': ['tensorflow[and-cuda]>=2.18'],
+        'gpu': ['tensorflow[and-cuda]>=2.20'],
     },
 )

@@ -45,10 +45,6 @@ def make_attack(
     if method not in METHODS:
         raise ValueError(f'unknown method {method!r}; expected one of: {", ".join(METHODS)}')
     randomized = method in ('fgsm_rs', 'targeted_random') or (random_start and method != 'fgsm')
-    if restarts > 1 and not randomized:
-        raise UserError(
-            f'expected --restarts=1 for an attack without random start; found {restarts}. All of '
-            'them would be alike: choose --method=fgsm_rs or --random_start, or drop --restarts.')
 
     def pgd(loss) -> PGD:
         return PGD(ball, steps, step_size, loss, random_start)
@@ -62,8 +58,23 @@ def make_attack(
         'cw': lambda: pgd(CWMargin()),
         'cw+': lambda: pgd(CWMargin(kappa=CW_PLUS_KAPPA)),
     }
-    attack = makers[method]()
-    return Restarts(attack, restarts) if restarts > 1 else attack
+    return restarted(makers[method](), restarts, randomized=randomized)
+
+
+def restarted(attack: Attack, restarts: int, *, randomized: bool) -> Attack:
+    """The attack, run as often as asked.
+
+    Raises:
+        UserError: restarts of an attack without randomness, which would all be alike.
+    """
+    if restarts == 1:
+        return attack
+    if not randomized:
+        raise UserError(
+            f'expected --restarts=1 for an attack without randomness; found {restarts}: all of '
+            'them would be alike. Choose --random_start, an attack that has a random start '
+            '(fgsm_rs instead of fgsm), or drop --restarts.')
+    return Restarts(attack, restarts)
 
 
 def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:

@@ -11,13 +11,12 @@ from absl import flags
 
 from common import cli
 from common import flags as shared_flags
-from common.attacks import PGD, CompiledAttack, Restarts
-from common.errors import UserError
+from common.attacks import PGD, CompiledAttack
 from common.evaluation import natural_accuracy
 from common.files import replacing, require_writable
 from common.logits import LogitsFn, ModelLogits
 from common.losses import CrossEntropy, Loss, make_loss
-from common.methods import checked_ball
+from common.methods import checked_ball, restarted
 from common.threat_model import LinfBall
 from common.transfer import Source, transfer_accuracy
 from mnist import dataset, model
@@ -70,10 +69,7 @@ def main() -> None:
     ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
     attack = PGD(ball, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
                  FLAGS.random_start)
-    if FLAGS.restarts > 1:
-        if not FLAGS.random_start:
-            raise UserError('expected --restarts=1 without random start: all would be alike.')
-        attack = Restarts(attack, FLAGS.restarts)
+    attack = restarted(attack, FLAGS.restarts, randomized=FLAGS.random_start)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     network = Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint))
     submission = np.empty(test.x.shape, np.float32)
