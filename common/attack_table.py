@@ -3,11 +3,12 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from common.data import Examples
-from common.evaluation import OnBatch, natural_accuracy
+from common.evaluation import OnBatch, Outcome, natural_accuracy
 from common.logits import ModelLogits
 from common.methods import ONE_STEP, make_attack
 from common.report import Row
@@ -50,6 +51,7 @@ class AttackTable:
         target: reference of the network judged.
         load: reference -> network.
         paper: what the paper reports.
+        more_papers: name -> what else has been reported, for columns of their own.
         settings: what the rows have in common.
         partial_folder: where interrupted rows are kept, and found again; None for nowhere.
     """
@@ -57,9 +59,11 @@ class AttackTable:
     def __init__(
         self, examples: Examples, target: str, *, load: Callable[[str], keras.Model],
         paper: PaperAccuracy, settings: AttackSettings,
+        more_papers: dict[str, PaperAccuracy] | None = None,
         partial_folder: pathlib.Path | None = None,
     ):
-        self._examples, self._load, self._paper = examples, load, paper
+        self._examples, self._load = examples, load
+        self._papers = {'paper': paper, **(more_papers or {})}
         self._settings, self._partial_folder = settings, partial_folder
         self._networks: dict[str, Source] = {}
         self._target = self._network(target)
@@ -69,11 +73,9 @@ class AttackTable:
     def natural_row(self) -> Row:
         """The row without an attack."""
         name = self._target.name
-        return Row.of(
-            self._natural, method='natural', steps=None, restarts=None, step_size=None,
-            source=None, target=name, epsilon=self._settings.ball.epsilon,
-            natural=self._natural.accuracy,
-            paper=self._paper('natural', 0, 1, name, name, self._settings))
+        return self._row(
+            self._natural, 'natural', 0, 1, name, shown=dict(
+                steps=None, restarts=None, step_size=None, source=None))
 
     def row(
         self, method: str, steps: int, restarts: int, source: str,
@@ -89,8 +91,9 @@ class AttackTable:
             on_batch: called with each batch of adversarial images.
         """
         settings, target = self._settings, self._target
-        epsilon = settings.ball.epsilon
-        steps, step_size = (1, epsilon) if method in ONE_STEP else (steps, settings.step_size)
+        step_size = settings.step_size
+        if method in ONE_STEP:
+            steps, step_size = 1, settings.ball.epsilon
         attack = make_attack(
             method, settings.ball, steps=steps, step_size=step_size, restarts=restarts,
             random_start=settings.random_start, num_classes=settings.num_classes)
@@ -100,10 +103,20 @@ class AttackTable:
             batch_size=settings.batch_size, seed=settings.seed,
             attack_dtype=settings.attack_dtype, progress=name, on_batch=on_batch,
             partial_path=self._partial_path(name))
+        return self._row(outcome, method, steps, restarts, source, shown=dict(
+            steps=steps, restarts=restarts, step_size=step_size, source=source))
+
+    def _row(
+        self, outcome: Outcome, method: str, steps: int, restarts: int, source: str,
+        shown: dict[str, Any],
+    ) -> Row:
+        papers = {
+            name: paper(method, steps, restarts, source, self._target.name, self._settings)
+            for name, paper in self._papers.items()}
         return Row.of(
-            outcome, method=method, steps=steps, restarts=restarts, step_size=step_size,
-            source=source, target=target.name, epsilon=epsilon, natural=self._natural.accuracy,
-            paper=self._paper(method, steps, restarts, source, target.name, settings))
+            outcome, method=method, target=self._target.name,
+            epsilon=self._settings.ball.epsilon, natural=self._natural.accuracy,
+            paper=papers.pop('paper'), more_papers=papers, **shown)
 
     def _network(self, reference: str) -> Source:
         if reference not in self._networks:

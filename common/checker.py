@@ -1,4 +1,4 @@
-"""The challenge's checker: reads a submission, validates it and classifies its images.
+"""The challenge's checker: reads a submission, validates it, classifies its images and scores it.
 
 A submission is one .npy file: an adversarial image for every test image, in the test set's order.
 """
@@ -7,11 +7,13 @@ import dataclasses
 import io
 import math
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from numpy.lib import format as npy
 
+from common.data import Examples
 from common.errors import UserError, reason
 from common.files import replacing
 from common.logits import LogitsFn
@@ -77,6 +79,50 @@ class SubmissionFile:
             return np.array(
                 pixels.reshape(shape, order='F' if self.fortran_order else 'C'),
                 np.float64, order='C')
+
+
+def score(
+    submission_path: str | os.PathLike, predictions_path: str | os.PathLike, *,
+    load_test: Callable[[], Examples], stand_in: bool, image_shape: tuple[int, ...],
+    make_ball: Callable[[], LinfBall], load_network: Callable[[], LogitsFn], batch_size: int,
+) -> float:
+    """Validates a submission, prints the network's accuracy on it and writes the predictions.
+
+    Whatever takes long or may warn comes as a function, which is called once every check before it
+    has passed: first the file's header, then the data, the shape, the pixels, the network.
+
+    Args:
+        submission_path: .npy of shape (n, *image_shape), any real dtype, in the ball's pixel units.
+        predictions_path: where [n] int64 classes go, as .npy.
+        load_test: the n test images that the submission perturbs.
+        stand_in: whether these are not the challenge's; the output then names them.
+        image_shape: of an image in the file; reshaped to that of a test image.
+        make_ball: the threat model.
+        load_network: the network; takes images of the test images' shape.
+        batch_size: images a batch of the classification.
+
+    Returns:
+        The accuracy, 0 to 1.
+
+    Raises:
+        UserError: the submission is invalid, or data, network or output cannot be had.
+    """
+    submission = open_submission(submission_path)
+    if os.path.realpath(predictions_path) == os.path.realpath(submission_path):
+        raise UserError(
+            f'the predictions would replace the submission {submission_path}. Give --predictions '
+            'another name.')
+    test = load_test()
+    if stand_in:
+        print(f'Data: {test.name}, {len(test):,} images')
+    x_adv = submission.read((len(test), *image_shape)).reshape(test.x.shape)
+    validate(x_adv, test.x, make_ball())
+    predictions = predict(load_network(), x_adv, batch_size)
+    accuracy = float(np.mean(predictions == test.y))
+    print(f'Accuracy: {accuracy:.2%}')
+    save_predictions(predictions_path, predictions)
+    print(f'Predictions written to {predictions_path}')
+    return accuracy
 
 
 def open_submission(path: str | os.PathLike) -> SubmissionFile:

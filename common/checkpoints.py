@@ -18,6 +18,7 @@ import tensorflow as tf
 from common import tf1_checkpoint
 from common.errors import UserError, reason
 from common.files import sha256
+from common.weights import averaged_variables
 
 RELEASED = pathlib.Path(__file__).resolve().parent.parent / 'checkpoints'
 """The folder of released weights: beside this package, in a checkout as in a wheel."""
@@ -99,24 +100,24 @@ class Networks:
         return self._load_checkpoint(pathlib.Path(prefix))
 
     def _load_file(self, path: pathlib.Path) -> keras.Model:
-        errors = []
-        for config in self._configs(path.parent):
-            network = self.build(config)
-            try:
-                load_weights(network, path)
-                return network
-            except UserError as error:
-                errors.append(error)
-        raise errors[0]
+        return self._first_that_fits(path.parent, lambda network: load_weights(network, path))
 
     def _load_checkpoint(self, prefix: pathlib.Path) -> keras.Model:
-        config = self._configs(prefix.parent)[0]
-        network = self.build(config)
-        if is_training_checkpoint(str(prefix)):
-            restore_weights(network, str(prefix))
-        else:
-            self.import_tf1(network, str(prefix))
-        return network
+        read = restore_weights if is_training_checkpoint(str(prefix)) else self.import_tf1
+        return self._first_that_fits(prefix.parent, lambda network: read(network, str(prefix)))
+
+    def _first_that_fits(
+        self, folder: pathlib.Path, read: Callable[[keras.Model], None]
+    ) -> keras.Model:
+        errors = []
+        for config in self._configs(folder):
+            network = self.build(config)
+            try:
+                read(network)
+                return network
+            except (UserError, ValueError) as error:
+                errors.append(error)
+        raise errors[0]
 
     def _configs(self, folder: pathlib.Path) -> Sequence[dict[str, Any]]:
         path = folder / 'config.json'
@@ -195,13 +196,13 @@ def restore_weights(model: keras.Model, prefix: str) -> None:
         UserError: the checkpoint is damaged or of another network.
     """
     averaged = any(name.startswith('average/') for name in _variables(prefix))
-    average = [tf.Variable(v) for v in model.trainable_variables] if averaged else []
+    average = [tf.Variable(v) for v in averaged_variables(model)] if averaged else []
     try:
         status = tf.train.Checkpoint(model=model, average=average).restore(prefix)
         status.expect_partial().assert_existing_objects_matched()
     except READ_ERRORS as error:
         raise _damaged(prefix, error) from error
-    for variable, value in zip(model.trainable_variables, average, strict=False):
+    for variable, value in zip(averaged_variables(model), average, strict=False):
         variable.assign(value)
 
 

@@ -159,12 +159,14 @@ class ShuffledBatches:
     """Which examples make up training batch number `step`, for any step, without state.
 
     Every epoch is a new permutation; the remainder of an epoch is joined with the start of the next
-    (the MNIST challenge's loader), so the position in the data is the step number alone.
+    (the MNIST challenge's loader) or dropped (CIFAR-10's), so the position in the data is the step
+    number alone.
 
     Attributes:
         num_examples: size of the training set.
         batch_size: examples a batch.
         seed: of all permutations.
+        drop_remainder: whether an epoch ends with its last full batch.
 
     Raises:
         ValueError: a batch size below 1 or above the number of examples.
@@ -173,6 +175,7 @@ class ShuffledBatches:
     num_examples: int
     batch_size: int
     seed: int
+    drop_remainder: bool = False
 
     def __post_init__(self):
         if not 1 <= self.batch_size <= self.num_examples:
@@ -182,7 +185,8 @@ class ShuffledBatches:
 
     def __call__(self, step: int) -> np.ndarray:
         """[batch_size] int64 indices of batch `step`, counted from 0."""
-        epoch, first = divmod(step * self.batch_size, self.num_examples)
+        remainder = self.num_examples % self.batch_size if self.drop_remainder else 0
+        epoch, first = divmod(step * self.batch_size, self.num_examples - remainder)
         current = _permutation(self.num_examples, self.seed, epoch)
         index = current[first:first + self.batch_size]
         missing = self.batch_size - len(index)

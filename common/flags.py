@@ -4,6 +4,7 @@ Defaults that differ between data sets are arguments.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -69,7 +70,8 @@ def _is_finite(value: float | None) -> bool:
 
 def define_training(
     *, recipes: tuple[str, ...], train_steps: int, batch_size: int, learning_rate: float,
-    log_every: int, checkpoint_every: int,
+    log_every: int, checkpoint_every: int, schedule: str = 'constant',
+    boundaries: Sequence[int] = (),
 ) -> None:
     """Everything about training that is not about the network or the optimizer's own constants."""
     flags.DEFINE_enum(
@@ -86,12 +88,14 @@ def define_training(
         lower_bound=0.0)
     flags.register_validator('learning_rate', _is_finite, message=_FINITE)
     flags.DEFINE_enum(
-        'schedule', 'constant', ['constant', 'cosine', 'piecewise'],
+        'schedule', schedule, ['constant', 'cosine', 'piecewise'],
         "Learning rate over training. 'piecewise' multiplies it by 0.1 at each --boundaries.")
     flags.DEFINE_integer(
         'learning_rate_warmup', 0, "Steps over which the 'cosine' schedule rises to its peak.",
         lower_bound=0)
-    flags.DEFINE_list('boundaries', [], "Steps at which the 'piecewise' schedule drops.")
+    flags.DEFINE_list(
+        'boundaries', [str(step) for step in boundaries],
+        "Steps at which the 'piecewise' schedule drops.")
     flags.DEFINE_integer(
         'epsilon_warmup', 0, "Steps over which the adversary's radius and step size grow from 0.",
         lower_bound=0)
@@ -122,6 +126,12 @@ def apply_recipe(recipes: dict[str, dict[str, Any]]) -> None:
     for name, value in recipes[flags.FLAGS.recipe].items():
         if not flags.FLAGS[name].present:
             flags.FLAGS[name].value = value
+
+
+def drop_unused_boundaries() -> None:
+    """Without the 'piecewise' schedule, empties --boundaries that were not given but default."""
+    if flags.FLAGS.schedule != 'piecewise' and not flags.FLAGS['boundaries'].present:
+        flags.FLAGS.boundaries = []
 
 
 def as_config(without: tuple[str, ...]) -> dict[str, Any]:

@@ -26,20 +26,23 @@ class ModelLogits:
         dtype: 'float32' or 'bfloat16', the precision of the layers' arithmetic. The logits
             themselves are always returned as float32.
         training: whether layers run in training mode (batch statistics, dropout).
+        update: whether training mode moves the model's moving averages on.
 
     Raises:
-        ValueError: unknown dtype, or training mode in another precision than float32.
+        ValueError: unknown dtype.
         UserError: bfloat16 for a model whose layers cannot be cloned in another precision.
     """
 
-    def __init__(self, model: keras.Model, dtype: str = 'float32', training: bool = False):
+    def __init__(
+        self, model: keras.Model, dtype: str = 'float32', training: bool = False,
+        update: bool = True,
+    ):
         if dtype not in DTYPES:
             raise ValueError(f'unknown dtype {dtype!r}; expected one of: {", ".join(DTYPES)}')
-        if training and dtype != 'float32':
-            raise ValueError('training mode updates moving averages, which only float32 does here')
         self.model = model
         self.dtype = dtype
         self.training = training
+        self.update = update
         self._clone = None if dtype == 'float32' else _clone_in(model, f'mixed_{dtype}')
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
@@ -47,14 +50,23 @@ class ModelLogits:
 
     def snapshot(self) -> LogitsFn:
         """The same function with the weights read, and cast, once: for many calls in one graph."""
-        if self._clone is None:
+        if self._clone is None and (self.update or not self.training):
             return lambda x: self.model(x, training=self.training)
-        trainable = [tf.cast(v, self.dtype) for v in self.model.trainable_variables]
-        fixed = [tf.convert_to_tensor(v) for v in self.model.non_trainable_variables]
+        clone = self._clone or self.model
+        # Kernels are cast once. The rest is small, and some of it has to stay float32.
+        trainable = [tf.cast(v, self.dtype) if len(v.shape) > 1 else tf.convert_to_tensor(v)
+                     for v in self.model.trainable_variables]
+        state = self.model.non_trainable_variables
+        fixed = None if self.training else [tf.convert_to_tensor(v) for v in state]
 
         def logits(x: tf.Tensor) -> tf.Tensor:
+            # In training mode each call sees the averages that the last one left.
+            before = fixed or [tf.convert_to_tensor(v) for v in state]
+            z, after = clone.stateless_call(trainable, before, x, training=self.training)
+            if self.training and self.update:
+                for variable, value in zip(state, after, strict=True):
+                    variable.assign(value)
             # Losses of bfloat16 logits would flatten small differences between classes.
-            z, _ = self._clone.stateless_call(trainable, fixed, x, training=self.training)
             return tf.cast(z, tf.float32)
 
         logits.exact = lambda x: self.model(x, training=self.training)

@@ -8,6 +8,7 @@ from common.losses import CrossEntropy, CWMargin
 from common.threat_model import LinfBall
 
 CW_PLUS_KAPPA = 50.0
+_BYTE_RANGE = 255  # of pixels whose unit is a grey level
 
 METHODS = {
     'pgd': 'PGD on the cross-entropy',
@@ -78,10 +79,21 @@ def restarted(attack: Attack, restarts: int, *, randomized: bool) -> Attack:
 
 
 def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:
-    """The ball, with a warning on standard error where no classifier can withstand it."""
+    """The ball, with a warning on standard error where its radius is hardly what was meant.
+
+    Args:
+        epsilon: l-inf radius in pixel units, of the flag --epsilon.
+        lower: the smallest pixel value.
+        upper: the largest pixel value.
+    """
     half = (upper - lower) / 2
     if epsilon >= half:
         print(f'warning: --epsilon={epsilon:g} is at least half of the pixel range '
               f'[{lower:g}, {upper:g}]: one grey image is within reach of every image, so no '
               f'classifier can be robust. Numbers mean something below {half:g}.', file=sys.stderr)
+    if 0 < epsilon < 1 and upper - lower >= _BYTE_RANGE:
+        print(f'warning: --epsilon={epsilon:g} is less than one grey level, since pixels are '
+              f'{lower:g} to {upper:g} here. If it was meant on the scale from 0 to 1, multiply it '
+              f'by {upper - lower:g}: 8/{upper - lower:g} = {8 / (upper - lower):.2g} there is '
+              '--epsilon=8.', file=sys.stderr)
     return LinfBall(epsilon, lower, upper)

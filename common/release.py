@@ -17,7 +17,7 @@ def release(
     data_set: str, name: str, run: pathlib.Path, *, weights: str, record: dict[str, Any],
     released: pathlib.Path = RELEASED,
 ) -> None:
-    """Copies the weights of a training run and writes its entry of manifest.json.
+    """Copies weights and log of a training run and writes its entry of manifest.json.
 
     Args:
         data_set: key of the manifest.
@@ -37,12 +37,13 @@ def release(
     if path.stat().st_size > _MAX_BYTES:
         raise UserError(f'expected at most {_MAX_BYTES:,} bytes; {path} has '
                         f'{path.stat().st_size:,}. Release a smaller network.')
-    file = f'{data_set}/{name}.weights.h5'
-    with replacing(released / file) as temporary:
-        shutil.copyfile(path, temporary)
+    file, log = f'{data_set}/{name}.weights.h5', f'{data_set}/{name}.log.csv'
+    for source, copy in ((path, file), (run / 'log.csv', log)):
+        with replacing(released / copy) as temporary:
+            shutil.copyfile(source, temporary)
     config = json.loads((run / 'config.json').read_text())
     _update(released, data_set, name, {
-        'file': file, 'sha256': sha256(path), **record, 'seed': config['seed'],
+        'file': file, 'log': log, 'sha256': sha256(path), **record, 'seed': config['seed'],
         'training_seconds': round(_training_seconds(run / 'log.csv', config['batch_size'])),
         'config': config, 'results': []})
 

@@ -28,6 +28,8 @@ class Row:
         paper: the paper's accuracy for the same row, 0 to 1; None where it has none.
         seconds: wall time.
         gradients: input gradients spent on all images.
+        more_papers: name -> accuracy, 0 to 1, of further published networks; None where one has
+            no such row.
     """
 
     method: str
@@ -44,12 +46,17 @@ class Row:
     paper: float | None
     seconds: float
     gradients: int
+    more_papers: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, outcome: Outcome, **settings: Any) -> 'Row':
         """A row from an outcome and all that the outcome does not know."""
         return cls(accuracy=outcome.accuracy, n=outcome.n, interval=outcome.interval,
                    seconds=round(outcome.seconds, 3), gradients=outcome.gradients, **settings)
+
+
+def _percent(value: float | None) -> str:
+    return '-' if value is None else f'{value:.1%}'
 
 
 _COLUMNS = (
@@ -60,26 +67,37 @@ _COLUMNS = (
     ('accuracy', lambda r: f'{r.accuracy:.2%}'),
     ('95% interval', lambda r: f'{r.interval[0]:.2%} to {r.interval[1]:.2%}'),
     ('n', lambda r: f'{r.n:,}'),
-    ('paper', lambda r: '-' if r.paper is None else f'{r.paper:.1%}'),
-    ('seconds', lambda r: f'{r.seconds:,.1f}'),
+    ('paper', lambda r: _percent(r.paper)),
 )
+_LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as aligned text, with a heading."""
-    cells = [[name for name, _ in _COLUMNS]]
-    cells += [[show(row) for _, show in _COLUMNS] for row in rows]
+    more = dict.fromkeys(name for row in rows for name in row.more_papers)
+    columns = [
+        *_COLUMNS,
+        *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
+        _LAST_COLUMN]
+    cells = [[name for name, _ in columns]]
+    cells += [[show(row) for _, show in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     # Words to the left, numbers to the right.
     lines = ['  '.join(cell.ljust(width) if name in ('method', 'source') else cell.rjust(width)
-                       for cell, width, (name, _) in zip(line, widths, _COLUMNS, strict=True))
+                       for cell, width, (name, _) in zip(line, widths, columns, strict=True))
              for line in cells]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
-    """Writes {"rows": [...]} as JSON."""
-    write_json(path, {'rows': [dataclasses.asdict(row) for row in rows]})
+    """Writes {"rows": [...]} as JSON; `more_papers` become keys of their own."""
+    write_json(path, {'rows': [_as_json(row) for row in rows]})
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    values = dataclasses.asdict(row)
+    more_papers = values.pop('more_papers')
+    return {**values, **more_papers}
 
 
 def _or_dash(value: Any) -> str:

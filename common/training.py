@@ -13,6 +13,7 @@ import pathlib
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -30,7 +31,12 @@ from common.files import replacing
 from common.logits import ModelLogits, snapshot
 from common.losses import CrossEntropy
 from common.schedules import Cosine, LinearRise, Piecewise, Schedule
-from common.weights import save_weights
+from common.weights import averaged_variables, save_weights
+
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""([batch, ...] float32 images, [2] integer seed) -> images of the same shape."""
+
+CRAFTING = ('eval', 'train', 'train_frozen')
 
 LOG_COLUMNS = (
     'step', 'epoch', 'learning_rate', 'epsilon_factor', 'loss_adv', 'accuracy_adv', 'loss_nat',
@@ -50,7 +56,14 @@ class Settings:
         sum_loss: sum the loss over the batch (MNIST challenge) rather than average it (CIFAR-10).
         weight_averaging: decay of the exponential average of the weights that is evaluated and
             saved; 0 evaluates the weights themselves.
+        weight_decay: coefficient of half the sum of squares of all kernels, added to the loss;
+            scales and biases, which have one dimension, are left out.
+        crafting: the network that training examples are crafted with: 'eval'; 'train', with the
+            statistics of the batch, which each gradient moves the moving averages by (the CIFAR-10
+            challenge); or 'train_frozen', which leaves these to the weights' update.
         attack_dtype: precision in which training examples are crafted.
+        train_dtype: precision of the forward and backward pass that updates the weights.
+        drop_remainder: whether an epoch ends with its last full batch.
         log_every: steps between lines of the log.
         checkpoint_every: steps between checkpoints.
         validate_every: steps between evaluations on held-out images; 0 evaluates at the end only.
@@ -64,7 +77,11 @@ class Settings:
     epsilon_factor: Schedule = LinearRise()
     sum_loss: bool = True
     weight_averaging: float = 0.0
+    weight_decay: float = 0.0
+    crafting: str = 'eval'
     attack_dtype: str = 'float32'
+    train_dtype: str = 'float32'
+    drop_remainder: bool = False
     log_every: int = 100
     checkpoint_every: int = 300
     validate_every: int = 0
@@ -86,8 +103,12 @@ class Validation:
     batch_size: int = 200
 
 
-def settings_of(config: dict[str, Any], *, sum_loss: bool) -> Settings:
+def settings_of(config: dict[str, Any], **others: Any) -> Settings:
     """The Settings that the flags of `common.flags.define_training` describe.
+
+    Args:
+        config: values of these flags.
+        **others: Settings that they do not describe.
 
     Raises:
         UserError: boundaries that are not increasing whole numbers.
@@ -95,10 +116,10 @@ def settings_of(config: dict[str, Any], *, sum_loss: bool) -> Settings:
     return Settings(
         train_steps=config['train_steps'], batch_size=config['batch_size'], seed=config['seed'],
         learning_rate=_learning_rate(config),
-        epsilon_factor=LinearRise(config['epsilon_warmup']), sum_loss=sum_loss,
+        epsilon_factor=LinearRise(config['epsilon_warmup']),
         weight_averaging=config['weight_averaging'], attack_dtype=config['attack_dtype'],
         log_every=config['log_every'], checkpoint_every=config['checkpoint_every'],
-        validate_every=config['validate_every'])
+        validate_every=config['validate_every'], **others)
 
 
 def _learning_rate(config: dict[str, Any]) -> Schedule:
@@ -139,6 +160,7 @@ class Trainer:
         model_dir: folder of everything that is written.
         validation: held-out images; None for none.
         strategy: how steps are spread over devices.
+        augment: (images, seed) -> images, before the attack; None for none.
 
     Raises:
         UserError: the batch does not divide among the devices, or is larger than the training set;
@@ -155,14 +177,17 @@ class Trainer:
         model_dir: pathlib.Path,
         validation: Validation | None = None,
         strategy: tf.distribute.Strategy | None = None,
+        augment: Augment | None = None,
     ):
+        self.augment = augment
         self.model, self.optimizer, self.attack = model, optimizer, attack
         self.examples, self.settings, self.validation = examples, settings, validation
         self.model_dir = pathlib.Path(model_dir)
         self.strategy = strategy or tf.distribute.get_strategy()
         _check_batch_size(
             settings.batch_size, len(examples), self.strategy.num_replicas_in_sync)
-        self._batches = ShuffledBatches(len(examples), settings.batch_size, settings.seed)
+        self._batches = ShuffledBatches(
+            len(examples), settings.batch_size, settings.seed, settings.drop_remainder)
         with self.strategy.scope():
             self.optimizer.build(model.trainable_variables)
             self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name='step')
@@ -170,9 +195,12 @@ class Trainer:
             self._average = [
                 tf.Variable(v, trainable=False, name=f'average_{i}',
                             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-                for i, v in enumerate(model.trainable_variables)
+                for i, v in enumerate(averaged_variables(model))
             ] if settings.weight_averaging else []
-        self._craft = ModelLogits(model, settings.attack_dtype)
+        self._craft = ModelLogits(
+            model, settings.attack_dtype, training=settings.crafting != 'eval',
+            update=settings.crafting == 'train')
+        self._forward = ModelLogits(model, settings.train_dtype, training=True)
         # `model` alone would leave out the state of its dropout layers' random generators.
         self._checkpoints = _manager(self.model_dir, settings.keep, tf.train.Checkpoint(
             model=model, fixed=list(model.non_trainable_variables), optimizer=optimizer,
@@ -249,11 +277,13 @@ class Trainer:
         settings, strategy = self.settings, self.strategy
 
         def replica_step(x, y, step, factor):
+            x = x if self.augment is None else self.augment(x, self._seed(step, 1))
             x_adv = x if self.attack is None else self._adversarial(x, y, step, factor)
             with tf.GradientTape() as tape:
-                logits = self.model(x_adv, training=True)
+                logits = snapshot(self._forward)(x_adv)
                 loss = tf.reduce_sum(CrossEntropy()(logits, y))
                 objective = loss if settings.sum_loss else loss / settings.batch_size
+                objective += self._penalty() / strategy.num_replicas_in_sync
             variables = self.model.trainable_variables
             self.optimizer.apply(tape.gradient(objective, variables), variables)
             self._update_average(step)
@@ -269,18 +299,27 @@ class Trainer:
         return train_step
 
     def _adversarial(self, x, y, step, factor) -> tf.Tensor:
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.random.fold_in(
-            tf.random.fold_in(tf.constant([self.settings.seed, 0]), tf.cast(step, tf.int32)),
-            replica)
         attack = self.attack.scaled(factor)
-        return attack(snapshot(self._craft), x, y, seed=seed)
+        return attack(snapshot(self._craft), x, y, seed=self._seed(step, 0))
+
+    def _seed(self, step, purpose: int) -> tf.Tensor:
+        """The seed of one replica's step, for one of the things that are random in it."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        of_step = tf.random.fold_in(
+            tf.constant([self.settings.seed, purpose]), tf.cast(step, tf.int32))
+        return tf.random.fold_in(of_step, replica)
+
+    def _penalty(self) -> tf.Tensor | float:
+        if not self.settings.weight_decay:
+            return 0.0
+        kernels = [v for v in self.model.trainable_variables if len(v.shape) > 1]
+        return self.settings.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in kernels])
 
     def _update_average(self, step) -> None:
         # The average forgets the first steps quickly: (1 + t) / (10 + t) is below the decay then.
         t = tf.cast(step, tf.float32)
         decay = tf.minimum(self.settings.weight_averaging, (1 + t) / (10 + t))
-        for average, variable in zip(self._average, self.model.trainable_variables, strict=False):
+        for average, variable in zip(self._average, averaged_variables(self.model), strict=False):
             average.assign(decay * average + (1 - decay) * tf.convert_to_tensor(variable))
 
     def _natural_metrics(self, x, y) -> tuple[tf.Tensor, tf.Tensor]:
@@ -332,13 +371,9 @@ class Trainer:
             save_weights(self._evaluated, self.model_dir / 'best.weights.h5')
 
     def _refresh_evaluated(self) -> None:
-        source = self._average or self.model.trainable_variables
-        for target, value in zip(self._evaluated.trainable_variables, source, strict=True):
+        for target, value in zip(self._evaluated.variables, self.model.variables, strict=True):
             target.assign(value)
-        for target, value in zip(
-            self._evaluated.non_trainable_variables, self.model.non_trainable_variables,
-            strict=True,
-        ):
+        for target, value in zip(averaged_variables(self._evaluated), self._average, strict=False):
             target.assign(value)
 
     def _maybe_save(self, step: int) -> None:

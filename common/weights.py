@@ -21,6 +21,12 @@ def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
         model.save_weights(temporary, overwrite=True)
 
 
+def averaged_variables(model: keras.Model) -> list[keras.Variable]:
+    """What weight averaging covers: the weights, and the moving averages that belong to them."""
+    moving = [v for v in model.non_trainable_variables if v.dtype == 'float32']
+    return [*model.trainable_variables, *moving]
+
+
 def _require_room(path: pathlib.Path, model: keras.Model) -> None:
     # HDF5 crashes the whole process, at exit at the latest, if the disk fills up under it.
     with open(path, 'wb') as file:

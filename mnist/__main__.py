@@ -14,10 +14,12 @@ from common.attack_table import AttackSettings, AttackTable
 from common.data import Examples
 from common.errors import UserError
 from common.files import require_writable
+from common.paper_table import nothing
 from common.pictures import write_pairs
 from common.report import table
 from common.threat_model import LinfBall
-from mnist import dataset, model, paper
+from mnist import dataset, model
+from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
 
 FLAGS = flags.FLAGS
@@ -39,7 +41,7 @@ def main() -> None:
     test = test.subset(shared_flags.chosen_examples())
     ball = LinfBall(dataset.EPSILON, dataset.LOWER, dataset.UPPER)
     attacks = AttackTable(
-        test, 'A', load=model.load, paper=paper.accuracy if real else paper.nothing,
+        test, 'A', load=model.load, paper=TABLE_1.accuracy if real else nothing,
         settings=AttackSettings(ball, STEP_SIZE, dataset.NUM_CLASSES, BATCH_SIZE,
                                 attack_dtype=FLAGS.attack_dtype))
     print(f'Network A on {test.name}, {len(test):,} images, l-inf ball of radius '

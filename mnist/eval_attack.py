@@ -15,8 +15,10 @@ from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
 from common.files import require_writable
 from common.methods import METHODS, checked_ball
-from common.report import Row, table, write_rows
-from mnist import dataset, model, paper
+from common.paper_table import nothing
+from common.report import table, write_rows
+from mnist import dataset, model
+from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
 
 FLAGS = flags.FLAGS
@@ -55,11 +57,12 @@ def main() -> None:
         dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed, FLAGS.attack_dtype)
     attacks = AttackTable(
         test, FLAGS.target, load=model.load, settings=settings, partial_folder=partial_folder,
-        paper=paper.accuracy if FLAGS.dataset == 'mnist' else paper.nothing)
+        paper=TABLE_1.accuracy if FLAGS.dataset == 'mnist' else nothing)
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
           flush=True)
     if FLAGS.table:
-        rows = table_1(attacks, FLAGS.target)
+        released = checkpoints.manifest().get('mnist', {})
+        rows = TABLE_1.run(attacks, FLAGS.target, released)
     elif FLAGS.method == 'natural':
         rows = [attacks.natural_row()]
     else:
@@ -68,22 +71,6 @@ def main() -> None:
     if FLAGS.json:
         write_rows(FLAGS.json, rows)
         shutil.rmtree(partial_folder, ignore_errors=True)
-
-
-def table_1(attacks: AttackTable, target: str) -> list[Row]:
-    """The rows of Table 1 whose source network is there; each is printed when it is done."""
-    released = checkpoints.manifest().get('mnist', {})
-    rows = [attacks.natural_row()]
-    for wanted in paper.TABLE_1:
-        source = target if wanted.source == 'A' else wanted.source
-        if wanted.method == 'natural':
-            continue
-        if wanted.source != 'A' and source not in released:
-            print(f'{wanted.method} from {source}: left out, that network is not released')
-            continue
-        rows.append(attacks.row(wanted.method, wanted.steps, wanted.restarts, source))
-        print(table(rows[-1:]).splitlines()[-1], flush=True)
-    return rows
 
 
 if __name__ == '__main__':

@@ -3,11 +3,11 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
 from common import checkpoints
 from common.errors import UserError
+from common.seeds import layer_seeds
 from mnist import tf1
 from mnist.dataset import IMAGE_SHAPE, NUM_CLASSES
 
@@ -42,7 +42,7 @@ def network_a(
     if init not in INITS:
         raise ValueError(f'unknown init {init!r}; expected one of: {", ".join(INITS)}')
     kernel_init, bias = INITS[init]
-    seeds = _seeds(seed, 4)
+    seeds = layer_seeds(seed, 4)
 
     def convolution(i: int) -> layers.Layer:
         return layers.Conv2D(
@@ -70,7 +70,7 @@ def network_b(*, seed: int = 0) -> keras.Model:
     Args:
         seed: of the initial weights and of dropout.
     """
-    seeds = _seeds(seed, 6)
+    seeds = layer_seeds(seed, 6)
     return keras.Sequential([
         keras.Input(IMAGE_SHAPE),
         layers.Dropout(0.2, seed=seeds[0], name='dropout_input'),
@@ -104,11 +104,6 @@ def build(config: dict[str, Any]) -> keras.Model:
             'For example --filters=32,64.') from None
     return network_a(
         filters, config['hidden'], init=config.get('init', 'challenge'), seed=config['seed'])
-
-
-def _seeds(seed: int, count: int) -> list[int]:
-    """Unrelated seeds; `seed + i` would give layers of networks with nearby seeds equal weights."""
-    return [int(s) >> 1 for s in np.random.SeedSequence(seed).generate_state(count)]
 
 
 def _convolution_b(filters: int, size: int, seed: int, **kwargs) -> layers.Layer:

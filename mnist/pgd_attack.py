@@ -6,19 +6,18 @@
 In Python, `PGDAttack` is the challenge's `LinfPGDAttack` for any Keras model that returns logits.
 """
 
-import numpy as np
 from absl import flags
 
 from common import cli
 from common import flags as shared_flags
 from common.attacks import PGD, CompiledAttack
-from common.evaluation import natural_accuracy
-from common.files import replacing, require_writable
-from common.logits import LogitsFn, ModelLogits
+from common.files import require_writable
+from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss, make_loss
 from common.methods import checked_ball, restarted
+from common.submission import write_submission
 from common.threat_model import LinfBall
-from common.transfer import Source, transfer_accuracy
+from common.transfer import Source
 from mnist import dataset, model
 
 STEPS = 40
@@ -72,20 +71,9 @@ def main() -> None:
     attack = restarted(attack, FLAGS.restarts, randomized=FLAGS.random_start)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     network = Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint))
-    submission = np.empty(test.x.shape, np.float32)
-
-    def keep(index: np.ndarray, x_adv: np.ndarray) -> None:
-        submission[index] = x_adv
-
-    natural = natural_accuracy(
-        ModelLogits(network.model), test, batch_size=FLAGS.batch_size)
-    outcome = transfer_accuracy(
-        attack, network, network, test, batch_size=FLAGS.batch_size, seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype, progress='attack', on_batch=keep)
-    with replacing(FLAGS.output) as temporary, open(temporary, 'wb') as file:
-        np.save(file, submission.reshape(len(test), -1))
-    print(f'{test.name}: network {FLAGS.checkpoint}, natural accuracy {natural.accuracy:.2%}, '
-          f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})')
+    write_submission(
+        FLAGS.output, attack, network, test, shape=(len(test), -1), batch_size=FLAGS.batch_size,
+        seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype)
     print(f'wrote {FLAGS.output}; check it with: python -m mnist.run_attack --input={FLAGS.output}')
 
 

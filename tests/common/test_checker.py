@@ -1,7 +1,8 @@
-"""The checker: what it reads and refuses, where the limits lie, and what it predicts."""
+"""The checker: what it reads and refuses, where the limits lie, what it predicts and prints."""
 
 import io
 import os
+import re
 import struct
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from common import checker
+from common.data import Examples
 from common.errors import UserError
 from common.logits import ModelLogits
 from common.threat_model import LinfBall
@@ -339,3 +341,123 @@ def test_writes_predictions_as_int64_under_the_name_given(tmp_path, name):
 def test_refuses_to_write_predictions_over_a_folder(tmp_path):
     message = refusal(checker.save_predictions, tmp_path, np.array([1]))
     assert f'cannot write {tmp_path}' in message
+
+
+@pytest.fixture
+def four_pixels():
+    """30 images [2, 2, 1] of black pixels but one, whose place is the class."""
+    y = np.random.default_rng(0).integers(4, size=30).astype(np.int32)
+    return Examples(0.5 * np.eye(4, dtype=np.float32)[y].reshape(30, 2, 2, 1), y, 'four pixels')
+
+
+@pytest.fixture
+def score(path, four_pixels):
+    """Scores the submission at `path` by the brightest pixel; lists what was asked for in `asked`.
+
+    Images in the file are flat: [4].
+    """
+    def score(*, submission=path, predictions=path.with_name('pred.npy'), test=four_pixels,
+              image_shape=(4,), ball=UNIT_BALL, stand_in=True):
+        def giving(name, value):
+            def give():
+                score.asked.append(name)
+                return value
+            return give
+
+        score.asked = []
+        return checker.score(
+            submission, predictions, load_test=giving('data', test), stand_in=stand_in,
+            image_shape=image_shape, make_ball=giving('ball', ball),
+            load_network=giving('network', linear(np.eye(4))), batch_size=7)
+
+    return score
+
+
+@pytest.fixture
+def predictions(path):
+    return path.with_name('pred.npy')
+
+
+def with_wrong(examples, rows):
+    """[n, 4] float32 images in the ball, and the classes of their brightest pixels."""
+    x, classes = examples.x.reshape(len(examples), -1).copy(), examples.y.astype(np.int64)
+    classes[rows] = (classes[rows] + 1) % 4
+    x[rows] = 0.21 + 0.08 * np.eye(4, dtype=np.float32)[classes[rows]]
+    return x, classes
+
+
+@pytest.mark.parametrize('convert', [
+    lambda x: x, lambda x: x.astype(np.float64), lambda x: x.astype('>f4'), np.asfortranarray])
+def test_score_prints_the_accuracy_and_writes_the_predictions(
+        convert, score, path, predictions, four_pixels, capsys):
+    x, classes = with_wrong(four_pixels, [3, 4, 29])
+    np.save(path, convert(x))
+    assert score() == 27 / 30
+    assert capsys.readouterr() == (
+        'Data: four pixels, 30 images\nAccuracy: 90.00%\n'
+        f'Predictions written to {predictions}\n', '')
+    np.testing.assert_array_equal(np.load(predictions), classes)
+    assert np.load(predictions).dtype == np.int64
+    assert score.asked == ['data', 'ball', 'network']
+
+
+def test_score_names_the_data_only_where_they_are_a_stand_in(score, path, four_pixels, capsys):
+    np.save(path, four_pixels.x.reshape(30, 4))
+    assert score(stand_in=False) == 1
+    assert capsys.readouterr().out.startswith('Accuracy: 100.00%\n')
+
+
+@pytest.mark.parametrize('shape', [(2, 2, 1), (4,), (1, 4)])
+def test_score_takes_images_of_the_shape_it_is_told(shape, score, path, four_pixels):
+    np.save(path, four_pixels.x.reshape(30, *shape))
+    assert score(image_shape=shape) == 1
+    with pytest.raises(UserError, match=r'expected an array of shape \(30, 2, 2\)'):
+        score(image_shape=(2, 2))
+
+
+def test_score_takes_unsigned_bytes_as_they_are(score, path, four_pixels):
+    # The class's pixel is 2, the others are 8; in uint8 2 - 8 would be 250.
+    x = np.where(four_pixels.x > 0, 2, 8).astype(np.uint8)
+    test = Examples(10 - x.astype(np.float32), four_pixels.y, 'bytes')
+    np.save(path, x.reshape(30, 4))
+    assert score(test=test, ball=LinfBall(6, 0, 255)) == 0
+    with pytest.raises(UserError, match='farther than epsilon = 5 .*, the worst by 1 '):
+        score(test=test, ball=LinfBall(5, 0, 255))
+
+
+@pytest.mark.parametrize('spoil, words', [
+    (lambda x: x[:-1], 'expected an array of shape .* found .29, 4.'),
+    (lambda x: x * np.nan, '30 of 30 images .* NaN'),
+    (lambda x: x + 0.4, '30 of 30 images .* farther than epsilon = 0.3'),
+    (lambda x: -x, '30 of 30 images .* pixel range'),
+])
+def test_score_refuses_a_submission_before_it_asks_for_a_network(
+        spoil, words, score, path, predictions, four_pixels, capsys):
+    np.save(path, spoil(four_pixels.x.reshape(30, 4)))
+    assert re.search(words, refusal(score))
+    assert 'network' not in score.asked
+    assert 'Accuracy' not in capsys.readouterr().out
+    assert not predictions.exists()
+
+
+def test_score_warns_of_the_ball_only_when_it_has_images_to_judge(score, path):
+    np.save(path, np.zeros((29, 4)))
+    assert 'expected an array of shape (30, 4)' in refusal(score)
+    assert score.asked == ['data']
+
+
+def test_score_refuses_the_file_before_it_asks_for_data(score, tmp_path):
+    assert 'No such file' in refusal(score)
+    assert score.asked == []
+    np.savez(tmp_path / 'attack.npz', x=np.zeros(3))
+    assert 'npz' in refusal(score, submission=tmp_path / 'attack.npz')
+    assert score.asked == []
+
+
+@pytest.mark.parametrize('name', ['attack.npy', '../{folder}/attack.npy'])
+def test_score_does_not_write_over_the_submission(name, score, path, tmp_path, four_pixels):
+    np.save(path, four_pixels.x.reshape(30, 4))
+    before = path.read_bytes()
+    same = tmp_path / name.format(folder=tmp_path.name)
+    assert '--predictions another name' in refusal(score, predictions=same)
+    assert path.read_bytes() == before and score.asked == []

@@ -194,8 +194,13 @@ def test_of_several_checkpoints_the_largest_step_counts(networks, tmp_path):
     assert kernel(networks.load(str(tmp_path))) == [2]
 
 
+def test_a_training_checkpoint_without_config_is_tried_with_every_known_width(networks, tmp_path):
+    found = networks.load(training_checkpoint(tmp_path, WIDE, 4))
+    assert (found.name, kernel(found)) == (f'net{WIDE["units"]}', [4])
+
+
 def test_a_training_checkpoint_of_other_widths(networks, tmp_path):
-    prefix = training_checkpoint(tmp_path, WIDE, 4)
+    prefix = training_checkpoint(tmp_path, {'units': 11}, 4)
     assert f'the checkpoint {prefix} is damaged or belongs to another' in refusal(networks, prefix)
 
 

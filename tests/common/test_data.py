@@ -249,6 +249,17 @@ def test_every_epoch_covers_everything_once(n, batch_size):
 
 
 @SIZES
+def test_epochs_without_their_remainder(n, batch_size):
+    batches, epochs = ShuffledBatches(n, batch_size, seed=1, drop_remainder=True), 5
+    size = n // batch_size
+    for epoch in range(epochs):
+        seen = np.concatenate([batches(epoch * size + i) for i in range(size)])
+        assert len(set(seen)) == size * batch_size
+        whole = ShuffledBatches(n, n, seed=1)(epoch)
+        np.testing.assert_array_equal(seen, whole[:len(seen)])
+
+
+@SIZES
 def test_every_batch_is_full_and_the_same_whenever_it_is_asked_for(n, batch_size):
     in_order = [ShuffledBatches(n, batch_size, seed=1)(step).copy() for step in range(20)]
     assert {batch.shape for batch in in_order} == {(batch_size,)}

@@ -126,9 +126,33 @@ def test_batch_norm_uses_the_batch_in_training_mode(x):
     np.testing.assert_allclose(trained.mean(axis=0), 0, atol=0.02)
 
 
-def test_refuses_training_mode_in_lower_precision(model):
-    with pytest.raises(ValueError, match='moving averages'):
-        ModelLogits(model, 'bfloat16', training=True)
+def normalizing_model():
+    return keras.Sequential([
+        keras.Input((6, 6, 1)), layers.Conv2D(4, 3, kernel_initializer='ones'),
+        layers.BatchNormalization(momentum=0.9), layers.Flatten()])
+
+
+@DTYPE
+def test_training_mode_moves_the_models_averages_once_a_call(x, dtype):
+    model = normalizing_model()
+    means = model.layers[0](x).numpy().mean(axis=(0, 1, 2))
+    logits_fn = snapshot(ModelLogits(model, dtype, training=True))
+    expected = np.zeros(4)
+    for _ in range(3):
+        logits_fn(x)
+        expected = 0.9 * expected + 0.1 * means
+    rounding = {'float32': 1e-6, 'bfloat16': 0.01}[dtype]
+    np.testing.assert_allclose(model.layers[1].moving_mean, expected, rtol=rounding)
+
+
+@DTYPE
+def test_training_mode_without_update_leaves_the_averages_and_uses_the_batch(x, dtype):
+    model = normalizing_model()
+    before = [v.numpy() for v in model.variables]
+    logits = ModelLogits(model, dtype, training=True, update=False)(x).numpy().reshape(-1, 4)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    np.testing.assert_allclose(logits.mean(axis=0), 0, atol=0.02)
 
 
 def test_refuses_unknown_precision(model):

@@ -67,8 +67,11 @@ def test_refuses_unknown_methods(restarts, random_start):
         make('cw-', restarts=restarts, random_start=random_start)
 
 
-@pytest.mark.parametrize('epsilon, lower, upper', [(0.3, 0, 1), (0.499, 0, 1), (127, 0, 255)])
-def test_balls_a_classifier_can_withstand_pass_silently(epsilon, lower, upper, capsys):
+@pytest.mark.parametrize('epsilon, lower, upper', [
+    (0.3, 0, 1), (0.499, 0, 1), (127, 0, 255),
+    # Small, but in units that fit: no perturbation at all, one grey level, ranges about 1.
+    (0, 0, 255), (1, 0, 255), (0.001, 0, 1), (0.01, -1, 1)])
+def test_usual_balls_pass_silently(epsilon, lower, upper, capsys):
     assert checked_ball(epsilon, lower, upper) == LinfBall(epsilon, lower, upper)
     assert capsys.readouterr() == ('', '')
 
@@ -79,3 +82,14 @@ def test_warns_of_balls_no_classifier_can_withstand(epsilon, lower, upper, capsy
     out, err = capsys.readouterr()
     assert not out
     assert err.startswith(f'warning: --epsilon={epsilon:g} ') and err.count('\n') == 1
+
+
+@pytest.mark.parametrize('epsilon', [8 / 255, 0.3, 0.999])
+@pytest.mark.parametrize('lower, upper', [(0, 255), (-128, 127)])
+def test_warns_of_a_radius_meant_for_pixels_from_0_to_1(epsilon, lower, upper, capsys):
+    assert checked_ball(epsilon, lower, upper) == LinfBall(epsilon, lower, upper)
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith(f'warning: --epsilon={epsilon:g} ') and err.count('\n') == 1
+    assert f'pixels are {lower} to {upper}' in err
+    assert '8/255 = 0.031 there is --epsilon=8.' in err

@@ -62,5 +62,20 @@ def test_rows_come_back_from_json(tmp_path):
     stored = json.loads(path.read_text())
     assert list(stored) == ['rows'] and len(stored['rows']) == 2
     for row, back in zip(rows(), stored['rows'], strict=True):
-        assert dataclasses.asdict(row) == back | {'interval': tuple(back['interval'])}
+        expected = dataclasses.asdict(row)
+        assert expected.pop('more_papers') == {}
+        assert expected == back | {'interval': tuple(back['interval'])}
     assert path.read_text().endswith('\n')
+
+
+def test_further_published_networks_have_columns_and_keys_of_their_own(tmp_path):
+    first, second = rows()
+    first = dataclasses.replace(first, more_papers={'paper_simple': 0.437})
+    lines = table([first, second]).splitlines()
+    assert 'paper_simple' in lines[0].split()
+    column = lines[0].index('paper_simple')
+    assert [line[column:].split()[0] for line in lines[2:]] == ['43.7%', '-']
+    write_rows(tmp_path / 'rows.json', [first, second])
+    stored = json.loads((tmp_path / 'rows.json').read_text())['rows']
+    assert stored[0]['paper_simple'] == 0.437
+    assert 'more_papers' not in stored[0] and 'paper_simple' not in stored[1]

@@ -11,9 +11,10 @@ from common.attacks import PGD
 from common.evaluation import adversarial_accuracy
 from common.files import sha256
 from common.logits import ModelLogits
+from common.paper_table import PaperRow, PaperTable
 from common.threat_model import LinfBall
 from common.weights import save_weights
-from mnist import dataset, drawn, eval_attack, model, paper
+from mnist import dataset, drawn, eval_attack, model
 
 KEYS = {'method', 'steps', 'restarts', 'step_size', 'source', 'target', 'epsilon', 'natural',
         'accuracy', 'n', 'interval', 'paper', 'seconds', 'gradients'}
@@ -175,9 +176,10 @@ def test_what_was_left_by_another_attack_is_not_used(attack, tmp_path, monkeypat
 
 
 def test_the_table(attack, networks, monkeypatch):
-    few = [paper.PaperRow('natural', 0, 1, 'A', 0.9), paper.PaperRow('fgsm', 1, 1, 'A', 0.8),
-           paper.PaperRow('pgd', 4, 2, 'A', 0.7), paper.PaperRow('pgd', 4, 1, 'B', 0.6)]
-    monkeypatch.setattr(paper, 'TABLE_1', few)
+    few = (PaperRow('natural', 0, 1, 'A', 0.9), PaperRow('fgsm', 1, 1, 'A', 0.8),
+           PaperRow('pgd', 4, 2, 'A', 0.7), PaperRow('pgd', 4, 1, 'B', 0.6),
+           PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'))
+    monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01))
     monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *args: {})
     status, out, _, contents = attack('--table')
     assert status == 0

@@ -1,5 +1,7 @@
 """The released networks and their record."""
 
+import csv
+
 import pytest
 
 from common import checkpoints
@@ -27,6 +29,15 @@ def test_the_record_is_complete(name):
     for row in entry['results']:
         assert row['target'] == name
         assert row['interval'][0] <= row['accuracy'] <= row['interval'][1]
+
+
+@pytest.mark.parametrize('name', RELEASED)
+def test_the_log_tells_the_training_to_its_end(name):
+    with open(checkpoints.RELEASED / RELEASED[name]['log'], newline='') as file:
+        rows = list(csv.DictReader(file))
+    losses = [float(row['loss_adv']) for row in rows if row['loss_adv']]
+    assert rows[-1]['step'] == str(RELEASED[name]['config']['train_steps'])
+    assert losses[-1] < 0.2 * losses[0]
 
 
 def test_network_a_is_the_challenges():

@@ -1,6 +1,7 @@
 """The checker as a program: known accuracies of a linear network, and refusals."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from mnist import dataset, run_attack
 
 
@@ -42,6 +42,17 @@ def paths(tmp_path):
     return tmp_path / 'attack.npy', tmp_path / 'pred.npy'
 
 
+@pytest.fixture
+def score(run_program, paths):
+    """(*flags) -> (exit status, standard output, standard error) on drawn digits."""
+    def score(*flags):
+        return run_program(
+            run_attack, '--dataset=drawn', f'--input={paths[0]}', f'--predictions={paths[1]}',
+            *flags)
+
+    return score
+
+
 def answers(examples, wrong=()):
     """[n, 784] float32: each image names its class to the network, those at `wrong` the next."""
     classes = examples.y.astype(np.int64)
@@ -51,18 +62,13 @@ def answers(examples, wrong=()):
     return x, classes
 
 
-def score(paths, **kwargs):
-    return run_attack.score(str(paths[0]), str(paths[1]), dataset_name='drawn', **kwargs)
-
-
-@pytest.mark.parametrize('convert', [
-    lambda x: x, lambda x: x.astype(np.float64), lambda x: x.astype('>f4'), np.asfortranarray])
-def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, capsys, convert):
+def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, score):
     # 145 of 2,000 wrong, the last image among them: 92.75% are right.
     x, classes = answers(images, wrong=[*range(144), 1999])
-    np.save(paths[0], convert(x))
-    assert score(paths) == 1855 / 2000
-    assert capsys.readouterr().out.splitlines() == [
+    np.save(paths[0], x)
+    status, out, err = score()
+    assert status == 0 and not err
+    assert out.splitlines() == [
         'Data: drawn digits (a stand-in, not MNIST) test, 2,000 images', 'Accuracy: 92.75%',
         f'Predictions written to {paths[1]}']
     predictions = np.load(paths[1])
@@ -71,25 +77,41 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, ca
     assert asked == ['A']
 
 
+def test_the_challenges_own_data_are_not_announced(paths, asked, images, run_program, monkeypatch):
+    monkeypatch.setattr(run_attack.dataset, 'load', lambda *args, **kwargs: images)
+    np.save(paths[0], answers(images)[0])
+    assert run_program(
+        run_attack, f'--input={paths[0]}', f'--predictions={paths[1]}'
+    ) == (0, f'Accuracy: 100.00%\nPredictions written to {paths[1]}\n', '')
+
+
 @pytest.mark.parametrize('dtype', [np.uint8, np.int64])
-def test_integers_are_pixels_of_0_and_1(paths, asked, images, monkeypatch, dtype):
+def test_integers_are_pixels_of_0_and_1(paths, asked, images, score, monkeypatch, dtype):
     black_and_white = dataset.Examples(np.round(images.x), images.y, images.name)
     monkeypatch.setattr(run_attack.dataset, 'load', lambda *args, **kwargs: black_and_white)
     np.save(paths[0], black_and_white.x.reshape(2000, 784).astype(dtype))
     # All logits are 0, and the first of equals is taken.
-    assert score(paths) == np.mean(images.y == 0)
+    assert f'Accuracy: {np.mean(images.y == 0):.2%}\n' in score()[1]
 
 
-def test_hands_on_the_name_of_the_network(paths, asked, images):
+def test_hands_on_the_name_of_the_network(paths, asked, images, score):
     np.save(paths[0], answers(images)[0])
-    assert score(paths, checkpoint='models/my_network') == 1.0
+    assert 'Accuracy: 100.00%' in score('--checkpoint=models/my_network')[1]
     assert asked == ['models/my_network']
 
 
-def test_epsilon_is_the_callers(paths, asked, images):
+def test_epsilon_is_the_callers(paths, asked, images, score):
     np.save(paths[0], answers(images)[0])
-    with pytest.raises(UserError, match='2,000 of 2,000 images .* epsilon = 0.2 .*worst by 0.1 '):
-        score(paths, epsilon=0.2)
+    status, _, err = score('--epsilon=0.2')
+    assert status == 1
+    assert re.search('2,000 of 2,000 images .* epsilon = 0.2 .*worst by 0.1 ', err)
+
+
+def test_a_hopeless_epsilon_is_pointed_out(paths, asked, images, score):
+    np.save(paths[0], answers(images)[0])
+    status, out, err = score('--epsilon=0.5')
+    assert status == 0 and 'Accuracy: 100.00%' in out
+    assert err.startswith('warning: --epsilon=0.5 is at least half of the pixel range [0, 1]')
 
 
 def _with(x, row, value):
@@ -109,37 +131,26 @@ def _with(x, row, value):
     (lambda x: np.roll(x, 1, axis=0), ['farther than epsilon = 0.3', 'order']),
 ])
 def test_refuses_an_invalid_submission_before_it_loads_a_network(
-        paths, asked, images, capsys, spoil, words):
+        paths, asked, images, score, spoil, words):
     np.save(paths[0], spoil(images.x.reshape(2000, 784)))
-    with pytest.raises(UserError) as caught:
-        score(paths)
-    message = str(caught.value)
-    assert all(word in message for word in words), message
-    assert '\n' not in message
-    assert 'Accuracy' not in capsys.readouterr().out
+    status, out, err = score()
+    assert status == 1
+    assert err.startswith('error: ') and err.count('\n') == 1
+    assert all(word in err for word in words), err
+    assert 'Accuracy' not in out
     assert not asked and not paths[1].exists()
 
 
-def test_refuses_the_file_before_it_loads_any_data(paths, monkeypatch):
+def test_refuses_the_file_before_it_loads_any_data(paths, score, run_program, monkeypatch):
     def load(*args, **kwargs):
         raise AssertionError('loaded data first')
 
     monkeypatch.setattr(run_attack.dataset, 'load', load)
-    with pytest.raises(UserError, match='No such file'):
-        score(paths)
+    status, _, err = score()
+    assert status == 1 and 'No such file' in err
     np.savez(paths[0].with_suffix(''), x=np.zeros(3))
-    with pytest.raises(UserError, match='npz'):
-        run_attack.score(str(paths[0].with_suffix('.npz')), 'pred.npy')
-
-
-@pytest.mark.parametrize('name', ['attack.npy', '../{folder}/attack.npy'])
-def test_does_not_write_over_the_submission(paths, asked, images, name):
-    np.save(paths[0], answers(images)[0])
-    before = paths[0].read_bytes()
-    same = paths[0].parent / name.format(folder=paths[0].parent.name)
-    with pytest.raises(UserError, match='--predictions another name'):
-        run_attack.score(str(paths[0]), str(same), dataset_name='drawn')
-    assert paths[0].read_bytes() == before
+    status, _, err = run_program(run_attack, f'--input={paths[0].with_suffix(".npz")}')
+    assert status == 1 and 'npz' in err
 
 
 def test_the_program_fails_with_the_reason_and_without_a_traceback(paths, images):

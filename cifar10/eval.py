@@ -1,0 +1,63 @@
+"""Evaluates a CIFAR-10 network naturally and under PGD (the challenge's eval.py).
+
+    python -m cifar10.eval                                 (the released network A)
+    python -m cifar10.eval --model_dir=models/my_network   (watches a folder while it is trained)
+
+A model folder is watched: each new checkpoint is evaluated, and TensorBoard summaries are written
+to its subfolder eval/. Anything else, or --once, is evaluated once.
+"""
+
+import tensorflow as tf
+from absl import flags
+
+from cifar10 import dataset, model
+from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, TRAINING_STEPS, challenge_pgd
+from common import cli, tf1_checkpoint, watching
+from common import flags as shared_flags
+from common.losses import make_loss
+from common.methods import checked_ball
+from common.transfer import Source
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_ball(dataset.EPSILON)
+    shared_flags.define_pgd(TRAINING_STEPS, STEP_SIZE)
+    shared_flags.define_loss()
+    shared_flags.define_seed(0)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_network()
+    shared_flags.define_num_examples()
+    flags.DEFINE_integer('eval_batch_size', BATCH_SIZE, 'Images a batch.', lower_bound=1)
+    flags.DEFINE_boolean('eval_on_cpu', False, 'Leave the GPUs to the training.')
+    flags.DEFINE_boolean('once', False, 'Evaluate what is there now, and stop.')
+
+
+def main() -> None:
+    """Reads the flags and evaluates."""
+    if FLAGS.eval_on_cpu:
+        tf.config.set_visible_devices([], 'GPU')
+    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    attack = challenge_pgd(
+        FLAGS.epsilon, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
+        FLAGS.random_start)
+    test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    test = test.subset(shared_flags.chosen_examples())
+    folder = model.NETWORKS.folder(FLAGS.checkpoint)
+    evaluator = watching.Evaluator(
+        attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,
+        attack_dtype=FLAGS.attack_dtype, summary_dir=folder and folder / 'eval')
+    if FLAGS.once or folder is None:
+        latest = tf1_checkpoint.latest_in(folder) if folder else None
+        evaluator.evaluate(
+            Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint)), watching.step_of(latest or ''))
+        return
+    for prefix in watching.new_checkpoints(folder):
+        evaluator.evaluate(Source(prefix, model.load(prefix)), watching.step_of(prefix))
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

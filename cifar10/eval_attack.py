@@ -1,0 +1,79 @@
+"""Accuracy of a CIFAR-10 network under an attack, white box or transferred from another network.
+
+    python -m cifar10.eval_attack                          (PGD on the released network A)
+    python -m cifar10.eval_attack --source=A_nat           (black box: examples made for A_nat)
+    python -m cifar10.eval_attack --table                  (Table 2 of the paper)
+"""
+
+import pathlib
+import shutil
+
+from absl import flags
+
+from cifar10 import dataset, model
+from cifar10.paper import SIMPLE, TABLE_2
+from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
+from common import checkpoints, cli
+from common import flags as shared_flags
+from common.attack_table import AttackSettings, AttackTable
+from common.files import require_writable
+from common.methods import METHODS, checked_ball
+from common.paper_table import nothing
+from common.report import table, write_rows
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_ball(dataset.EPSILON)
+    shared_flags.define_pgd(STEPS, STEP_SIZE)
+    shared_flags.define_restarts()
+    shared_flags.define_seed(0)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_batch_size(BATCH_SIZE)
+    shared_flags.define_checkpoint('source', 'A', 'The network whose gradients craft the examples')
+    shared_flags.define_checkpoint('target', 'A', 'The network that is judged')
+    words = '; '.join(f'{name}: {what}' for name, what in METHODS.items())
+    flags.DEFINE_enum(
+        'method', 'pgd', [*METHODS, 'natural'], f'The attack. {words}; natural: none.')
+    shared_flags.define_num_examples()
+    shared_flags.define_json()
+    flags.DEFINE_boolean(
+        'table', False, "Run the rows of the paper's Table 2 against --target, those whose source "
+        'network is there, instead of one attack.')
+
+
+def main() -> None:
+    """Reads the flags, evaluates and prints a table."""
+    if FLAGS.json:
+        require_writable(FLAGS.json)
+    test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    test = test.subset(shared_flags.chosen_examples())
+    partial_folder = pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None
+    settings = AttackSettings(
+        checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER), FLAGS.step_size,
+        dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed, FLAGS.attack_dtype)
+    real = FLAGS.dataset == 'cifar10'
+    attacks = AttackTable(
+        test, FLAGS.target, load=model.load, settings=settings, partial_folder=partial_folder,
+        paper=TABLE_2.accuracy if real else nothing,
+        more_papers={'paper_simple': SIMPLE.accuracy} if real else {})
+    print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
+          flush=True)
+    if FLAGS.table:
+        released = checkpoints.manifest().get('cifar10', {})
+        rows = TABLE_2.run(attacks, FLAGS.target, released)
+    elif FLAGS.method == 'natural':
+        rows = [attacks.natural_row()]
+    else:
+        rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
+    print(table(rows))
+    if FLAGS.json:
+        write_rows(FLAGS.json, rows)
+        shutil.rmtree(partial_folder, ignore_errors=True)
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

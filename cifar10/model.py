@@ -1,0 +1,171 @@
+"""The CIFAR-10 networks: [batch, 32, 32, 3] pixels in [0, 255] -> [batch, 10] logits.
+
+    python -m cifar10.model --width=wide          (prints the network's layers and counts)
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from absl import flags
+from keras import layers
+
+from cifar10 import tf1
+from cifar10.dataset import IMAGE_SHAPE, NUM_CLASSES
+from cifar10.layers import BatchNormalization, LeakyReLU, Shortcut, Standardize
+from common import checkpoints, cli
+from common.seeds import layer_seeds
+
+WIDTHS = {'wide': (16, 160, 320, 640), 'simple': (16, 16, 32, 64)}
+"""Channels of the first convolution and of the three stages (paper, section 5)."""
+
+_UNITS = 5  # residual units a stage
+_SEEDS = 2 + 2 * 3 * _UNITS  # the first convolution, the logits and two convolutions a unit
+
+FLAGS = flags.FLAGS
+
+
+def network_a(
+    width: str = 'wide', *, seed: int = 0, synchronized: bool = False
+) -> keras.Model:
+    """The challenge's residual network (cifar10_challenge/model.py).
+
+    45,901,914 trainable parameters (wide) or 464,154 (simple). Per-image standardization is part of
+    it; shortcuts have no parameters and convolutions no biases.
+
+    Args:
+        width: one of WIDTHS.
+        seed: of the initial weights.
+        synchronized: whether batch statistics are those of all replicas together.
+
+    Raises:
+        ValueError: unknown width.
+    """
+    if width not in WIDTHS:
+        raise ValueError(f'unknown width {width!r}; expected one of: {", ".join(WIDTHS)}')
+    build = _Builder(seed, synchronized)
+    first, *stages = WIDTHS[width]
+    image = keras.Input(IMAGE_SHAPE)
+    x = Standardize(name='standardize')(image)
+    x = build.convolution(x, first, 1, 'init_conv')
+    for stage, filters in enumerate(stages, 1):
+        for unit in range(_UNITS):
+            stride = 2 if stage > 1 and unit == 0 else 1
+            shared = stage == 1 and unit == 0
+            x = build.unit(x, filters, stride, f'unit_{stage}_{unit}', shared)
+    x = build.activation(x, 'unit_last')
+    x = layers.GlobalAveragePooling2D(name='global_average')(x)
+    return keras.Model(image, build.logits(x), name=f'network_a_{width}')
+
+
+class _Builder:
+    """Makes layers, each with a seed of its own."""
+
+    def __init__(self, seed: int, synchronized: bool):
+        self._seeds = iter(layer_seeds(seed, _SEEDS))
+        self._synchronized = synchronized
+
+    def convolution(self, x, filters: int, stride: int, name: str):
+        # Variance 2 / (kernel area * filters), not truncated.
+        init = keras.initializers.VarianceScaling(
+            2.0, 'fan_out', 'untruncated_normal', seed=next(self._seeds))
+        return layers.Conv2D(
+            filters, 3, strides=stride, padding='same', use_bias=False, kernel_initializer=init,
+            name=name)(x)
+
+    def activation(self, x, name: str):
+        x = BatchNormalization(
+            momentum=0.9, epsilon=1e-3, synchronized=self._synchronized, name=f'{name}_bn')(x)
+        return LeakyReLU(name=f'{name}_relu')(x)
+
+    def unit(self, x, filters: int, stride: int, name: str, shared: bool):
+        """A residual unit; `shared`: its shortcut begins after the first activation."""
+        activated = self.activation(x, f'{name}_1')
+        shortcut = Shortcut(filters, stride, name=f'{name}_shortcut')(activated if shared else x)
+        x = self.convolution(activated, filters, stride, f'{name}_conv1')
+        x = self.activation(x, f'{name}_2')
+        x = self.convolution(x, filters, 1, f'{name}_conv2')
+        return layers.Add(name=f'{name}_add')([x, shortcut])
+
+    def logits(self, x):
+        init = keras.initializers.VarianceScaling(
+            1.0, 'fan_in', 'uniform', seed=next(self._seeds))
+        return layers.Dense(NUM_CLASSES, kernel_initializer=init, name='logits')(x)
+
+
+def network_b(*, seed: int = 0) -> keras.Model:
+    """A plain convolutional network: three pairs of convolutions, max-pooling, no shortcuts.
+
+    The paper does not describe its CIFAR-10 black-box source; this one differs from network A in
+    kind: ReLU, max-pooling, dropout and a hidden dense layer; 1,434,714 trainable parameters.
+
+    Args:
+        seed: of the initial weights and of dropout.
+    """
+    seeds = iter(layer_seeds(seed, 12))
+    stack = [keras.Input(IMAGE_SHAPE), Standardize(name='standardize')]
+    for stage, filters in enumerate((48, 96, 192), 1):
+        for i in (1, 2):
+            name = f'conv{stage}_{i}'
+            stack += [
+                layers.Conv2D(
+                    filters, 3, padding='same', use_bias=False, name=name,
+                    kernel_initializer=keras.initializers.HeNormal(seed=next(seeds))),
+                BatchNormalization(momentum=0.9, epsilon=1e-3, name=f'{name}_bn'),
+                layers.ReLU(name=f'{name}_relu')]
+        stack += [layers.MaxPooling2D(2, name=f'pool{stage}'),
+                  layers.Dropout(0.2, seed=next(seeds), name=f'dropout{stage}')]
+    dense = keras.initializers.GlorotUniform
+    stack += [
+        layers.Flatten(name='flatten'),
+        layers.Dense(256, activation='relu', kernel_initializer=dense(next(seeds)), name='hidden'),
+        layers.Dropout(0.5, seed=next(seeds), name='dropout'),
+        layers.Dense(NUM_CLASSES, kernel_initializer=dense(next(seeds)), name='logits')]
+    return keras.Sequential(stack, name='network_b')
+
+
+def build(config: dict[str, Any]) -> keras.Model:
+    """The network that a run's config.json describes, with fresh weights."""
+    if config['network'] == 'B':
+        return network_b(seed=config['seed'])
+    return network_a(
+        config['width'], seed=config['seed'],
+        synchronized=config.get('synchronized_batch_norm', False))
+
+
+def load(reference: str = 'A') -> keras.Model:
+    """A network with its weights.
+
+    Args:
+        reference: a released name ('A', 'A_prime', 'A_nat', 'B'), a model folder, a weights file,
+            or the prefix of a checkpoint (of this project's training or of the challenge's).
+
+    Raises:
+        UserError: there is no such network, or its files are damaged.
+    """
+    return NETWORKS.load(reference)
+
+
+NETWORKS = checkpoints.Networks(
+    data_set='cifar10', build=build, import_tf1=tf1.import_checkpoint,
+    configs=[{'network': 'A', 'width': 'wide', 'seed': 0},
+             {'network': 'A', 'width': 'simple', 'seed': 0},
+             {'network': 'B', 'seed': 0}])
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    flags.DEFINE_enum('width', 'wide', list(WIDTHS), 'Width of network A.')
+
+
+def main() -> None:
+    """Reads the flags and prints the network."""
+    network = network_a(FLAGS.width)
+    network.summary(line_length=100)
+    trainable = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    moving = sum(int(np.prod(v.shape)) for v in network.non_trainable_variables)
+    print(f'{trainable:,} trainable parameters, {moving:,} moving statistics')
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

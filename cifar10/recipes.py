@@ -1,0 +1,34 @@
+"""Named sets of training flags. Flags given on the command line override them one by one."""
+
+CHALLENGE = {}
+"""cifar10_challenge/config.json with the paper's 7 PGD steps: the flags' own defaults."""
+
+FAST = {
+    'width': 'simple',
+    'steps': 2,
+    'step_size': 5.0,
+    'train_steps': 7800,
+    'learning_rate': 0.1,
+    'schedule': 'cosine',
+    'learning_rate_warmup': 800,
+    'weight_decay': 5e-4,
+    'weight_averaging': 0.999,
+    'attack_dtype': 'bfloat16',
+    'mixed_precision': 'bfloat16',
+    'validation_size': 1000,
+    'validate_every': 390,
+}
+"""For CPUs: 20 epochs of the simple network against two larger steps."""
+
+FINE_TUNE = {
+    **FAST,
+    'steps': 7,
+    'step_size': 2.0,
+    'train_steps': 1170,
+    'learning_rate': 0.01,
+    'learning_rate_warmup': 100,
+    'validate_every': 195,
+}
+"""After `fast`, with --init_from: three epochs against the paper's adversary."""
+
+RECIPES = {'challenge': CHALLENGE, 'fast': FAST, 'fine_tune': FINE_TUNE}

@@ -1,0 +1,45 @@
+"""Checks and scores adversarial CIFAR-10 images (the challenge's run_attack.py).
+
+    python -m cifar10.run_attack --input=attack.npy --predictions=pred.npy
+
+The input holds one image of 32 x 32 x 3 pixels in [0, 255], of any real dtype, for every test
+image, in the original order, each within epsilon of its test image. An invalid file is refused with
+the reason and exit status 1. The challenge's own checker accepted NaN, and let differences of uint8
+wrap around; both are mended here.
+"""
+
+from absl import flags
+
+from cifar10 import dataset, model
+from common import checker, cli
+from common import flags as shared_flags
+from common.logits import ModelLogits
+from common.methods import checked_ball
+
+FLAGS = flags.FLAGS
+_BATCH_SIZE = 100  # as the challenge's evaluation; only speed and memory depend on it
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_ball(dataset.EPSILON)
+    shared_flags.define_network()
+    flags.DEFINE_string('input', 'attack.npy', 'The adversarial images, a .npy file.')
+    flags.DEFINE_string(
+        'predictions', 'pred.npy', 'Where the predicted classes are written, as .npy (int64).')
+
+
+def main() -> None:
+    """Reads the flags and scores the submission."""
+    checker.score(
+        FLAGS.input, FLAGS.predictions,
+        load_test=lambda: dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir),
+        stand_in=FLAGS.dataset != 'cifar10',
+        image_shape=dataset.IMAGE_SHAPE,
+        make_ball=lambda: checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER),
+        load_network=lambda: ModelLogits(model.load(FLAGS.checkpoint)), batch_size=_BATCH_SIZE)
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

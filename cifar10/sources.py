@@ -1,0 +1,30 @@
+"""The released networks: what each is, and the commands that train it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A network of the paper's tables.
+
+    Attributes:
+        description: in words.
+        stages: flags of `python -m cifar10.train`, a run each; every run but the first starts from
+            the weights of the one before (--init_from).
+    """
+
+    description: str
+    stages: tuple[tuple[str, ...], ...]
+
+
+_FAST, _FINE_TUNE = '--recipe=fast', '--recipe=fine_tune'
+_OTHER_SEED = '--seed=216105420'
+
+SOURCES = {
+    'A': Source('adversarially trained, PGD', ((_FAST,), (_FINE_TUNE,))),
+    'A_prime': Source('the same with another seed', (
+        (_FAST, _OTHER_SEED), (_FINE_TUNE, _OTHER_SEED))),
+    'A_nat': Source('naturally trained', ((_FAST, '--adversary=none'),)),
+    'B': Source('a plain convolutional network, naturally trained', (
+        (_FAST, '--network=B', '--adversary=none'),)),
+}

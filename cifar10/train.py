@@ -1,0 +1,127 @@
+"""Trains a CIFAR-10 network against an adversary (the challenge's train.py).
+
+    python -m cifar10.train --epsilon=8 --steps=7
+
+The defaults are the challenge's, with the 7 PGD steps of the paper: 80,000 steps of batch 128 of
+the wide network, which needs GPUs. `--recipe=fast` trains the simple one on a CPU. The same command
+again goes on where it stopped.
+"""
+
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+from absl import flags
+
+from cifar10 import dataset, model
+from cifar10.augmentation import augment
+from cifar10.pgd_attack import STEP_SIZE, STEPS, TRAINING_STEPS
+from cifar10.recipes import RECIPES
+from common import checkpoints, cli, run_folder
+from common import flags as shared_flags
+from common.attacks import PGD, fgsm
+from common.data import Examples
+from common.logits import DTYPES
+from common.losses import make_loss
+from common.methods import checked_ball
+from common.optimizers import Momentum
+from common.threat_model import LinfBall
+from common.training import CRAFTING, Trainer, Validation, make_strategy, settings_of
+
+FLAGS = flags.FLAGS
+_NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
+
+
+def define_flags() -> None:
+    """Defines this program's flags, the challenge's config.json as defaults."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_ball(dataset.EPSILON)
+    shared_flags.define_pgd(TRAINING_STEPS, STEP_SIZE)
+    shared_flags.define_loss()
+    shared_flags.define_seed(451760341)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_training(
+        recipes=tuple(RECIPES), train_steps=80_000, batch_size=128, learning_rate=0.1,
+        log_every=100, checkpoint_every=1000, schedule='piecewise', boundaries=[40_000, 60_000])
+    flags.DEFINE_enum(
+        'network', 'A', ['A', 'B'], "The challenge's residual network A, or the plain network B.")
+    flags.DEFINE_enum('width', 'wide', list(model.WIDTHS), 'Width of network A.')
+    flags.DEFINE_float('momentum', 0.9, "Momentum's constant.", lower_bound=0.0, upper_bound=1.0)
+    flags.DEFINE_float(
+        'weight_decay', 2e-4, "Coefficient of half the sum of squares of the kernels.",
+        lower_bound=0.0)
+    flags.DEFINE_enum(
+        'crafting', 'train', list(CRAFTING),
+        "The network that training examples are crafted with: 'train': with the statistics of the "
+        "batch, and each gradient moves the moving averages on, as in the challenge; "
+        "'train_frozen': the same without moving them; 'eval': with the moving averages.")
+    flags.DEFINE_enum(
+        'mixed_precision', 'float32', list(DTYPES),
+        'Precision of the pass that updates the weights, which themselves stay float32.')
+    flags.DEFINE_boolean('augment', True, 'Random crops and flips, before the attack.')
+    flags.DEFINE_boolean(
+        'synchronized_batch_norm', False, 'Take batch statistics over all devices together.')
+    flags.DEFINE_integer(
+        'validation_size', 0, 'How many training images, the last ones, are held out; the '
+        'challenge trains on all.', lower_bound=0, upper_bound=49_999)
+
+
+def main() -> None:
+    """Reads the flags and trains."""
+    shared_flags.apply_recipe(RECIPES)
+    shared_flags.drop_unused_boundaries()
+    if FLAGS.model_dir is None:
+        FLAGS.model_dir = f'models/cifar10_{FLAGS.network}_{FLAGS.adversary}'
+    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    config = shared_flags.as_config(without=_NOT_IN_CONFIG)
+    folder = run_folder.check(FLAGS.model_dir, config)
+    train(config, folder, FLAGS.data_dir)
+
+
+def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) -> None:
+    """Trains as `config` says (the contents of config.json) and writes everything to `folder`."""
+    if config['deterministic']:
+        tf.config.experimental.enable_op_determinism()
+    training, held_out = dataset.load_training(
+        validation_size=config['validation_size'], dataset=config['dataset'], data_dir=data_dir)
+    strategy = make_strategy()
+    with strategy.scope():
+        network = model.build(config)
+        optimizer = Momentum(config['learning_rate'], config['momentum'])
+    if config['init_from']:
+        checkpoints.copy_weights(model.load(config['init_from']), network)
+    settings = settings_of(
+        config, sum_loss=False, drop_remainder=True, weight_decay=config['weight_decay'],
+        crafting=config['crafting'], train_dtype=config['mixed_precision'])
+    trainer = Trainer(
+        network, optimizer, adversary(config), training, settings, folder,
+        validation(config, held_out), strategy, augment if config['augment'] else None)
+    # Not before all flags have proved usable: the run could not be started with better ones.
+    run_folder.prepare(folder, config)
+    trainer.train()
+
+
+def adversary(config: dict[str, Any]) -> PGD | None:
+    """The attack that makes the training examples; None for natural training."""
+    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
+    loss = make_loss(config['loss'], kappa=config['kappa'])
+    if config['adversary'] == 'none':
+        return None
+    if config['adversary'] in ('fgsm', 'fgsm_rs'):
+        return fgsm(ball, loss, random_start=config['adversary'] == 'fgsm_rs')
+    return PGD(ball, config['steps'], config['step_size'], loss, config['random_start'])
+
+
+def validation(config: dict[str, Any], held_out: Examples) -> Validation | None:
+    """The held-out images, under the challenge's PGD at the training epsilon."""
+    examples = held_out.subset(slice(config['validation_examples']))
+    if not len(examples):
+        return None
+    if config['adversary'] == 'none':
+        return Validation(examples, None)
+    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
+    return Validation(examples, PGD(ball, STEPS, STEP_SIZE))
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

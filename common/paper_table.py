@@ -1,0 +1,83 @@
+"""The paper's tables as data, to stand beside what is measured here."""
+
+import dataclasses
+from collections.abc import Collection
+
+from common.attack_table import AttackSettings, AttackTable
+from common.report import Row, table
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperRow:
+    """What the paper reports of one network under one attack.
+
+    Attributes:
+        method: as in `common.methods`, or 'natural'.
+        steps: PGD steps; 1 for FGSM, 0 for natural images.
+        restarts: runs an example has to survive.
+        source: whose gradients were followed.
+        accuracy: 0 to 1.
+        target: the network judged.
+    """
+
+    method: str
+    steps: int
+    restarts: int
+    source: str
+    accuracy: float
+    target: str = 'A'
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperTable:
+    """Rows that share a threat model.
+
+    Attributes:
+        rows: in the paper's order.
+        epsilon: radius of the ball, in pixel units.
+        step_size: of PGD, likewise.
+    """
+
+    rows: tuple[PaperRow, ...]
+    epsilon: float
+    step_size: float
+
+    def accuracy(
+        self, method: str, steps: int, restarts: int, source: str, target: str,
+        settings: AttackSettings,
+    ) -> float | None:
+        """What the paper reports for this evaluation, 0 to 1; None if nothing."""
+        if settings.ball.epsilon != self.epsilon or settings.step_size != self.step_size:
+            return None
+        if not settings.random_start:
+            return None
+        for row in self.rows:
+            if (row.method, row.steps, row.restarts, row.source, row.target) == (
+                    method, steps, restarts, source, target):
+                return row.accuracy
+        return None
+
+    def run(self, attacks: AttackTable, target: str, released: Collection[str]) -> list[Row]:
+        """Measures the rows of network A, each printed when it is done.
+
+        Args:
+            attacks: makes the rows.
+            target: the network judged, and the source of the white-box rows.
+            released: names of networks that are there; rows from other sources are left out.
+        """
+        rows = [attacks.natural_row()]
+        for wanted in self.rows:
+            if wanted.method == 'natural' or wanted.target != 'A':
+                continue
+            if wanted.source != 'A' and wanted.source not in released:
+                print(f'{wanted.method} from {wanted.source}: left out, that network is not '
+                      'released')
+                continue
+            source = target if wanted.source == 'A' else wanted.source
+            rows.append(attacks.row(wanted.method, wanted.steps, wanted.restarts, source))
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+        return rows
+
+
+def nothing(*_) -> None:
+    """For other data than the paper's: it reports nothing."""

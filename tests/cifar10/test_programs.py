@@ -1,0 +1,145 @@
+"""The programs around one network: attack, checker, evaluation. On drawn images throughout."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cifar10 import dataset, eval, eval_attack, fetch_model, model, paper, pgd_attack, run_attack
+from cifar10.pgd_attack import PGDAttack, challenge_pgd
+from common.attacks import PGD
+from common.logits import ModelLogits
+from common.losses import CrossEntropy
+from common.threat_model import LinfBall
+
+DRAWN = '--dataset=drawn'
+pytestmark = pytest.mark.usefixtures('few_images')
+
+
+@pytest.fixture(scope='module')
+def submission(run, run_program, tmp_path_factory):
+    """Path of a submission made by pgd_attack, and what the program printed."""
+    path = tmp_path_factory.mktemp('submission') / 'attack.npy'
+    status, out, err = run_program(
+        pgd_attack, DRAWN, f'--checkpoint={run}', '--steps=2', f'--output={path}',
+        '--batch_size=20')
+    assert status == 0, err
+    return path, out
+
+
+def check(run_program, run, path, tmp_path, *arguments):
+    return run_program(
+        run_attack, DRAWN, f'--checkpoint={run}', f'--input={path}',
+        f'--predictions={tmp_path / "pred.npy"}', *arguments)
+
+
+def test_the_attacks_defaults_are_the_challenges():
+    assert challenge_pgd() == PGD(LinfBall(8.0, 0.0, 255.0), 20, 2.0, CrossEntropy(), True)
+    assert (pgd_attack.TRAINING_STEPS, pgd_attack.BATCH_SIZE) == (7, 100)
+
+
+def test_a_step_is_the_challenges(run):
+    network, test = model.load(str(run)), dataset.load('test', dataset='drawn').subset(slice(5))
+    x_adv = PGDAttack(network, steps=1, random_start=False)(test.x, test.y, seed=(0, 0)).numpy()
+    moved = x_adv - test.x
+    inside = (test.x >= 2) & (test.x <= 253)
+    assert set(np.unique(moved[inside])) <= {-2.0, 0.0, 2.0}
+    loss = [np.mean(CrossEntropy()(ModelLogits(network)(x), test.y)) for x in (test.x, x_adv)]
+    assert loss[1] > loss[0]
+
+
+def test_a_submission_has_the_checkers_shape_and_units(submission):
+    images, test = np.load(submission[0]), dataset.load('test', dataset='drawn')
+    assert (images.shape, images.dtype) == ((40, 32, 32, 3), np.float32)
+    assert 0 <= images.min() and 128 < images.max() <= 255
+    assert 4 < np.abs(images - test.x).max() <= 8
+
+
+def test_the_checker_finds_the_accuracy_that_the_attack_printed(
+        submission, run, run_program, tmp_path):
+    status, out, err = check(run_program, run, submission[0], tmp_path)
+    assert status == 0, err
+    accuracy = out.split('Accuracy: ')[1].split('%')[0]
+    assert f'under the attack {accuracy}%' in submission[1]
+    assert np.load(tmp_path / 'pred.npy').shape == (40,)
+
+
+def test_whole_numbers_are_judged_without_wrapping_around(run, run_program, tmp_path):
+    test = dataset.load('test', dataset='drawn')
+    lowered = np.clip(test.x - 8, 0, 255).astype(np.uint8)
+    accuracies = []
+    for dtype in (np.uint8, np.float32, '>i2'):
+        np.save(tmp_path / 'attack.npy', lowered.astype(dtype))
+        status, out, err = check(run_program, run, tmp_path / 'attack.npy', tmp_path)
+        assert status == 0, err
+        accuracies.append(out.split('Accuracy: ')[1].split('%')[0])
+    assert len(set(accuracies)) == 1
+
+
+@pytest.mark.parametrize('spoil, words', [
+    (lambda x: x.__setitem__((3, 0, 0, 0), np.nan), 'NaN'),
+    (lambda x: x.__setitem__((3, 0, 0, 0), 255.1), '255'),
+    (lambda x: x.__setitem__((3, 0, 0, 0), -0.01), '[0, 255]'),
+    (lambda x: x.__setitem__((3,), np.clip(x[3] + 20, 0, 255)), '8')])
+def test_invalid_submissions_are_refused(run, run_program, tmp_path, spoil, words):
+    images = dataset.load('test', dataset='drawn').x.copy()
+    spoil(images)
+    np.save(tmp_path / 'attack.npy', images)
+    status, out, err = check(run_program, run, tmp_path / 'attack.npy', tmp_path)
+    assert status == 1 and err.startswith('error: ') and err.count('\n') == 1, err
+    assert words in err and 'Accuracy' not in out
+    assert not (tmp_path / 'pred.npy').exists()
+
+
+@pytest.mark.parametrize('shape', [(40, 3072), (40, 3, 32, 32), (39, 32, 32, 3)])
+def test_other_shapes_are_refused(run, run_program, tmp_path, shape):
+    np.save(tmp_path / 'attack.npy', np.zeros(shape, np.float32))
+    status, _, err = check(run_program, run, tmp_path / 'attack.npy', tmp_path)
+    assert status == 1 and str(shape) in err and '(40, 32, 32, 3)' in err
+
+
+def test_an_epsilon_on_the_scale_of_0_to_1_is_pointed_out(submission, run, run_program, tmp_path):
+    status, _, err = check(run_program, run, submission[0], tmp_path, '--epsilon=0.031')
+    assert status == 1  # the submission is further away than that
+    assert 'warning: --epsilon=0.031' in err
+
+
+def test_evaluates_once(run, run_program):
+    status, out, err = run_program(
+        eval, DRAWN, f'--model_dir={run}', '--once', '--num_examples=20', '--steps=1')
+    assert status == 0, err
+    assert '20' in out and 'natural' in out and 'adversarial' in out
+
+
+def test_a_row(run, run_program, tmp_path):
+    status, out, err = run_program(
+        eval_attack, DRAWN, f'--source={run}', f'--target={run}', '--steps=1',
+        '--num_examples=20', f'--json={tmp_path / "rows.json"}')
+    assert status == 0, err
+    row, = json.loads((tmp_path / 'rows.json').read_text())['rows']
+    assert (row['method'], row['steps'], row['epsilon'], row['n']) == ('pgd', 1, 8.0, 20)
+    assert row['paper'] is None  # these are not the paper's images
+    assert f'{row["accuracy"]:.2%}' in out
+
+
+def test_the_papers_tables():
+    settings = eval_attack.AttackSettings(LinfBall(8.0, 0.0, 255.0), 2.0, 10, 100)
+    assert paper.TABLE_2.accuracy('pgd', 20, 1, 'A', 'A', settings) == 0.458
+    assert paper.TABLE_2.accuracy('cw', 30, 1, 'A_prime', 'A', settings) == 0.787
+    assert paper.SIMPLE.accuracy('pgd', 7, 1, 'A', 'A', settings) == 0.437
+    assert paper.SIMPLE.accuracy('pgd', 20, 1, 'A', 'A', settings) is None
+    assert paper.TABLE_2.accuracy('pgd', 7, 1, 'A_nat', 'A', settings) == 0.860
+    assert paper.TABLE_2.accuracy('pgd', 7, 1, 'A_nat', 'A_nat', settings) == 0.035
+
+
+def test_the_challenges_models_and_where_they_are():
+    assert set(fetch_model.RELEASES) == {'natural', 'adv_trained', 'secret'}
+    for release in fetch_model.RELEASES.values():
+        assert release.url.startswith('https://www.dropbox.com/s/') and len(release.sha256) == 64
+
+
+@pytest.mark.parametrize('program', [
+    eval, eval_attack, fetch_model, model, pgd_attack, run_attack])
+def test_help(program, run_program):
+    status, out, err = run_program(program, '--help')
+    assert status == 0 and '--' in out + err

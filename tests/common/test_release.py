@@ -1,0 +1,83 @@
+"""Releasing a trained network: its files, its record, and results that are added to it."""
+
+import json
+
+import pytest
+
+from common.checkpoints import manifest
+from common.errors import UserError
+from common.files import sha256
+from common.release import add_results, release
+
+RECORD = {'command': 'python -m some.train', 'commit': 'abc1234', 'machine': 'a machine'}
+LOG = ('step,examples_per_second,loss_adv\n'
+       '0,,2.3\n'
+       '100,50,1.0\n'  # 200 s for 100 steps of 100
+       '150,100,0.5\n'  # 50 s for 50
+       '150,,\n')
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    (folder / 'last.weights.h5').write_bytes(b'some weights')
+    (folder / 'config.json').write_text(json.dumps({'seed': 3, 'batch_size': 100}))
+    (folder / 'log.csv').write_text(LOG)
+    return folder
+
+
+@pytest.fixture
+def released(tmp_path):
+    folder = tmp_path / 'released'
+    (folder / 'letters').mkdir(parents=True)
+    return folder
+
+
+def row(accuracy, **changes):
+    return {'method': 'pgd', 'steps': 40, 'restarts': 1, 'step_size': 0.01, 'source': 'A',
+            'epsilon': 0.3, 'accuracy': accuracy, **changes}
+
+
+def put(run, released, name='A'):
+    release('letters', name, run, weights='last.weights.h5', record=RECORD, released=released)
+    return manifest(released)['letters'][name]
+
+
+def test_weights_and_log_are_copied_and_recorded(run, released):
+    entry = put(run, released)
+    assert (released / entry['file']).read_bytes() == b'some weights'
+    assert (released / entry['log']).read_text() == LOG
+    assert entry['sha256'] == sha256(released / entry['file'])
+    assert {key: entry[key] for key in RECORD} == RECORD
+    assert (entry['seed'], entry['training_seconds'], entry['results']) == (3, 250, [])
+
+
+def test_other_networks_stay(run, released):
+    first = put(run, released)
+    (run / 'last.weights.h5').write_bytes(b'others')
+    put(run, released, 'B')
+    assert manifest(released)['letters']['A'] == first
+    assert set(manifest(released)['letters']) == {'A', 'B'}
+
+
+def test_a_row_measured_again_replaces_the_old_one_only(run, released):
+    put(run, released)
+    add_results('letters', 'A', [row(0.9), row(0.8, steps=100)], released)
+    add_results('letters', 'A', [row(0.7)], released)
+    assert manifest(released)['letters']['A']['results'] == [row(0.7), row(0.8, steps=100)]
+
+
+@pytest.mark.parametrize('name', ['last.weights.h5', 'config.json', 'log.csv'])
+def test_an_incomplete_run_is_refused(run, released, name):
+    (run / name).unlink()
+    with pytest.raises(UserError, match=f'expected {name} in .*run; found none'):
+        put(run, released)
+    assert not list((released / 'letters').iterdir())
+
+
+def test_large_weights_are_refused(run, released):
+    (run / 'last.weights.h5').write_bytes(bytes(15_000_001))
+    with pytest.raises(UserError, match='expected at most 15,000,000 bytes; .* 15,000,001'):
+        put(run, released)
+    assert not list((released / 'letters').iterdir())
