@@ -28,8 +28,7 @@ class BatchNormalization(layers.BatchNormalization):
     """Keras' layer by TensorFlow's fused kernel: on a CPU half of the network's time otherwise.
 
     The same function, also of the moving variance, which follows the biased variance of the batch
-    as in the TensorFlow 1.1 that trained the challenge's models. With `synchronized=True`, where
-    replicas share their statistics, Keras' own code runs.
+    as in the TensorFlow 1.1 that trained the challenge's models.
     """
 
     def add_weight(self, *args, **kwargs) -> keras.Variable:
@@ -38,8 +37,6 @@ class BatchNormalization(layers.BatchNormalization):
 
     def call(self, x: tf.Tensor, training: bool = False, mask: None = None) -> tf.Tensor:
         """[batch, h, w, channels] -> the same shape; in training the moving averages move on."""
-        if self.synchronized:
-            return super().call(x, training=training, mask=mask)
         batch_statistics = bool(training and self.trainable)
         mean, variance = ([], []) if batch_statistics else (self.moving_mean, self.moving_variance)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

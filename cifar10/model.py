@@ -25,9 +25,7 @@ _SEEDS = 2 + 2 * 3 * _UNITS  # the first convolution, the logits and two convolu
 FLAGS = flags.FLAGS
 
 
-def network_a(
-    width: str = 'wide', *, seed: int = 0, synchronized: bool = False
-) -> keras.Model:
+def network_a(width: str = 'wide', *, seed: int = 0) -> keras.Model:
     """The challenge's residual network (cifar10_challenge/model.py).
 
     45,901,914 trainable parameters (wide) or 464,154 (simple). Per-image standardization is part of
@@ -36,14 +34,13 @@ def network_a(
     Args:
         width: one of WIDTHS.
         seed: of the initial weights.
-        synchronized: whether batch statistics are those of all replicas together.
 
     Raises:
         ValueError: unknown width.
     """
     if width not in WIDTHS:
         raise ValueError(f'unknown width {width!r}; expected one of: {", ".join(WIDTHS)}')
-    build = _Builder(seed, synchronized)
+    build = _Builder(seed)
     first, *stages = WIDTHS[width]
     image = keras.Input(IMAGE_SHAPE)
     x = Standardize(name='standardize')(image)
@@ -61,9 +58,8 @@ def network_a(
 class _Builder:
     """Makes layers, each with a seed of its own."""
 
-    def __init__(self, seed: int, synchronized: bool):
+    def __init__(self, seed: int):
         self._seeds = iter(layer_seeds(seed, _SEEDS))
-        self._synchronized = synchronized
 
     def convolution(self, x, filters: int, stride: int, name: str):
         # Variance 2 / (kernel area * filters), not truncated.
@@ -74,8 +70,7 @@ class _Builder:
             name=name)(x)
 
     def activation(self, x, name: str):
-        x = BatchNormalization(
-            momentum=0.9, epsilon=1e-3, synchronized=self._synchronized, name=f'{name}_bn')(x)
+        x = BatchNormalization(momentum=0.9, epsilon=1e-3, name=f'{name}_bn')(x)
         return LeakyReLU(name=f'{name}_relu')(x)
 
     def unit(self, x, filters: int, stride: int, name: str, shared: bool):
@@ -128,9 +123,7 @@ def build(config: dict[str, Any]) -> keras.Model:
     """The network that a run's config.json describes, with fresh weights."""
     if config['network'] == 'B':
         return network_b(seed=config['seed'])
-    return network_a(
-        config['width'], seed=config['seed'],
-        synchronized=config.get('synchronized_batch_norm', False))
+    return network_a(config['width'], seed=config['seed'])
 
 
 def load(reference: str = 'A') -> keras.Model:

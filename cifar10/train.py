@@ -59,8 +59,6 @@ def define_flags() -> None:
         'mixed_precision', 'float32', list(DTYPES),
         'Precision of the pass that updates the weights, which themselves stay float32.')
     flags.DEFINE_boolean('augment', True, 'Random crops and flips, before the attack.')
-    flags.DEFINE_boolean(
-        'synchronized_batch_norm', False, 'Take batch statistics over all devices together.')
     flags.DEFINE_integer(
         'validation_size', 0, 'How many training images, the last ones, are held out; the '
         'challenge trains on all.', lower_bound=0, upper_bound=49_999)
@@ -82,9 +80,9 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
     """Trains as `config` says (the contents of config.json) and writes everything to `folder`."""
     if config['deterministic']:
         tf.config.experimental.enable_op_determinism()
+    strategy = make_strategy()
     training, held_out = dataset.load_training(
         validation_size=config['validation_size'], dataset=config['dataset'], data_dir=data_dir)
-    strategy = make_strategy()
     with strategy.scope():
         network = model.build(config)
         optimizer = Momentum(config['learning_rate'], config['momentum'])

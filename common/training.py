@@ -8,10 +8,13 @@ so a run that was interrupted goes on exactly as if it had not been.
 import contextlib
 import csv
 import dataclasses
+import json
 import math
+import os
 import pathlib
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -142,7 +145,22 @@ def _learning_rate(config: dict[str, Any]) -> Schedule:
 
 
 def make_strategy() -> tf.distribute.Strategy:
-    """All GPUs of this machine, or its one device."""
+    """The hosts that TF_CONFIG lists, or all GPUs of this machine, or its one device.
+
+    To be called before TensorFlow computes anything: several hosts have to agree first.
+
+    Raises:
+        UserError: TF_CONFIG is no JSON object.
+    """
+    try:
+        cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster', {})
+    except (AttributeError, ValueError) as error:
+        raise UserError(
+            f'TF_CONFIG: expected a JSON object with "cluster" and "task"; found '
+            f'{os.environ["TF_CONFIG"]!r}. Correct it, or unset it to train on this host '
+            'alone.') from error
+    if len(cluster.get('worker', [])) + len(cluster.get('chief', [])) > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices('GPU')) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
@@ -150,6 +168,10 @@ def make_strategy() -> tf.distribute.Strategy:
 
 class Trainer:
     """Trains a model against an adversary, with checkpoints, a log and TensorBoard summaries.
+
+    Batch normalization takes the statistics of each replica's share of the batch; the moving
+    averages that are evaluated and saved are those of the first replica. With several hosts,
+    `model_dir` is a folder that all of them see, and the first alone writes to it.
 
     Args:
         model: Keras model that returns logits, built under `strategy.scope()`.
@@ -205,6 +227,9 @@ class Trainer:
         self._checkpoints = _manager(self.model_dir, settings.keep, tf.train.Checkpoint(
             model=model, fixed=list(model.non_trainable_variables), optimizer=optimizer,
             average=self._average, step=self._step, best=self._best))
+        # All hosts compute the same; what the others write is thrown away.
+        self._chief = _is_chief(self.strategy)
+        self._own_dir = self.model_dir if self._chief else pathlib.Path(tempfile.mkdtemp())
         self._saved = None  # step of the checkpoint that equals the present state
         self._evaluated = keras.models.clone_model(model)
         self._train_step = self._compile_step()
@@ -220,18 +245,25 @@ class Trainer:
                 model folder cannot be written.
             KeyboardInterrupt: Ctrl-C; the state has been saved.
         """
+        try:
+            self._train()
+        finally:
+            if not self._chief:
+                shutil.rmtree(self._own_dir, ignore_errors=True)
+
+    def _train(self) -> None:
         start = self._restore()
-        _remove_leftovers(self.model_dir)
-        log = _Log(self.model_dir, start)
+        _remove_leftovers(self._own_dir)
+        log = _Log(self._own_dir, start)
         with (
             _stopping_on_signals(self), log,
             tqdm.tqdm(
-                total=self.settings.train_steps, initial=start, unit='step', disable=None,
-                dynamic_ncols=True) as bar,
+                total=self.settings.train_steps, initial=start, unit='step',
+                disable=None if self._chief else True, dynamic_ncols=True) as bar,
         ):
             if start:
-                bar.write(f'{self.model_dir}: going on from step {start:,} of '
-                          f'{self.settings.train_steps:,}')
+                self._say(bar, f'{self.model_dir}: going on from step {start:,} of '
+                               f'{self.settings.train_steps:,}')
             for step in range(start, self.settings.train_steps):
                 self._maybe_save(step)
                 self._train_one(step, log, bar)
@@ -270,8 +302,12 @@ class Trainer:
             rate = row['examples_per_second']
             speed = '' if rate is None else f', {rate:.0f} examples/s'
             self._measured = f', natural {row["accuracy_nat"]:.1%}{speed}'
-            bar.write(f'step {step}: natural {row["accuracy_nat"]:.2%}, adversarial {accuracy:.2%} '
-                      f'of the batch{speed}')
+            self._say(bar, f'step {step}: natural {row["accuracy_nat"]:.2%}, adversarial '
+                           f'{accuracy:.2%} of the batch{speed}')
+
+    def _say(self, bar: tqdm.tqdm, words: str) -> None:
+        if self._chief:
+            bar.write(words)
 
     def _compile_step(self):
         settings, strategy = self.settings, self.strategy
@@ -363,12 +399,13 @@ class Trainer:
                 batch_size=self.validation.batch_size, seed=self.settings.seed)
             row['validation_accuracy_adv'] = score.accuracy
         log.write(row)
-        bar.write(f'step {step}: held-out {natural.n} images: natural {natural.accuracy:.2%}'
-                  + (f', adversarial {score.accuracy:.2%}' if score is not natural else ''))
+        under_attack = f', adversarial {score.accuracy:.2%}' if score is not natural else ''
+        self._say(bar, f'step {step}: held-out {natural.n} images: natural '
+                       f'{natural.accuracy:.2%}{under_attack}')
         # The best is kept in float32, where an equal score must not look like a better one.
         if np.float32(score.accuracy) > self._best.numpy():
             self._best.assign(score.accuracy)
-            save_weights(self._evaluated, self.model_dir / 'best.weights.h5')
+            save_weights(self._evaluated, self._own_dir / 'best.weights.h5')
 
     def _refresh_evaluated(self) -> None:
         for target, value in zip(self._evaluated.variables, self.model.variables, strict=True):
@@ -386,12 +423,16 @@ class Trainer:
         # the run would have lost it.
         if step != self._saved:
             try:
-                self._checkpoints.save(checkpoint_number=step)
+                # Saving reads statistics from all hosts, so that all have to take part.
+                if self._chief:
+                    self._checkpoints.save(checkpoint_number=step)
+                else:
+                    self._checkpoints.checkpoint.write(str(self._own_dir / 'checkpoint'))
             except (OSError, tf.errors.OpError) as error:
                 raise _cannot_write(self.model_dir, error) from error
             self._saved = step
         self._refresh_evaluated()
-        save_weights(self._evaluated, self.model_dir / 'last.weights.h5')
+        save_weights(self._evaluated, self._own_dir / 'last.weights.h5')
 
     def _require_finite_weights(self, step: int) -> None:
         if not all(np.isfinite(v.numpy()).all() for v in self.model.variables):
@@ -439,6 +480,15 @@ class Trainer:
     def request_stop(self, signal_number: int) -> None:
         """Asks the loop to save and stop after the step in progress."""
         self._stop_signal = signal_number
+
+
+def _is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this host is the one that writes."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    first = 'chief' if 'chief' in resolver.cluster_spec().jobs else 'worker'
+    return (resolver.task_type, resolver.task_id) == (first, 0)
 
 
 def _check_batch_size(batch_size: int, examples: int, devices: int) -> None:

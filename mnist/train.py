@@ -69,9 +69,9 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
     """Trains as `config` says (the contents of config.json) and writes everything to `folder`."""
     if config['deterministic']:
         tf.config.experimental.enable_op_determinism()
+    strategy = make_strategy()
     training, held_out = dataset.load_training(
         validation_size=config['validation_size'], dataset=config['dataset'], data_dir=data_dir)
-    strategy = make_strategy()
     with strategy.scope():
         network = model.build(config)
         optimizer = keras.optimizers.Adam(

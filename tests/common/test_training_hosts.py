@@ -1,0 +1,88 @@
+"""Several hosts, as TF_CONFIG lists them, train as one does."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.training import make_strategy
+
+WORKER = textwrap.dedent('''
+    import pathlib, sys
+    sys.path[:0] = [sys.argv[1], sys.argv[2]]
+    from common.training import make_strategy
+    strategy = make_strategy()
+    import numpy as np
+    import test_training_batch_norm as t
+
+    folder = pathlib.Path(sys.argv[3])
+    for train_steps in (2, 4):  # the second part goes on from the first one's checkpoint
+        with strategy.scope():
+            model, optimizer = t.build(), t.Momentum(0.1)
+        t.Trainer(model, optimizer, t.pgd(2), t.EXAMPLES,
+                  t.Settings(**{**t.ALL, 'train_steps': train_steps, 'batch_size': 16},
+                             crafting='train', weight_decay=0.1, weight_averaging=0.5,
+                             checkpoint_every=2),
+                  folder / 'run', strategy=strategy).train()
+    np.savez(folder / sys.argv[4], *[v.numpy() for v in model.trainable_variables])
+''')
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(('127.0.0.1', 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def train(folder, workers):
+    """Trains in as many processes; returns what each of them holds and said."""
+    folder.mkdir()
+    here = pathlib.Path(__file__)
+    cluster = {'worker': [f'127.0.0.1:{port}' for port in free_ports(workers)]}
+    processes = []
+    for index in range(workers):
+        config = {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
+        processes.append(subprocess.Popen(
+            [sys.executable, '-c', WORKER, str(here.parents[2]), str(here.parent), str(folder),
+             f'{index}.npz'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, 'TF_CONFIG': json.dumps(config)}))
+    said = []
+    for process in processes:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err[-3000:]
+        said.append(out)
+    return [list(np.load(folder / f'{i}.npz').values()) for i in range(workers)], said
+
+
+def test_two_hosts_train_as_one_and_only_the_first_writes(tmp_path):
+    (one,), _ = train(tmp_path / 'one', 1)
+    (first, second), said = train(tmp_path / 'two', 2)
+    for a, b, expected in zip(first, second, one, strict=True):
+        np.testing.assert_array_equal(a, b)
+        # Each host normalizes with its own half of the batch.
+        assert np.abs(a - expected).max() < 0.1 * max(1, np.abs(expected).max())
+    assert {path.name for path in (tmp_path / 'two').iterdir()} == {'0.npz', '1.npz', 'run'}
+    for name in ('one', 'two'):  # events.* bear the time and the host
+        files = {path.name for path in (tmp_path / name / 'run').glob('[!e]*')}
+        assert files == {'checkpoint', 'log.csv', 'last.weights.h5'} | {
+            f'checkpoint-{step}.{suffix}' for step in (2, 4)
+            for suffix in ('index', 'data-00000-of-00001')}
+    assert 'going on from step 2' in said[0] and not said[1]
+
+
+@pytest.mark.parametrize('value', ['{', '[1]', '"a"'])
+def test_a_broken_tf_config_is_refused(monkeypatch, value):
+    monkeypatch.setenv('TF_CONFIG', value)
+    with pytest.raises(UserError, match='TF_CONFIG: expected a JSON object'):
+        make_strategy()
