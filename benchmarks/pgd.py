@@ -6,7 +6,12 @@ Image-gradients per second: images times gradient steps over wall time, compilat
 variants in alternation, the median of the repeats.
 """
 
+import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
+
+# isort: split
 import dataclasses
+import os
+import pathlib
 import platform
 import statistics
 import time
@@ -40,8 +45,8 @@ def define_flags() -> None:
 
 def main() -> None:
     """Measures and prints a table."""
-    print(f'{platform.processor() or platform.machine()}, '
-          f'{[d.device_type for d in tf.config.list_physical_devices()]}, '
+    devices = [device.device_type for device in tf.config.list_physical_devices()]
+    print(f'{_processor()}, {os.cpu_count()} cores, devices {", ".join(devices)}, '
           f'Python {platform.python_version()}, TensorFlow {tf.__version__}, '
           f'Keras {keras.__version__}')
     peaks = {dtype: _matmul_peak(dtype) for dtype in DTYPES}
@@ -56,6 +61,17 @@ def main() -> None:
             share = rate * _FLOP_PER_GRADIENT / peaks[dtype]
             print(f'{batch_size:>5}  {variant:<18}{rate:>12,.0f}{share:>9.0%}'
                   f'{rate / rates["eager float32"]:>9.2f}x', flush=True)
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:

@@ -49,12 +49,21 @@ def release(
 
 
 def add_results(
-    data_set: str, name: str, rows: list[dict[str, Any]], released: pathlib.Path = RELEASED
+    data_set: str, name: str, rows: list[dict[str, Any]], attack_dtype: str = 'float32',
+    released: pathlib.Path = RELEASED,
 ) -> None:
-    """Adds rows of `common.report` to a network's entry; a row measured again replaces the old."""
+    """Adds rows to a network's entry; a row measured again replaces the old one.
+
+    Args:
+        data_set: key of the manifest.
+        name: of the released network.
+        rows: as `common.report.write_rows` writes them.
+        attack_dtype: precision in which their examples were crafted.
+        released: folder of released weights.
+    """
     entry = manifest(released)[data_set][name]
     kept = {_identity(row): row for row in entry['results']}
-    kept.update({_identity(row): row for row in rows})
+    kept.update({_identity(row): {**row, 'attack_dtype': attack_dtype} for row in rows})
     _update(released, data_set, name, {**entry, 'results': list(kept.values())})
 
 

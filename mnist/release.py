@@ -10,6 +10,7 @@ import pathlib
 from absl import flags
 
 from common import cli
+from common import flags as shared_flags
 from common.errors import UserError
 from common.release import add_results, release
 from mnist.sources import SOURCES
@@ -26,6 +27,7 @@ def define_flags() -> None:
     flags.DEFINE_string('machine', None, 'The machine it was trained on.')
     flags.DEFINE_string('notes', '', 'What else a reader should know.')
     flags.DEFINE_list('results', [], 'Files written by eval_attack --json, to add to its entry.')
+    shared_flags.define_attack_dtype()
 
 
 def main() -> None:
@@ -39,7 +41,8 @@ def main() -> None:
             'description': source.description, 'command': command, 'commit': FLAGS.commit,
             'machine': FLAGS.machine, 'notes': FLAGS.notes})
     for path in FLAGS.results:
-        add_results('mnist', FLAGS.name, json.loads(pathlib.Path(path).read_text())['rows'])
+        rows = json.loads(pathlib.Path(path).read_text())['rows']
+        add_results('mnist', FLAGS.name, rows, FLAGS.attack_dtype)
 
 
 if __name__ == '__main__':

@@ -63,9 +63,10 @@ def test_other_networks_stay(run, released):
 
 def test_a_row_measured_again_replaces_the_old_one_only(run, released):
     put(run, released)
-    add_results('letters', 'A', [row(0.9), row(0.8, steps=100)], released)
-    add_results('letters', 'A', [row(0.7)], released)
-    assert manifest(released)['letters']['A']['results'] == [row(0.7), row(0.8, steps=100)]
+    add_results('letters', 'A', [row(0.9), row(0.8, steps=100)], released=released)
+    add_results('letters', 'A', [row(0.7)], 'bfloat16', released=released)
+    assert manifest(released)['letters']['A']['results'] == [
+        row(0.7, attack_dtype='bfloat16'), row(0.8, steps=100, attack_dtype='float32')]
 
 
 @pytest.mark.parametrize('name', ['last.weights.h5', 'config.json', 'log.csv'])
