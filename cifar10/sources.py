@@ -16,6 +16,15 @@ class Source:
     description: str
     stages: tuple[tuple[str, ...], ...]
 
+    def commands(self) -> list[str]:
+        """The commands as they are typed, with folders models/stage1, models/stage2, ..."""
+        commands = []
+        for number, stage in enumerate(self.stages, 1):
+            start = (f'--init_from=models/stage{number - 1}',) if number > 1 else ()
+            commands.append(' '.join((
+                'python -m cifar10.train', *stage, *start, f'--model_dir=models/stage{number}')))
+        return commands
+
 
 _FAST, _FINE_TUNE = '--recipe=fast', '--recipe=fine_tune'
 _OTHER_SEED = '--seed=216105420'

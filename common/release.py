@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from common.checkpoints import RELEASED, manifest
@@ -14,38 +15,50 @@ _MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for 
 
 
 def release(
-    data_set: str, name: str, run: pathlib.Path, *, weights: str, record: dict[str, Any],
-    released: pathlib.Path = RELEASED,
+    data_set: str, name: str, runs: Sequence[pathlib.Path], *, weights: str,
+    record: dict[str, Any], released: pathlib.Path = RELEASED,
 ) -> None:
-    """Copies weights and log of a training run and writes its entry of manifest.json.
+    """Copies weights and logs of a training and writes its entry of manifest.json.
 
     Args:
         data_set: key of the manifest.
         name: of the released network.
-        run: model folder of the training.
-        weights: which weights file of the folder.
-        record: what the folder does not know: command, commit, machine and the like.
+        runs: model folders of the training's stages; the last one holds the weights.
+        weights: which weights file of that folder.
+        record: what the folders do not know: command, commit, machine and the like.
         released: folder of released weights.
 
     Raises:
-        UserError: the run is incomplete or the weights are too large.
+        UserError: a run is incomplete or the weights are too large.
     """
-    path = run / weights
-    missing = [p.name for p in (path, run / 'config.json', run / 'log.csv') if not p.is_file()]
-    if missing:
-        raise UserError(f'expected {", ".join(missing)} in {run}; found none. Train there first.')
+    path = runs[-1] / weights
+    _require_files([path, *(run / f for run in runs for f in ('config.json', 'log.csv'))])
     if path.stat().st_size > _MAX_BYTES:
         raise UserError(f'expected at most {_MAX_BYTES:,} bytes; {path} has '
                         f'{path.stat().st_size:,}. Release a smaller network.')
-    file, log = f'{data_set}/{name}.weights.h5', f'{data_set}/{name}.log.csv'
-    for source, copy in ((path, file), (run / 'log.csv', log)):
-        with replacing(released / copy) as temporary:
-            shutil.copyfile(source, temporary)
-    config = json.loads((run / 'config.json').read_text())
+    file = f'{data_set}/{name}.weights.h5'
+    _copy(path, released / file)
+    logs, seconds = [], 0.0
+    for stage, run in enumerate(runs, 1):
+        log = run / 'log.csv'
+        logs.append(f'{data_set}/{name}.{"" if len(runs) == 1 else f"stage{stage}."}log.csv')
+        _copy(log, released / logs[-1])
+        seconds += _training_seconds(log, json.loads((run / 'config.json').read_text()))
+    config = json.loads((runs[-1] / 'config.json').read_text())
     _update(released, data_set, name, {
-        'file': file, 'log': log, 'sha256': sha256(path), **record, 'seed': config['seed'],
-        'training_seconds': round(_training_seconds(run / 'log.csv', config['batch_size'])),
-        'config': config, 'results': []})
+        'file': file, 'logs': logs, 'sha256': sha256(path), **record, 'seed': config['seed'],
+        'training_seconds': round(seconds), 'config': config, 'results': []})
+
+
+def _require_files(paths: list[pathlib.Path]) -> None:
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(f'expected {", ".join(missing)}; found none. Train there first.')
+
+
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def add_results(
@@ -78,13 +91,13 @@ def _update(released: pathlib.Path, data_set: str, name: str, entry: dict[str, A
     write_json(released / 'manifest.json', contents)
 
 
-def _training_seconds(log: pathlib.Path, batch_size: int) -> float:
+def _training_seconds(log: pathlib.Path, config: dict[str, Any]) -> float:
     """Wall time of the steps, from the rates in the log; pauses between resumed runs left out."""
     seconds, last = 0.0, 0
     with open(log, newline='') as file:
         for row in csv.DictReader(file):
             rate = float(row['examples_per_second'] or 0)
             if rate:
-                seconds += (int(row['step']) - last) * batch_size / rate
+                seconds += (int(row['step']) - last) * config['batch_size'] / rate
                 last = int(row['step'])
     return seconds

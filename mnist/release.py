@@ -37,7 +37,7 @@ def main() -> None:
         if not (FLAGS.commit and FLAGS.machine):
             raise UserError('expected --commit and --machine with --run; found one of them empty.')
         command = ' '.join(('python -m mnist.train', *source.flags))
-        release('mnist', FLAGS.name, pathlib.Path(FLAGS.run), weights=FLAGS.weights, record={
+        release('mnist', FLAGS.name, [pathlib.Path(FLAGS.run)], weights=FLAGS.weights, record={
             'description': source.description, 'command': command, 'commit': FLAGS.commit,
             'machine': FLAGS.machine, 'notes': FLAGS.notes})
     for path in FLAGS.results:

@@ -1,6 +1,7 @@
 """Releasing a trained network: its files, its record, and results that are added to it."""
 
 import json
+import shutil
 
 import pytest
 
@@ -40,17 +41,30 @@ def row(accuracy, **changes):
 
 
 def put(run, released, name='A'):
-    release('letters', name, run, weights='last.weights.h5', record=RECORD, released=released)
+    release('letters', name, [run], weights='last.weights.h5', record=RECORD, released=released)
     return manifest(released)['letters'][name]
 
 
 def test_weights_and_log_are_copied_and_recorded(run, released):
     entry = put(run, released)
     assert (released / entry['file']).read_bytes() == b'some weights'
-    assert (released / entry['log']).read_text() == LOG
+    assert (released / entry['logs'][0]).read_text() == LOG
     assert entry['sha256'] == sha256(released / entry['file'])
     assert {key: entry[key] for key in RECORD} == RECORD
     assert (entry['seed'], entry['training_seconds'], entry['results']) == (3, 250, [])
+
+
+def test_a_training_in_stages(run, released, tmp_path):
+    last = tmp_path / 'last'
+    shutil.copytree(run, last)
+    (last / 'last.weights.h5').write_bytes(b'fine-tuned')
+    release('letters', 'A', [run, last], weights='last.weights.h5', record=RECORD,
+            released=released)
+    entry = manifest(released)['letters']['A']
+    assert (released / entry['file']).read_bytes() == b'fine-tuned'
+    assert entry['logs'] == ['letters/A.stage1.log.csv', 'letters/A.stage2.log.csv']
+    assert all((released / log).read_text() == LOG for log in entry['logs'])
+    assert entry['training_seconds'] == 500
 
 
 def test_other_networks_stay(run, released):
@@ -72,7 +86,7 @@ def test_a_row_measured_again_replaces_the_old_one_only(run, released):
 @pytest.mark.parametrize('name', ['last.weights.h5', 'config.json', 'log.csv'])
 def test_an_incomplete_run_is_refused(run, released, name):
     (run / name).unlink()
-    with pytest.raises(UserError, match=f'expected {name} in .*run; found none'):
+    with pytest.raises(UserError, match=f'expected .*{name}; found none'):
         put(run, released)
     assert not list((released / 'letters').iterdir())
 
