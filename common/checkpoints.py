@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -150,7 +151,10 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
         UserError: the file is damaged (its digest is named) or belongs to another network.
     """
     try:
-        model.load_weights(path)
+        # Keras warns of every layer that does not fit and then fails, which says it all.
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            model.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for damaged files
         raise UserError(
             f'the weights file {path} (SHA-256 {sha256(path)}) cannot be read into {model.name}: '
