@@ -12,11 +12,10 @@ from absl import flags
 
 from cifar10 import dataset, model
 from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, TRAINING_STEPS, challenge_pgd
-from common import cli, tf1_checkpoint, watching
+from common import cli, watching
 from common import flags as shared_flags
 from common.losses import make_loss
 from common.methods import checked_ball
-from common.transfer import Source
 
 FLAGS = flags.FLAGS
 
@@ -50,13 +49,7 @@ def main() -> None:
     evaluator = watching.Evaluator(
         attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, summary_dir=folder and folder / 'eval')
-    if FLAGS.once or folder is None:
-        latest = tf1_checkpoint.latest_in(folder) if folder else None
-        evaluator.evaluate(
-            Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint)), watching.step_of(latest or ''))
-        return
-    for prefix in watching.new_checkpoints(folder):
-        evaluator.evaluate(Source(prefix, model.load(prefix)), watching.step_of(prefix))
+    watching.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)
 
 
 if __name__ == '__main__':

@@ -19,11 +19,10 @@ from cifar10.pgd_attack import STEP_SIZE, STEPS, TRAINING_STEPS
 from cifar10.recipes import RECIPES
 from common import checkpoints, cli, run_folder
 from common import flags as shared_flags
-from common.attacks import PGD, fgsm
+from common.attacks import PGD
 from common.data import Examples
 from common.logits import DTYPES
-from common.losses import make_loss
-from common.methods import checked_ball
+from common.methods import checked_ball, training_adversary
 from common.optimizers import Momentum
 from common.threat_model import LinfBall
 from common.training import CRAFTING, Trainer, Validation, make_strategy, settings_of
@@ -101,13 +100,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
 
 def adversary(config: dict[str, Any]) -> PGD | None:
     """The attack that makes the training examples; None for natural training."""
-    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
-    loss = make_loss(config['loss'], kappa=config['kappa'])
-    if config['adversary'] == 'none':
-        return None
-    if config['adversary'] in ('fgsm', 'fgsm_rs'):
-        return fgsm(ball, loss, random_start=config['adversary'] == 'fgsm_rs')
-    return PGD(ball, config['steps'], config['step_size'], loss, config['random_start'])
+    return training_adversary(config, dataset.LOWER, dataset.UPPER)
 
 
 def validation(config: dict[str, Any], held_out: Examples) -> Validation | None:

@@ -1,10 +1,11 @@
 """The attacks of the paper's tables by name."""
 
 import sys
+from typing import Any
 
 from common.attacks import PGD, Attack, RandomTarget, Restarts, TargetedEach, fgsm
 from common.errors import UserError
-from common.losses import CrossEntropy, CWMargin
+from common.losses import CrossEntropy, CWMargin, make_loss
 from common.threat_model import LinfBall
 
 CW_PLUS_KAPPA = 50.0
@@ -76,6 +77,26 @@ def restarted(attack: Attack, restarts: int, *, randomized: bool) -> Attack:
             'them would be alike. Choose --random_start, an attack that has a random start '
             '(fgsm_rs instead of fgsm), or drop --restarts.')
     return Restarts(attack, restarts)
+
+
+def training_adversary(config: dict[str, Any], lower: float, upper: float) -> PGD | None:
+    """The attack that makes training examples, as --adversary and its flags describe it.
+
+    Args:
+        config: values of the training's flags.
+        lower: least pixel value.
+        upper: greatest pixel value.
+
+    Returns:
+        None for natural training.
+    """
+    ball = LinfBall(config['epsilon'], lower, upper)
+    loss = make_loss(config['loss'], kappa=config['kappa'])
+    if config['adversary'] == 'none':
+        return None
+    if config['adversary'] in ('fgsm', 'fgsm_rs'):
+        return fgsm(ball, loss, random_start=config['adversary'] == 'fgsm_rs')
+    return PGD(ball, config['steps'], config['step_size'], loss, config['random_start'])
 
 
 def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common import tf1_checkpoint
 from common.attacks import Attack
-from common.checkpoints import is_whole
+from common.checkpoints import Networks, is_whole
 from common.data import Examples
 from common.errors import UserError, reason
 from common.evaluation import natural_accuracy
@@ -37,6 +37,26 @@ def step_of(prefix: str) -> int:
     """The step in a checkpoint's name, 0 if it has none."""
     match = re.search(r'-(\d+)$', prefix)
     return int(match[1]) if match else 0
+
+
+def evaluate(
+    evaluator: 'Evaluator', reference: str, networks: Networks, *, once: bool
+) -> None:
+    """Evaluates a network, or every new checkpoint of a model folder, endlessly.
+
+    Args:
+        evaluator: what to do with each.
+        reference: names the network, as `networks.load` understands it.
+        networks: loads it.
+        once: evaluate a folder's present weights and stop.
+    """
+    folder = networks.folder(reference)
+    if once or folder is None:
+        latest = tf1_checkpoint.latest_in(folder) if folder else None
+        evaluator.evaluate(Source(reference, networks.load(reference)), step_of(latest or ''))
+        return
+    for prefix in new_checkpoints(folder):
+        evaluator.evaluate(Source(prefix, networks.load(prefix)), step_of(prefix))
 
 
 class Evaluator:

@@ -10,11 +10,10 @@ to its subfolder eval/. Anything else, or --once, is evaluated once.
 import tensorflow as tf
 from absl import flags
 
-from common import cli, tf1_checkpoint, watching
+from common import cli, watching
 from common import flags as shared_flags
 from common.losses import make_loss
 from common.methods import checked_ball
-from common.transfer import Source
 from mnist import dataset, model
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS, challenge_pgd
 
@@ -50,13 +49,7 @@ def main() -> None:
     evaluator = watching.Evaluator(
         attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, summary_dir=folder and folder / 'eval')
-    if FLAGS.once or folder is None:
-        latest = tf1_checkpoint.latest_in(folder) if folder else None
-        evaluator.evaluate(
-            Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint)), watching.step_of(latest or ''))
-        return
-    for prefix in watching.new_checkpoints(folder):
-        evaluator.evaluate(Source(prefix, model.load(prefix)), watching.step_of(prefix))
+    watching.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)
 
 
 if __name__ == '__main__':

@@ -15,9 +15,9 @@ from absl import flags
 
 from common import checkpoints, cli, run_folder
 from common import flags as shared_flags
-from common.attacks import PGD, fgsm
+from common.attacks import PGD
 from common.data import Examples
-from common.losses import make_loss
+from common.methods import checked_ball, training_adversary
 from common.threat_model import LinfBall
 from common.training import Trainer, Validation, make_strategy, settings_of
 from mnist import dataset, model
@@ -60,6 +60,7 @@ def main() -> None:
     shared_flags.apply_recipe(RECIPES)
     if FLAGS.model_dir is None:
         FLAGS.model_dir = f'models/mnist_{FLAGS.network}_{FLAGS.adversary}'
+    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)
     train(config, folder, FLAGS.data_dir)
@@ -89,13 +90,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
 
 def adversary(config: dict[str, Any]) -> PGD | None:
     """The attack that makes the training examples; None for natural training."""
-    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
-    loss = make_loss(config['loss'], kappa=config['kappa'])
-    if config['adversary'] == 'none':
-        return None
-    if config['adversary'] in ('fgsm', 'fgsm_rs'):
-        return fgsm(ball, loss, random_start=config['adversary'] == 'fgsm_rs')
-    return PGD(ball, config['steps'], config['step_size'], loss, config['random_start'])
+    return training_adversary(config, dataset.LOWER, dataset.UPPER)
 
 
 def validation(config: dict[str, Any], held_out: Examples) -> Validation | None:

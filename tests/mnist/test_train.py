@@ -349,3 +349,9 @@ def test_killed_many_times(tmp_path, flags):
         kill_at(process, tmp_path / 'parts', step, random.uniform(0, 0.05))
     wait(start(tmp_path / 'parts', *flags))
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+
+
+def test_a_radius_that_no_classifier_withstands_is_pointed_out(run_program, monkeypatch):
+    monkeypatch.setattr(train, 'train', lambda *_: None)
+    status, _, err = run_program(train, '--epsilon=0.5', '--model_dir=never_made')
+    assert status == 0 and 'warning: --epsilon=0.5 is at least half of the pixel range' in err
