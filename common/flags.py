@@ -175,6 +175,30 @@ def define_num_examples() -> None:
         lower_bound=1)
 
 
+def define_submission() -> None:
+    """--input and --predictions of the checker."""
+    flags.DEFINE_string('input', 'attack.npy', 'The adversarial images, a .npy file.')
+    flags.DEFINE_string(
+        'predictions', 'pred.npy', 'Where the predicted classes are written, as .npy (int64).')
+
+
+def define_transfer(methods: dict[str, str], table: str) -> None:
+    """--source, --target, --method and --table.
+
+    Args:
+        methods: name -> what the attack is.
+        table: the paper's table that --table runs.
+    """
+    define_checkpoint('source', 'A', 'The network whose gradients craft the examples')
+    define_checkpoint('target', 'A', 'The network that is judged')
+    words = '; '.join(f'{name}: {what}' for name, what in methods.items())
+    flags.DEFINE_enum(
+        'method', 'pgd', [*methods, 'natural'], f'The attack. {words}; natural: none.')
+    flags.DEFINE_boolean(
+        'table', False, f"Run the rows of the paper's {table} against --target, those whose source "
+        'network is there, instead of one attack.')
+
+
 def define_json() -> None:
     """--json."""
     flags.DEFINE_string(

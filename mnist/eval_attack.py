@@ -33,16 +33,9 @@ def define_flags() -> None:
     shared_flags.define_seed(0)
     shared_flags.define_attack_dtype()
     shared_flags.define_batch_size(BATCH_SIZE)
-    shared_flags.define_checkpoint('source', 'A', 'The network whose gradients craft the examples')
-    shared_flags.define_checkpoint('target', 'A', 'The network that is judged')
-    words = '; '.join(f'{name}: {what}' for name, what in METHODS.items())
-    flags.DEFINE_enum(
-        'method', 'pgd', [*METHODS, 'natural'], f'The attack. {words}; natural: none.')
+    shared_flags.define_transfer(METHODS, 'Table 1')
     shared_flags.define_num_examples()
     shared_flags.define_json()
-    flags.DEFINE_boolean(
-        'table', False, "Run the rows of the paper's Table 1 against --target, those whose source "
-        'network is there, instead of one attack.')
 
 
 def main() -> None:

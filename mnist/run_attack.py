@@ -25,9 +25,7 @@ def define_flags() -> None:
     shared_flags.define_data(dataset.DATASETS)
     shared_flags.define_ball(dataset.EPSILON)
     shared_flags.define_network()
-    flags.DEFINE_string('input', 'attack.npy', 'The adversarial images, a .npy file.')
-    flags.DEFINE_string(
-        'predictions', 'pred.npy', 'Where the predicted classes are written, as .npy (int64).')
+    shared_flags.define_submission()
 
 
 def main() -> None:
