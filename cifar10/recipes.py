@@ -8,14 +8,15 @@ FAST = {
     'steps': 2,
     'step_size': 5.0,
     'train_steps': 7800,
-    'learning_rate': 0.1,
+    'learning_rate': 0.15,
     'schedule': 'cosine',
     'learning_rate_warmup': 800,
-    'weight_decay': 5e-4,
+    'epsilon_warmup': 1560,
     'weight_averaging': 0.999,
     'attack_dtype': 'bfloat16',
     'mixed_precision': 'bfloat16',
     'validation_size': 1000,
+    'validation_examples': 500,
     'validate_every': 390,
 }
 """For CPUs: 20 epochs of the simple network against two larger steps."""
@@ -27,6 +28,7 @@ FINE_TUNE = {
     'train_steps': 1170,
     'learning_rate': 0.01,
     'learning_rate_warmup': 100,
+    'epsilon_warmup': 0,
     'validate_every': 195,
 }
 """After `fast`, with --init_from: three epochs against the paper's adversary."""
