@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from common.errors import UserError
+from common.errors import UserError, reason
 
 
 @contextlib.contextmanager
@@ -63,6 +63,12 @@ def require_writable(path: str | os.PathLike) -> None:
 
 class _NotNow(Exception):
     """Leaves `replacing` without replacing anything."""
+
+
+def cannot_write(path: str | os.PathLike, error: Exception) -> UserError:
+    """What a user reads when a long run can no longer write to its folder."""
+    return UserError(f'cannot write to {path}: {reason(error)}. Free some room or make the folder '
+                     'writable, and run the same command again.')
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -5,17 +5,13 @@ replica of a `tf.distribute` strategy. Everything random follows from the seed a
 so a run that was interrupted goes on exactly as if it had not been.
 """
 
-import contextlib
-import csv
 import dataclasses
 import json
 import math
 import os
 import pathlib
 import shutil
-import signal
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,20 +26,19 @@ from common.checkpoints import READ_ERRORS, is_whole
 from common.data import Examples, ShuffledBatches
 from common.errors import UserError, reason
 from common.evaluation import adversarial_accuracy, natural_accuracy
-from common.files import replacing
+from common.files import cannot_write
 from common.logits import ModelLogits, snapshot
 from common.losses import CrossEntropy
+from common.pipeline import batches_from
 from common.schedules import Cosine, LinearRise, Piecewise, Schedule
+from common.stopping import stopping_on_signals
+from common.training_log import Log
 from common.weights import averaged_variables, save_weights
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """([batch, ...] float32 images, [2] integer seed) -> images of the same shape."""
 
 CRAFTING = ('eval', 'train', 'train_frozen')
-
-LOG_COLUMNS = (
-    'step', 'epoch', 'learning_rate', 'epsilon_factor', 'loss_adv', 'accuracy_adv', 'loss_nat',
-    'accuracy_nat', 'examples_per_second', 'validation_accuracy_nat', 'validation_accuracy_adv')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +203,7 @@ class Trainer:
         self.strategy = strategy or tf.distribute.get_strategy()
         _check_batch_size(
             settings.batch_size, len(examples), self.strategy.num_replicas_in_sync)
-        self._batches = ShuffledBatches(
+        self._order = ShuffledBatches(
             len(examples), settings.batch_size, settings.seed, settings.drop_remainder)
         with self.strategy.scope():
             self.optimizer.build(model.trainable_variables)
@@ -254,9 +249,9 @@ class Trainer:
     def _train(self) -> None:
         start = self._restore()
         _remove_leftovers(self._own_dir)
-        log = _Log(self._own_dir, start)
+        log = Log(self._own_dir, start)
         with (
-            _stopping_on_signals(self), log,
+            stopping_on_signals(self.request_stop), log,
             tqdm.tqdm(
                 total=self.settings.train_steps, initial=start, unit='step',
                 disable=None if self._chief else True, dynamic_ncols=True) as bar,
@@ -264,19 +259,18 @@ class Trainer:
             if start:
                 self._say(bar, f'{self.model_dir}: going on from step {start:,} of '
                                f'{self.settings.train_steps:,}')
+            batches = batches_from(start, self.examples, self._order, self.strategy)
             for step in range(start, self.settings.train_steps):
                 self._maybe_save(step)
-                self._train_one(step, log, bar)
+                self._train_one(step, *next(batches), log, bar)
                 self._maybe_validate(step + 1, log, bar)
                 if self._stop_signal is not None:
                     self._save(step + 1)
                     raise KeyboardInterrupt
             self._save(self.settings.train_steps)
 
-    def _train_one(self, step: int, log: '_Log', bar: tqdm.tqdm) -> None:
+    def _train_one(self, step: int, x, y, log: Log, bar: tqdm.tqdm) -> None:
         settings = self.settings
-        index = self._batches(step)
-        x, y = self._distribute(self.examples.x[index]), self._distribute(self.examples.y[index])
         logging = step % settings.log_every == 0 or step == settings.train_steps - 1
         natural = self._natural(x, y) if logging else None
         learning_rate = settings.learning_rate(step)
@@ -372,16 +366,7 @@ class Trainer:
         total = self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica_sum, axis=None)
         return total / self.settings.batch_size
 
-    def _distribute(self, batch: np.ndarray):
-        share = len(batch) // self.strategy.num_replicas_in_sync
-
-        def of_replica(context):
-            first = context.replica_id_in_sync_group * share
-            return tf.constant(batch[first:first + share])
-
-        return self.strategy.experimental_distribute_values_from_function(of_replica)
-
-    def _maybe_validate(self, step: int, log: '_Log', bar: tqdm.tqdm) -> None:
+    def _maybe_validate(self, step: int, log: Log, bar: tqdm.tqdm) -> None:
         every = self.settings.validate_every
         due = step == self.settings.train_steps or (every and step % every == 0)
         if self.validation is None or not due:
@@ -429,7 +414,7 @@ class Trainer:
                 else:
                     self._checkpoints.checkpoint.write(str(self._own_dir / 'checkpoint'))
             except (OSError, tf.errors.OpError) as error:
-                raise _cannot_write(self.model_dir, error) from error
+                raise cannot_write(self.model_dir, error) from error
             self._saved = step
         self._refresh_evaluated()
         save_weights(self._evaluated, self._own_dir / 'last.weights.h5')
@@ -523,100 +508,3 @@ def _remove_leftovers(folder: pathlib.Path) -> None:
             path.unlink(missing_ok=True)
     for path in folder.glob('checkpoint-*_temp'):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _cannot_write(path: pathlib.Path, error: Exception) -> UserError:
-    return UserError(f'cannot write to {path}: {reason(error)}. Free some room or make the folder '
-                     'writable, and run the same command again.')
-
-
-class _stopping_on_signals:
-    """The first Ctrl-C or SIGTERM lets the step finish and saves; the second stops at once."""
-
-    def __init__(self, trainer: Trainer):
-        self._trainer = trainer
-        self._previous = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._previous[number] = signal.signal(number, self._handle)
-            except ValueError:  # not in the main thread, where signals do not arrive anyway
-                pass
-
-    def _handle(self, number: int, _) -> None:
-        self._trainer.request_stop(number)
-        signal.signal(number, self._previous[number])
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-
-class _Log:
-    """log.csv and the TensorBoard summaries of a model folder, without rows after `start`."""
-
-    def __init__(self, model_dir: pathlib.Path, start: int):
-        self._path = model_dir / 'log.csv'
-        with self._writing():
-            rows = _rows_before(self._path, start)
-            with replacing(self._path) as temporary, open(temporary, 'w', newline='') as file:
-                writer = csv.DictWriter(file, LOG_COLUMNS)
-                writer.writeheader()
-                writer.writerows(rows)
-            self._writer = tf.summary.create_file_writer(str(model_dir))
-        self._clock = (start, time.perf_counter())
-
-    def __enter__(self) -> '_Log':
-        return self
-
-    def __exit__(self, kind: type | None, *_) -> None:
-        # Where the disk is full this fails once more, and would hide the first message.
-        with contextlib.suppress(UserError) if kind else contextlib.nullcontext(), self._writing():
-            self._writer.close()
-
-    def rate(self, step: int, batch_size: int) -> float | None:
-        """Examples a second since the last call; None at the first step, which compiles."""
-        then, at = self._clock
-        self._clock = (step, time.perf_counter())
-        return (step - then) * batch_size / (self._clock[1] - at) if step > then else None
-
-    def write(self, row: dict) -> None:
-        with self._writing(), open(self._path, 'a', newline='') as file:
-            csv.DictWriter(file, LOG_COLUMNS).writerow(
-                {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()})
-
-    def summarize(self, row: dict, x_adv: tf.Tensor) -> None:
-        """Writes the challenge's tags."""
-        with self._writing(), self._writer.as_default(step=row['step']):
-            for tag in ('accuracy adv train', 'accuracy adv'):
-                tf.summary.scalar(tag, row['accuracy_adv'])
-            for tag in ('xent adv train', 'xent adv'):
-                tf.summary.scalar(tag, row['loss_adv'])
-            tf.summary.image('images adv train', x_adv)
-
-    @contextlib.contextmanager
-    def _writing(self):
-        try:
-            yield
-        except (OSError, tf.errors.OpError) as error:
-            raise _cannot_write(self._path.parent, error) from error
-
-
-def _rows_before(path: pathlib.Path, start: int) -> list[dict[str, str]]:
-    """The whole rows of a log that were written before the checkpoint of step `start`."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding='utf-8', errors='replace').replace('\0', '')
-    lines = text[:text.rfind('\n') + 1].splitlines()  # an interrupted write leaves half a line
-    return [row for row in csv.DictReader(lines)
-            if None not in row and None not in row.values() and _before(row, start)]
-
-
-def _before(row: dict[str, str], start: int) -> bool:
-    """Whether a row was written before the checkpoint of step `start`, however the run ended."""
-    step = row.get('step', '')
-    if not step.isdecimal():
-        return False
-    validated = row.get('validation_accuracy_nat')
-    return int(step) <= start if validated else int(step) < start

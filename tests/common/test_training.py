@@ -24,6 +24,7 @@ from tensorflow.python.framework import config as tf_config
 
 import common.files
 import common.training
+import common.training_log
 from common.attacks import PGD
 from common.checkpoints import Networks
 from common.data import Examples, ShuffledBatches
@@ -225,7 +226,7 @@ def crash(monkeypatch, owner, name, call):
     (common.training, 'save_weights', 5),
     (common.files.os, 'replace', 1),
     (common.files.os, 'replace', 3),
-    (common.training._Log, 'write', 5),
+    (common.training_log.Log, 'write', 5),
 ])
 def test_killed_while_files_are_written(tmp_path, monkeypatch, run_of, owner, name, call):
     with monkeypatch.context() as patch:
@@ -391,7 +392,7 @@ def test_a_checkpoint_of_another_network(killed):
 def test_half_a_line_at_the_end_of_the_log(killed, tail):
     with open(killed / 'log.csv', 'ab') as file:
         file.write(tail)
-    rows = common.training._rows_before(killed / 'log.csv', 6)
+    rows = common.training_log._rows_before(killed / 'log.csv', 6)
     assert [row['step'] for row in rows] == ['0', '2', '4']
 
 
@@ -637,7 +638,7 @@ def test_the_log(tmp_path):
     make_trainer(tmp_path, learning_rate=Piecewise((0.02, 0.002), (5,)), log_every=3).train()
     with open(tmp_path / 'log.csv', newline='') as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == common.training.LOG_COLUMNS
+    assert tuple(rows[0]) == common.training_log.COLUMNS
     assert [row['step'] for row in rows] == ['0', '3', '6', '9']
     assert [row['learning_rate'] for row in rows] == ['0.02', '0.02', '0.002', '0.002']
     assert [row['epoch'] for row in rows] == ['0', '0.375', '0.75', '1.125']
