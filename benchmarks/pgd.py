@@ -10,9 +10,6 @@ import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
 
 # isort: split
 import dataclasses
-import os
-import pathlib
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from machine import describe_machine
 
 from common import cli
 from common.attacks import CompiledAttack
@@ -45,10 +43,7 @@ def define_flags() -> None:
 
 def main() -> None:
     """Measures and prints a table."""
-    devices = [device.device_type for device in tf.config.list_physical_devices()]
-    print(f'{_processor()}, {os.cpu_count()} cores, devices {", ".join(devices)}, '
-          f'Python {platform.python_version()}, TensorFlow {tf.__version__}, '
-          f'Keras {keras.__version__}')
+    print(describe_machine())
     peaks = {dtype: _matmul_peak(dtype) for dtype in DTYPES}
     for dtype, peak in peaks.items():
         print(f'matrix-multiply peak, {dtype}: {peak / 1e9:,.0f} GFLOP/s')
@@ -61,17 +56,6 @@ def main() -> None:
             share = rate * _FLOP_PER_GRADIENT / peaks[dtype]
             print(f'{batch_size:>5}  {variant:<18}{rate:>12,.0f}{share:>9.0%}'
                   f'{rate / rates["eager float32"]:>9.2f}x', flush=True)
-
-
-def _processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    try:
-        for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
-            if line.startswith('model name'):
-                return line.partition(':')[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:

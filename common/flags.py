@@ -111,6 +111,9 @@ def define_training(
         'file or the prefix of a TF1 checkpoint.')
     flags.DEFINE_boolean(
         'deterministic', False, 'Use deterministic kernels only: resumed runs repeat every bit.')
+    flags.DEFINE_boolean(
+        'jit_compile', False, 'Compile the network and its gradients with XLA, for GPUs and TPUs; '
+        'on CPUs it is slower.')
     flags.DEFINE_integer('log_every', log_every, 'Steps between lines of the log.', lower_bound=1)
     flags.DEFINE_integer(
         'checkpoint_every', checkpoint_every, 'Steps between checkpoints.', lower_bound=1)

@@ -1,5 +1,6 @@
 """How attacks and evaluation see a network: as a function from pixels to logits."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ class ModelLogits:
             themselves are always returned as float32.
         training: whether layers run in training mode (batch statistics, dropout).
         update: whether training mode moves the model's moving averages on.
+        jit_compile: whether XLA compiles the network and its gradients, once for each batch size.
 
     Raises:
         ValueError: unknown dtype.
@@ -35,7 +37,7 @@ class ModelLogits:
 
     def __init__(
         self, model: keras.Model, dtype: str = 'float32', training: bool = False,
-        update: bool = True,
+        update: bool = True, jit_compile: bool = False,
     ):
         if dtype not in DTYPES:
             raise ValueError(f'unknown dtype {dtype!r}; expected one of: {", ".join(DTYPES)}')
@@ -43,6 +45,7 @@ class ModelLogits:
         self.dtype = dtype
         self.training = training
         self.update = update
+        self.jit_compile = jit_compile
         self._clone = None if dtype == 'float32' else _clone_in(model, f'mixed_{dtype}')
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
@@ -50,7 +53,8 @@ class ModelLogits:
 
     def snapshot(self) -> LogitsFn:
         """The same function with the weights read, and cast, once: for many calls in one graph."""
-        if self._clone is None and (self.update or not self.training):
+        direct = self._clone is None and (self.update or not self.training)
+        if direct and not self.jit_compile:
             return lambda x: self.model(x, training=self.training)
         clone = self._clone or self.model
         # Kernels are cast once. The rest is small, and some of it has to stay float32.
@@ -59,10 +63,17 @@ class ModelLogits:
         state = self.model.non_trainable_variables
         fixed = None if self.training else [tf.convert_to_tensor(v) for v in state]
 
+        @tf.function(autograph=False, jit_compile=True)
+        def compiled(*arguments):
+            return clone.stateless_call(*arguments, training=self.training)
+
+        call = compiled if self.jit_compile else functools.partial(
+            clone.stateless_call, training=self.training)
+
         def logits(x: tf.Tensor) -> tf.Tensor:
             # In training mode each call sees the averages that the last one left.
             before = fixed or [tf.convert_to_tensor(v) for v in state]
-            z, after = clone.stateless_call(trainable, before, x, training=self.training)
+            z, after = call(trainable, before, x)
             if self.training and self.update:
                 for variable, value in zip(state, after, strict=True):
                     variable.assign(value)

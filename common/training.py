@@ -61,6 +61,7 @@ class Settings:
             challenge); or 'train_frozen', which leaves these to the weights' update.
         attack_dtype: precision in which training examples are crafted.
         train_dtype: precision of the forward and backward pass that updates the weights.
+        jit_compile: whether XLA compiles the network and its gradients.
         drop_remainder: whether an epoch ends with its last full batch.
         log_every: steps between lines of the log.
         checkpoint_every: steps between checkpoints.
@@ -79,6 +80,7 @@ class Settings:
     crafting: str = 'eval'
     attack_dtype: str = 'float32'
     train_dtype: str = 'float32'
+    jit_compile: bool = False
     drop_remainder: bool = False
     log_every: int = 100
     checkpoint_every: int = 300
@@ -116,7 +118,8 @@ def settings_of(config: dict[str, Any], **others: Any) -> Settings:
         learning_rate=_learning_rate(config),
         epsilon_factor=LinearRise(config['epsilon_warmup']),
         weight_averaging=config['weight_averaging'], attack_dtype=config['attack_dtype'],
-        log_every=config['log_every'], checkpoint_every=config['checkpoint_every'],
+        jit_compile=config['jit_compile'], log_every=config['log_every'],
+        checkpoint_every=config['checkpoint_every'],
         validate_every=config['validate_every'], **others)
 
 
@@ -216,8 +219,9 @@ class Trainer:
             ] if settings.weight_averaging else []
         self._craft = ModelLogits(
             model, settings.attack_dtype, training=settings.crafting != 'eval',
-            update=settings.crafting == 'train')
-        self._forward = ModelLogits(model, settings.train_dtype, training=True)
+            update=settings.crafting == 'train', jit_compile=settings.jit_compile)
+        self._forward = ModelLogits(
+            model, settings.train_dtype, training=True, jit_compile=settings.jit_compile)
         # `model` alone would leave out the state of its dropout layers' random generators.
         self._checkpoints = _manager(self.model_dir, settings.keep, tf.train.Checkpoint(
             model=model, fixed=list(model.non_trainable_variables), optimizer=optimizer,

@@ -155,6 +155,33 @@ def test_training_mode_without_update_leaves_the_averages_and_uses_the_batch(x, 
     np.testing.assert_allclose(logits.mean(axis=0), 0, atol=0.02)
 
 
+@DTYPE
+def test_xla_returns_the_same_logits_gradients_and_averages(x, dtype):
+    model = keras.Sequential([
+        keras.Input((6, 6, 1)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(),
+        layers.Flatten(), layers.Dense(5)])
+    initial = model.get_weights()
+    results = []
+    for jit_compile in (False, True):
+        model.set_weights(initial)
+        logits_fn = ModelLogits(model, dtype, training=True, jit_compile=jit_compile)
+
+        @tf.function
+        def twice(x):
+            read_once = snapshot(logits_fn)  # noqa: B023 (called before the next turn)
+            read_once(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                z = read_once(2 * x)
+            return z, tape.gradient(z, x)
+
+        results.append([*twice(x), *model.get_weights()])
+    for plain, compiled in zip(*results, strict=True):
+        scale = max(np.abs(plain).max(), 1e-6)
+        tolerance = 1e-5 if dtype == 'float32' else 0.03
+        np.testing.assert_allclose(compiled / scale, plain / scale, atol=tolerance)
+
+
 def test_refuses_unknown_precision(model):
     with pytest.raises(ValueError, match="unknown dtype 'float16'; expected one of: float32, bf"):
         ModelLogits(model, 'float16')

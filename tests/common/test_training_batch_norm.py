@@ -114,6 +114,15 @@ def test_mixed_precision_rounds_the_pass_and_not_the_weights(tmp_path):
     assert updates(mixed) == pytest.approx(1, rel=0.02)
 
 
+def test_xla_trains_the_same_network(tmp_path):
+    plain, compiled = (
+        trained(tmp_path / str(jit), attack=pgd(2, 0.1), train_steps=3, crafting='train',
+                jit_compile=jit).get_weights()
+        for jit in (False, True))
+    for one, other in zip(plain, compiled, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_augmentation_comes_before_the_attack_and_differs_from_step_to_step(tmp_path):
     seeds, shown = [], []
 

@@ -1,0 +1,98 @@
+"""Speed of adversarial training on CIFAR-10's network, and of the input that feeds it.
+
+    python benchmarks/training.py
+
+Images a second through whole training steps (crafting, update, moving averages), as `cifar10.train`
+runs them, compilation apart. The input alone shows that no device waits for it.
+"""
+
+import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
+
+# isort: split
+import contextlib
+import csv
+import io
+import itertools
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from machine import describe_machine
+
+from cifar10 import dataset, model
+from cifar10.augmentation import augment
+from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
+from common import cli
+from common.data import Examples, ShuffledBatches
+from common.logits import DTYPES
+from common.optimizers import Momentum
+from common.pipeline import batches_from
+from common.schedules import Piecewise
+from common.training import Settings, Trainer
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    flags.DEFINE_enum('width', 'simple', list(model.WIDTHS), 'Width of network A.')
+    flags.DEFINE_integer('batch_size', 128, 'Examples a step.', lower_bound=1)
+    flags.DEFINE_integer('steps', TRAINING_STEPS, 'PGD steps.', lower_bound=0)
+    flags.DEFINE_integer('train_steps', 20, 'Training steps that are timed.', lower_bound=1)
+
+
+def main() -> None:
+    """Measures and prints a table."""
+    print(describe_machine())
+    print(f'{FLAGS.width} network, batch {FLAGS.batch_size}, PGD-{FLAGS.steps}')
+    examples = _examples(max(FLAGS.batch_size, 2048))
+    print(f'{"variant":<16}{"images/s":>12}{"s a step":>10}{"against float32":>17}')
+    base = None
+    for jit_compile, dtype in itertools.product((False, True), DTYPES):
+        rate = _training_rate(examples, dtype, jit_compile)
+        base = base or rate
+        _print_row(f'{dtype}{" XLA" if jit_compile else ""}', rate, base)
+    _print_row('input alone', _input_rate(examples), base)
+
+
+def _print_row(variant: str, rate: float, base: float) -> None:
+    print(f'{variant:<16}{rate:>12,.0f}{FLAGS.batch_size / rate:>10.4f}{rate / base:>16.2f}x',
+          flush=True)
+
+
+def _examples(count: int) -> Examples:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (count, *dataset.IMAGE_SHAPE)).astype(np.float32)
+    return Examples(x, rng.integers(0, dataset.NUM_CLASSES, count).astype(np.int32), 'noise')
+
+
+def _training_rate(examples: Examples, dtype: str, jit_compile: bool) -> float:
+    settings = Settings(
+        train_steps=FLAGS.train_steps + 2, batch_size=FLAGS.batch_size, seed=0,
+        learning_rate=Piecewise((0.1,)), sum_loss=False, weight_decay=2e-4, crafting='train',
+        attack_dtype=dtype, train_dtype=dtype, jit_compile=jit_compile, drop_remainder=True,
+        log_every=FLAGS.train_steps, checkpoint_every=FLAGS.train_steps + 2)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        folder = pathlib.Path(folder)
+        with contextlib.redirect_stdout(io.StringIO()):
+            Trainer(model.network_a(FLAGS.width), Momentum(0.1), challenge_pgd(steps=FLAGS.steps),
+                    examples, settings, folder, augment=augment).train()
+        rows = list(csv.DictReader((folder / 'log.csv').open()))
+    return float(rows[1]['examples_per_second'])
+
+
+def _input_rate(examples: Examples, batches: int = 500) -> float:
+    order = ShuffledBatches(len(examples), FLAGS.batch_size, seed=0)
+    stream = batches_from(0, examples, order, tf.distribute.get_strategy())
+    next(stream)
+    start = time.perf_counter()
+    for _ in range(batches):
+        next(stream)
+    return batches * FLAGS.batch_size / (time.perf_counter() - start)
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)
