@@ -12,14 +12,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from common.drawing import CHUNK_SIZE, draw_split
+
 IMAGE_SIZE = 32
 DEFAULT_NUM_EXAMPLES = {'train': 10_000, 'test': 2_000}
 
 _SEED = 1706_06083  # The paper, arXiv 1706.06083.
-_STREAMS = {'train': 0, 'test': 1}
-# A chunk has a random stream of its own and is always drawn whole: that makes any number of
-# images a prefix of any larger number. A multiple of the classes, so that each chunk is balanced.
-_CHUNK_SIZE = 500
 
 # Bounds of the uniform random style of an image.
 _STYLE = {
@@ -105,19 +103,7 @@ def draw(split: str, num_examples: int | None = None) -> tuple[np.ndarray, np.nd
     Returns images [num_examples, 32, 32, 3] uint8 in 0..255, and labels [num_examples] uint8.
     Raises ValueError for another split or a negative number.
     """
-    if split not in _STREAMS:
-        raise ValueError(f'unknown split {split!r}; expected one of: {", ".join(sorted(_STREAMS))}')
-    if num_examples is None:
-        num_examples = DEFAULT_NUM_EXAMPLES[split]
-    if num_examples < 0:
-        raise ValueError(f'expected num_examples >= 0, found {num_examples}')
-    chunks = -(-num_examples // _CHUNK_SIZE)
-    images = np.empty((chunks, _CHUNK_SIZE, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    labels = np.empty((chunks, _CHUNK_SIZE), np.uint8)
-    for chunk in range(chunks):
-        images[chunk], labels[chunk] = _draw_chunk(_STREAMS[split], chunk)
-    images = images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
-    return images[:num_examples], labels.reshape(-1)[:num_examples]
+    return draw_split(split, num_examples, DEFAULT_NUM_EXAMPLES, _draw_chunk)
 
 
 def _draw_chunk(stream: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,9 +114,9 @@ def _draw_chunk(stream: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
     """
     seed = np.random.SeedSequence(_SEED, spawn_key=(stream, chunk))
     rng = np.random.Generator(np.random.PCG64(seed))
-    labels = np.argsort(rng.random(_CHUNK_SIZE), kind='stable') % len(_CLASSES)
+    labels = np.argsort(rng.random(CHUNK_SIZE), kind='stable') % len(_CLASSES)
     style = {name: _uniform(rng, low, high, 1, 1) for name, (low, high) in _STYLE.items()}
-    cover = np.empty((_CHUNK_SIZE, IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    cover = np.empty((CHUNK_SIZE, IMAGE_SIZE, IMAGE_SIZE), np.float32)
     for label, (depth, tilts) in enumerate(_CLASSES):
         rows = np.flatnonzero(labels == label)
         own_style = {name: values[rows] for name, values in style.items()}
@@ -141,7 +127,7 @@ def _draw_chunk(stream: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> np.ndarray:
     """Returns uniform random numbers [500, *shape] float32."""
-    return (low + (high - low) * rng.random((_CHUNK_SIZE, *shape))).astype(np.float32)
+    return (low + (high - low) * rng.random((CHUNK_SIZE, *shape))).astype(np.float32)
 
 
 def _coordinates(

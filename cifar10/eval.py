@@ -22,12 +22,9 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_ball(dataset.EPSILON)
-    shared_flags.define_pgd(TRAINING_STEPS, STEP_SIZE)
+    shared_flags.define_attack(
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=TRAINING_STEPS, step_size=STEP_SIZE)
     shared_flags.define_loss()
-    shared_flags.define_seed(0)
-    shared_flags.define_attack_dtype()
     shared_flags.define_network()
     shared_flags.define_num_examples()
     flags.DEFINE_integer('eval_batch_size', BATCH_SIZE, 'Images a batch.', lower_bound=1)

@@ -26,12 +26,9 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_ball(dataset.EPSILON)
-    shared_flags.define_pgd(STEPS, STEP_SIZE)
+    shared_flags.define_attack(
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
     shared_flags.define_restarts()
-    shared_flags.define_seed(0)
-    shared_flags.define_attack_dtype()
     shared_flags.define_batch_size(BATCH_SIZE)
     shared_flags.define_transfer(METHODS, 'Table 2')
     shared_flags.define_num_examples()
@@ -56,10 +53,7 @@ def main() -> None:
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
           flush=True)
     if FLAGS.table:
-        released = checkpoints.manifest().get('cifar10', {})
-        rows = TABLE_2.run(attacks, FLAGS.target, released)
-    elif FLAGS.method == 'natural':
-        rows = [attacks.natural_row()]
+        rows = TABLE_2.run(attacks, FLAGS.target, checkpoints.manifest().get('cifar10', {}))
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
     print(table(rows))

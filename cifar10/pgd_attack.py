@@ -51,12 +51,9 @@ class PGDAttack(CompiledAttack):
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_ball(dataset.EPSILON)
-    shared_flags.define_pgd(STEPS, STEP_SIZE)
+    shared_flags.define_attack(
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
     shared_flags.define_loss()
-    shared_flags.define_seed(0)
-    shared_flags.define_attack_dtype()
     shared_flags.define_network()
     shared_flags.define_batch_size(BATCH_SIZE)
     shared_flags.define_restarts()

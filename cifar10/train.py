@@ -15,17 +15,15 @@ from absl import flags
 
 from cifar10 import dataset, model
 from cifar10.augmentation import augment
-from cifar10.pgd_attack import STEP_SIZE, STEPS, TRAINING_STEPS
+from cifar10.pgd_attack import STEP_SIZE, TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import RECIPES
 from common import checkpoints, cli, run_folder
 from common import flags as shared_flags
 from common.attacks import PGD
-from common.data import Examples
 from common.logits import DTYPES
 from common.methods import checked_ball, training_adversary
 from common.optimizers import Momentum
-from common.threat_model import LinfBall
-from common.training import CRAFTING, Trainer, Validation, make_strategy, settings_of
+from common.training import CRAFTING, Trainer, make_strategy, settings_of, validation_of
 
 FLAGS = flags.FLAGS
 _NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
@@ -33,12 +31,10 @@ _NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
 
 def define_flags() -> None:
     """Defines this program's flags, the challenge's config.json as defaults."""
-    shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_ball(dataset.EPSILON)
-    shared_flags.define_pgd(TRAINING_STEPS, STEP_SIZE)
+    shared_flags.define_attack(
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=TRAINING_STEPS, step_size=STEP_SIZE,
+        seed=451760341)
     shared_flags.define_loss()
-    shared_flags.define_seed(451760341)
-    shared_flags.define_attack_dtype()
     shared_flags.define_training(
         recipes=tuple(RECIPES), train_steps=80_000, batch_size=128, learning_rate=0.1,
         log_every=100, checkpoint_every=1000, schedule='piecewise', boundaries=[40_000, 60_000])
@@ -92,7 +88,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         crafting=config['crafting'], train_dtype=config['mixed_precision'])
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings, folder,
-        validation(config, held_out), strategy, augment if config['augment'] else None)
+        validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy,
+        augment if config['augment'] else None)
     # Not before all flags have proved usable: the run could not be started with better ones.
     run_folder.prepare(folder, config)
     trainer.train()
@@ -101,17 +98,6 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
 def adversary(config: dict[str, Any]) -> PGD | None:
     """The attack that makes the training examples; None for natural training."""
     return training_adversary(config, dataset.LOWER, dataset.UPPER)
-
-
-def validation(config: dict[str, Any], held_out: Examples) -> Validation | None:
-    """The held-out images, under the challenge's PGD at the training epsilon."""
-    examples = held_out.subset(slice(config['validation_examples']))
-    if not len(examples):
-        return None
-    if config['adversary'] == 'none':
-        return Validation(examples, None)
-    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
-    return Validation(examples, PGD(ball, STEPS, STEP_SIZE))
 
 
 if __name__ == '__main__':

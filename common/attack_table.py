@@ -84,12 +84,14 @@ class AttackTable:
         """The row of one attack.
 
         Args:
-            method: one of `common.methods.METHODS`.
+            method: one of `common.methods.METHODS`, or 'natural', for which nothing else counts.
             steps: PGD steps; one-step methods have their own.
             restarts: runs an image has to survive.
             source: reference of the network whose gradients are followed.
             on_batch: called with each batch of adversarial images.
         """
+        if method == 'natural':
+            return self.natural_row()
         settings, target = self._settings, self._target
         step_size = settings.step_size
         if method in ONE_STEP:

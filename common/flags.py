@@ -24,6 +24,17 @@ def define_data(datasets: tuple[str, ...]) -> None:
         'TFDS_DATA_DIR, else ~/tensorflow_datasets; downloads there if need be.')
 
 
+def define_attack(
+    datasets: tuple[str, ...], *, epsilon: float, steps: int, step_size: float, seed: int = 0
+) -> None:
+    """What every program with an attack has: the data, the ball, PGD, the seed, the precision."""
+    define_data(datasets)
+    define_ball(epsilon)
+    define_pgd(steps, step_size)
+    define_seed(seed)
+    define_attack_dtype()
+
+
 def define_ball(epsilon: float) -> None:
     """--epsilon."""
     flags.DEFINE_float(

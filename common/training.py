@@ -103,6 +103,25 @@ class Validation:
     batch_size: int = 200
 
 
+def validation_of(
+    config: dict[str, Any], held_out: Examples, attack: Attack
+) -> Validation | None:
+    """The Validation that the flags of `common.flags.define_training` describe.
+
+    Args:
+        config: values of these flags.
+        held_out: the images held out.
+        attack: judges them, unless training is natural.
+
+    Returns:
+        None without such images.
+    """
+    examples = held_out.subset(slice(config['validation_examples']))
+    if not len(examples):
+        return None
+    return Validation(examples, None if config['adversary'] == 'none' else attack)
+
+
 def settings_of(config: dict[str, Any], **others: Any) -> Settings:
     """The Settings that the flags of `common.flags.define_training` describe.
 

@@ -14,15 +14,13 @@ from functools import cached_property
 
 import numpy as np
 
+from common.drawing import CHUNK_SIZE, draw_split
+
 IMAGE_SIZE = 28
 NUM_CLASSES = 10
 DEFAULT_NUM_EXAMPLES = {'train': 12_000, 'test': 2_000}
 
 _SEED = 1706_06083  # The paper, arXiv 1706.06083.
-_STREAMS = {'train': 0, 'test': 1}
-# A chunk has a random stream of its own and is always drawn whole: that makes any number of
-# images a prefix of any larger number. A multiple of the classes, so that each chunk is balanced.
-_CHUNK_SIZE = 500
 _SEGMENTS_PER_SPAN = 3
 
 # Bounds of the uniform random style of an image.
@@ -225,37 +223,25 @@ def draw(split: str, num_examples: int | None = None) -> tuple[np.ndarray, np.nd
     Returns images [num_examples, 28, 28, 1] uint8 in 0..255, and labels [num_examples] uint8.
     Raises ValueError for another split or a negative number.
     """
-    if split not in _STREAMS:
-        raise ValueError(f'unknown split {split!r}; expected one of: {", ".join(sorted(_STREAMS))}')
-    if num_examples is None:
-        num_examples = DEFAULT_NUM_EXAMPLES[split]
-    if num_examples < 0:
-        raise ValueError(f'expected num_examples >= 0, found {num_examples}')
-    chunks = -(-num_examples // _CHUNK_SIZE)
-    images = np.empty((chunks, _CHUNK_SIZE, IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
-    labels = np.empty((chunks, _CHUNK_SIZE), np.uint8)
-    for chunk in range(chunks):
-        images[chunk, ..., 0], labels[chunk] = _draw_chunk(_STREAMS[split], chunk)
-    images = images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
-    return images[:num_examples], labels.reshape(-1)[:num_examples]
+    return draw_split(split, num_examples, DEFAULT_NUM_EXAMPLES, _draw_chunk)
 
 
 def _draw_chunk(stream: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images [500, 28, 28] uint8 and labels [500] uint8 of one chunk.
+    """Returns images [500, 28, 28, 1] uint8 and labels [500] uint8 of one chunk.
 
     Uniform numbers and + - * / sqrt are all that an image is made of: these are exact to the last
     bit everywhere, unlike sines, normal deviates and matrix products.
     """
     seed = np.random.SeedSequence(_SEED, spawn_key=(stream, chunk))
     rng = np.random.Generator(np.random.PCG64(seed))
-    labels = np.argsort(rng.random(_CHUNK_SIZE), kind='stable') % NUM_CLASSES
-    choice = rng.random(_CHUNK_SIZE)
+    labels = np.argsort(rng.random(CHUNK_SIZE), kind='stable') % NUM_CLASSES
+    choice = rng.random(CHUNK_SIZE)
     style = {
-        name: (low + (high - low) * rng.random(_CHUNK_SIZE)).astype(np.float32)
+        name: (low + (high - low) * rng.random(CHUNK_SIZE)).astype(np.float32)
         for name, (low, high) in _STYLE.items()
     }
-    jitter = _JITTER * (2 * rng.random((_CHUNK_SIZE, _MAX_POINTS, 2)) - 1)
-    images = np.empty((_CHUNK_SIZE, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    jitter = _JITTER * (2 * rng.random((CHUNK_SIZE, _MAX_POINTS, 2)) - 1)
+    images = np.empty((CHUNK_SIZE, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     for digit, glyphs in _GLYPHS.items():
         variant = (choice * len(glyphs)).astype(np.int64)
         for number, glyph in enumerate(glyphs):
@@ -263,7 +249,7 @@ def _draw_chunk(stream: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
             own_style = {name: values[rows, None] for name, values in style.items()}
             starts, ends = _trace(glyph, jitter[rows], own_style)
             images[rows] = _render(starts, ends, own_style['radius'], own_style['edge'])
-    return images, labels.astype(np.uint8)
+    return images[..., None], labels.astype(np.uint8)
 
 
 def _trace(

@@ -16,12 +16,10 @@ from absl import flags
 from common import checkpoints, cli, run_folder
 from common import flags as shared_flags
 from common.attacks import PGD
-from common.data import Examples
 from common.methods import checked_ball, training_adversary
-from common.threat_model import LinfBall
-from common.training import Trainer, Validation, make_strategy, settings_of
+from common.training import Trainer, make_strategy, settings_of, validation_of
 from mnist import dataset, model
-from mnist.pgd_attack import STEP_SIZE, STEPS
+from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
 from mnist.recipes import RECIPES
 
 FLAGS = flags.FLAGS
@@ -30,12 +28,9 @@ _NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
 
 def define_flags() -> None:
     """Defines this program's flags, the challenge's config.json as defaults."""
-    shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_ball(dataset.EPSILON)
-    shared_flags.define_pgd(STEPS, STEP_SIZE)
+    shared_flags.define_attack(
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE, seed=4557077)
     shared_flags.define_loss()
-    shared_flags.define_seed(4557077)
-    shared_flags.define_attack_dtype()
     shared_flags.define_training(
         recipes=tuple(RECIPES), train_steps=100_000, batch_size=50, learning_rate=1e-4,
         log_every=100, checkpoint_every=300)
@@ -82,7 +77,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         checkpoints.copy_weights(model.load(config['init_from']), network)
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
-        validation(config, held_out), strategy)
+        validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy)
     # Not before all flags have proved usable: the run could not be started with better ones.
     run_folder.prepare(folder, config)
     trainer.train()
@@ -91,17 +86,6 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
 def adversary(config: dict[str, Any]) -> PGD | None:
     """The attack that makes the training examples; None for natural training."""
     return training_adversary(config, dataset.LOWER, dataset.UPPER)
-
-
-def validation(config: dict[str, Any], held_out: Examples) -> Validation | None:
-    """The held-out images, under the challenge's PGD at the training epsilon."""
-    examples = held_out.subset(slice(config['validation_examples']))
-    if not len(examples):
-        return None
-    if config['adversary'] == 'none':
-        return Validation(examples, None)
-    ball = LinfBall(config['epsilon'], dataset.LOWER, dataset.UPPER)
-    return Validation(examples, PGD(ball, STEPS, STEP_SIZE))
 
 
 if __name__ == '__main__':
