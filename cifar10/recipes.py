@@ -33,4 +33,15 @@ FINE_TUNE = {
 }
 """After `fast`, with --init_from: three epochs against the paper's adversary."""
 
-RECIPES = {'challenge': CHALLENGE, 'fast': FAST, 'fine_tune': FINE_TUNE}
+NATURAL = {
+    **FAST,
+    'adversary': 'none',
+    'train_steps': 11_700,
+    'learning_rate': 0.2,
+    'epsilon_warmup': 0,
+    'weight_decay': 5e-4,
+    'validation_examples': 1000,
+}
+"""30 epochs without an adversary."""
+
+RECIPES = {'challenge': CHALLENGE, 'fast': FAST, 'fine_tune': FINE_TUNE, 'natural': NATURAL}

@@ -26,14 +26,14 @@ class Source:
         return commands
 
 
-_FAST, _FINE_TUNE = '--recipe=fast', '--recipe=fine_tune'
+_FAST, _FINE_TUNE, _NATURAL = '--recipe=fast', '--recipe=fine_tune', '--recipe=natural'
 _OTHER_SEED = '--seed=216105420'
 
 SOURCES = {
     'A': Source('adversarially trained, PGD', ((_FAST,), (_FINE_TUNE,))),
     'A_prime': Source('the same with another seed', (
         (_FAST, _OTHER_SEED), (_FINE_TUNE, _OTHER_SEED))),
-    'A_nat': Source('naturally trained', ((_FAST, '--adversary=none'),)),
+    'A_nat': Source('naturally trained', ((_NATURAL,),)),
     'B': Source('a plain convolutional network, naturally trained', (
-        (_FAST, '--network=B', '--adversary=none'),)),
+        (_NATURAL, '--network=B', '--train_steps=5850', '--learning_rate=0.1'),)),
 }
