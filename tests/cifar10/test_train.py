@@ -73,7 +73,7 @@ def test_what_a_model_folder_holds(run):
             'checkpoint-2.index', 'checkpoint-4.index'} <= names
     with open(run / 'log.csv', newline='') as file:
         steps = [row['step'] for row in csv.DictReader(file)]
-    assert steps == ['0', '1', '2', '2', '3', '4']
+    assert steps == ['0', '1', '2', '3', '4']
     assert json.loads((run / 'config.json').read_text())['width'] == 'simple'
 
 

@@ -678,7 +678,8 @@ def test_summaries_have_the_challenges_tags(tmp_path):
 def flags(**changes):
     return {'train_steps': 100, 'batch_size': 8, 'seed': 1, 'learning_rate': 0.1,
             'schedule': 'constant', 'boundaries': [], 'learning_rate_warmup': 0,
-            'epsilon_warmup': 0, 'weight_averaging': 0.0, 'attack_dtype': 'float32',
+            'epsilon_warmup': 0, 'jit_compile': False, 'weight_averaging': 0.0,
+            'attack_dtype': 'float32',
             'log_every': 10, 'checkpoint_every': 10, 'validate_every': 0, **changes}
 
 
