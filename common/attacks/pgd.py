@@ -59,11 +59,11 @@ class PGD:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
-        x_adv = self.ball.sample(x, seed) if self.random_start else x
+        x_adv = self.start(x, seed)
 
         def several(x_adv: tf.Tensor, count: int) -> tf.Tensor:
             for _ in range(count):
-                x_adv = self._step(logits_fn, x_adv, x, y)
+                x_adv = self.step(logits_fn, x_adv, x, y)
             return x_adv
 
         loops, rest = divmod(self.steps, _UNROLL)
@@ -75,9 +75,14 @@ class PGD:
             x_adv = several(x_adv, loops * _UNROLL)
         return several(x_adv, rest)
 
-    def _step(
+    def start(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Where the steps begin: a random point of the ball around [batch, ...] `x`, or `x`."""
+        return self.ball.sample(x, seed) if self.random_start else x
+
+    def step(
         self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
+        """The iterate after `x_adv`, both [batch, ...] float32 in the ball around `x`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)
             loss = tf.reduce_sum(self.loss(logits_fn(x_adv), y))
