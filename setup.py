@@ -12,7 +12,7 @@ setup(
     long_description_content_type='text/markdown',
     license='MIT',
     python_requires='>=3.10',
-    packages=['checkpoints', 'cifar10', 'common', 'common.attacks', 'mnist'],
+    packages=['checkpoints', 'cifar10', 'common', 'common.attacks', 'common.figures', 'mnist'],
     package_data={'checkpoints': ['manifest.json', '*/*.weights.h5', '*/*.log.csv']},
     install_requires=[
         'absl-py>=2.1',

@@ -19,7 +19,7 @@ from common.attack_table import AttackSettings, AttackTable
 from common.files import require_writable
 from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
-from common.report import table, write_rows
+from common.rows import table, write_rows
 
 FLAGS = flags.FLAGS
 

@@ -11,7 +11,7 @@ from common.data import Examples
 from common.evaluation import OnBatch, Outcome, natural_accuracy
 from common.logits import ModelLogits
 from common.methods import ONE_STEP, make_attack
-from common.report import Row
+from common.rows import Row
 from common.threat_model import LinfBall
 from common.transfer import Source, transfer_accuracy
 

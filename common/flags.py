@@ -220,6 +220,39 @@ def define_json() -> None:
         'what is done, and the same command goes on there after an interruption.')
 
 
+def define_figures(figures: dict[str, str]) -> None:
+    """--figure, --output_dir, --budget and --restarts.
+
+    Args:
+        figures: name -> what it shows.
+    """
+    words = '; '.join(f'{name}: {what}' for name, what in figures.items())
+    flags.DEFINE_enum('figure', 'all', [*figures, 'all'], f'Which one. {words}; all: each of them.')
+    flags.DEFINE_string(
+        'output_dir', 'report', 'Folder of the results. What was computed is kept there and found '
+        'again.')
+    flags.DEFINE_enum(
+        'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two a figure: fewer "
+        'restarts and points, and every 50th image unless --every says otherwise.')
+    flags.DEFINE_integer(
+        'restarts', None, "Restarts around an image in figures 1 and 2 and in 'landscape'; by "
+        "default the paper's.", lower_bound=2)
+
+
+def fewer_examples_on_a_quick_budget() -> None:
+    """Takes every 50th image under --budget=quick, unless --every was given."""
+    if flags.FLAGS.budget == 'quick' and not flags.FLAGS['every'].present:
+        flags.FLAGS.every = 50
+
+
+def figures_as_typed(program: str) -> str:
+    """The command line up to --figure, with the flags given that shape what is computed."""
+    without = ('figure', 'output_dir', 'data_dir')
+    given = [flag.serialize() for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+             if flag.present and flag.name not in without]
+    return ' '.join([f'python -m {program}', *given])
+
+
 def chosen_examples() -> slice:
     """The test images that --num_examples and --every choose: the first N of every k-th."""
     every = flags.FLAGS.every

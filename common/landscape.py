@@ -4,6 +4,7 @@ Everything runs many restarts of PGD on one image, a batch of restarts at a time
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -34,12 +35,13 @@ class Restarting:
     def __init__(
         self, attack: PGD, logits_fn: LogitsFn, *, seed: int = 0, batch_size: int = BATCH_SIZE
     ):
-        self.attack, self._seed, self._batch_size = attack, seed, batch_size
+        self.attack, self._seed, self.batch_size = attack, seed, batch_size
         self._perturb = CompiledAttack(attack, logits_fn)
         self._judge = Judge(logits_fn)
 
     def final_losses(
-        self, examples: Examples, image: int, restarts: int, partial: PartialResult | None = None
+        self, examples: Examples, image: int, restarts: int,
+        partial: PartialResult | None = None, on_progress: Callable[[int], object] | None = None,
     ) -> np.ndarray:
         """Cross-entropies that the restarts end at (figure 1).
 
@@ -48,6 +50,7 @@ class Restarting:
             image: number of the one attacked.
             restarts: how often.
             partial: where an interrupted computation left its losses, and leaves them again.
+            on_progress: called with the number of restarts that have been done.
 
         Returns:
             [restarts] float32.
@@ -56,12 +59,16 @@ class Restarting:
         if partial is not None:
             state = partial.read(default=state)
         losses = state['losses']
+        report = on_progress or (lambda done: None)
+        report(min(len(losses), restarts))
         try:
             while len(losses) < restarts:
                 # A shorter last batch, asked for by an earlier call, is computed again.
-                number = len(losses) // self._batch_size
+                number = len(losses) // self.batch_size
                 found, _ = self._batch(examples, image, number)
-                losses = np.concatenate([losses[:number * self._batch_size], found])[:restarts]
+                before = len(losses)
+                losses = np.concatenate([losses[:number * self.batch_size], found])[:restarts]
+                report(len(losses) - before)
                 if partial is not None:
                     partial.maybe_write({'losses': losses})
         finally:
@@ -72,11 +79,11 @@ class Restarting:
     def maxima(self, examples: Examples, image: int, restarts: int) -> np.ndarray:
         """[restarts, pixels] float32: the perturbations that the restarts end at."""
         batches = [self._batch(examples, image, number)[1]
-                   for number in range(-(-restarts // self._batch_size))]
+                   for number in range(-(-restarts // self.batch_size))]
         return np.concatenate(batches)[:restarts]
 
     def _batch(self, examples: Examples, image: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-        x, y = repeated(examples, image, self._batch_size)
+        x, y = repeated(examples, image, self.batch_size)
         seed = tf.random.fold_in(tf.constant([self._seed, image]), number)
         x_adv = self._perturb(x, y, seed=seed)
         _, losses = self._judge(x_adv, y)

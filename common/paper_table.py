@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection
 
 from common.attack_table import AttackSettings, AttackTable
-from common.report import Row, table
+from common.rows import Row, table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,7 +70,7 @@ def add_results(
     Args:
         data_set: key of the manifest.
         name: of the released network.
-        rows: as `common.report.write_rows` writes them.
+        rows: as `common.rows.write_rows` writes them.
         attack_dtype: precision in which their examples were crafted.
         released: folder of released weights.
     """

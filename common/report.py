@@ -1,104 +1,152 @@
-"""Results as rows: to the terminal as a table, to a file as JSON."""
+"""Gathers all tables and figures that were computed into one report.
 
+    python -m common.report --output_dir=report
+
+Reads the exhibits in the folder and writes beside them results.json (all numbers), RESULTS.md, and
+report.html, one file that needs no other and no network.
+"""
+
+import base64
 import dataclasses
-import os
+import html
+import pathlib
 from collections.abc import Sequence
-from typing import Any
 
-from common.evaluation import Outcome
-from common.files import write_json
+from absl import flags
+
+from common import cli
+from common.errors import UserError
+from common.exhibits import Exhibit, Table, read_all
+from common.files import replacing, write_json
+
+FLAGS = flags.FLAGS
+TITLE = 'Towards Deep Learning Models Resistant to Adversarial Attacks: measured'
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of a table: an attack, who crafted, who was judged, and what was left.
+def define_flags() -> None:
+    """Defines this program's flags."""
+    flags.DEFINE_string('output_dir', 'report', 'Folder of the exhibits, and of the report.')
 
-    Attributes:
-        method: name of the attack; 'natural' for none.
-        steps: gradient steps a restart; None where there are none.
-        restarts: None likewise.
-        step_size: in pixel units; None likewise.
-        source: the network whose gradients were followed.
-        target: the network judged.
-        epsilon: radius of the ball, in pixel units.
-        natural: accuracy of the target on the natural images, 0 to 1.
-        accuracy: its accuracy on the adversarial ones, 0 to 1.
-        n: number of images.
-        interval: 95% interval of `accuracy` (Wilson).
-        paper: the paper's accuracy for the same row, 0 to 1; None where it has none.
-        seconds: wall time.
-        gradients: input gradients spent on all images.
-        more_papers: name -> accuracy, 0 to 1, of further published networks; None where one has
-            no such row.
+
+def main() -> None:
+    """Reads the flags and writes the report."""
+    folder = pathlib.Path(FLAGS.output_dir)
+    exhibits = read_all(folder)
+    write_report(folder, exhibits)
+    print(f'{len(exhibits)} tables and figures in {folder / "report.html"}, '
+          f'{folder / "RESULTS.md"} and {folder / "results.json"}')
+
+
+def write_report(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> None:
+    """Writes results.json, RESULTS.md and report.html.
+
+    Raises:
+        UserError: a picture is missing, or the folder cannot be written.
     """
-
-    method: str
-    steps: int | None
-    restarts: int | None
-    step_size: float | None
-    source: str | None
-    target: str
-    epsilon: float
-    natural: float
-    accuracy: float
-    n: int
-    interval: tuple[float, float]
-    paper: float | None
-    seconds: float
-    gradients: int
-    more_papers: dict[str, float | None] = dataclasses.field(default_factory=dict)
-
-    @classmethod
-    def of(cls, outcome: Outcome, **settings: Any) -> 'Row':
-        """A row from an outcome and all that the outcome does not know."""
-        return cls(accuracy=outcome.accuracy, n=outcome.n, interval=outcome.interval,
-                   seconds=round(outcome.seconds, 3), gradients=outcome.gradients, **settings)
+    pages = {'RESULTS.md': _markdown(exhibits), 'report.html': _html(folder, exhibits)}
+    write_json(folder / 'results.json', [dataclasses.asdict(exhibit) for exhibit in exhibits])
+    for name, text in pages.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding='utf-8')
 
 
-def _percent(value: float | None) -> str:
-    return '-' if value is None else f'{value:.1%}'
+def _facts(exhibit: Exhibit) -> list[tuple[str, str]]:
+    networks = ', '.join(f'{name} ({digest[:12]})' for name, digest in exhibit.networks.items())
+    return [('command', exhibit.command), ('setting', exhibit.setting), ('networks', networks),
+            ('computed', f'{exhibit.date}, {exhibit.versions}, {exhibit.seconds:,.0f} s')]
 
 
-_COLUMNS = (
-    ('method', lambda r: r.method),
-    ('steps', lambda r: _or_dash(r.steps)),
-    ('restarts', lambda r: _or_dash(r.restarts)),
-    ('source', lambda r: _or_dash(r.source)),
-    ('accuracy', lambda r: f'{r.accuracy:.2%}'),
-    ('95% interval', lambda r: f'{r.interval[0]:.2%} to {r.interval[1]:.2%}'),
-    ('n', lambda r: f'{r.n:,}'),
-    ('paper', lambda r: _percent(r.paper)),
-)
-_LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
+# Markdown.
+
+def _markdown(exhibits: Sequence[Exhibit]) -> str:
+    parts = [f'# {TITLE}']
+    for exhibit in exhibits:
+        parts.append(f'## {exhibit.title}')
+        parts += [_markdown_text(remark) for remark in exhibit.remarks]
+        parts += [f'![{p.words}]({p.file})' for p in exhibit.pictures]
+        parts += [_markdown_table(table) for table in exhibit.tables]
+        parts.append('\n'.join(
+            f'- {name}: `{value}`' if name == 'command' else f'- {name}: {_markdown_text(value)}'
+            for name, value in _facts(exhibit)))
+    return '\n\n'.join(parts) + '\n'
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text, with a heading."""
-    more = dict.fromkeys(name for row in rows for name in row.more_papers)
-    columns = [
-        *_COLUMNS,
-        *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
-        _LAST_COLUMN]
-    cells = [[name for name, _ in columns]]
-    cells += [[show(row) for _, show in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    # Words to the left, numbers to the right.
-    lines = ['  '.join(cell.ljust(width) if name in ('method', 'source') else cell.rjust(width)
-                       for cell, width, (name, _) in zip(line, widths, columns, strict=True))
-             for line in cells]
-    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+def _markdown_text(text: str) -> str:
+    # Names like A_nat would set what follows in italics, and bars would end a cell.
+    return text.replace('_', r'\_').replace('|', r'\|').replace('*', r'\*')
 
 
-def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
-    """Writes {"rows": [...]} as JSON; `more_papers` become keys of their own."""
-    write_json(path, {'rows': [_as_json(row) for row in rows]})
+def _markdown_table(table: Table) -> str:
+    cells = [[_markdown_text(cell) for cell in row] for row in (table.columns, *table.rows)]
+    cells.insert(1, ['---'] * len(table.columns))
+    lines = [f'| {" | ".join(row)} |' for row in cells]
+    title = [f'**{_markdown_text(table.title)}**', ''] if table.title else []
+    return '\n'.join([*title, *lines])
 
 
-def _as_json(row: Row) -> dict[str, Any]:
-    values = dataclasses.asdict(row)
-    more_papers = values.pop('more_papers')
-    return {**values, **more_papers}
+# HTML.
+
+_CSS = '''
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem;
+       margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 3rem; border-top: 1px solid #ddd;
+     padding-top: 1rem; }
+img { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem;
+        margin: 1rem 0; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e5e5e5; }
+th:first-child, td:first-child { text-align: left; }
+caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+dl { font-size: .85rem; color: #555; display: grid; grid-template-columns: max-content 1fr;
+     gap: .1rem 1rem; } dd { margin: 0; overflow-wrap: anywhere; } nav li { margin: .1rem 0; }
+'''
 
 
-def _or_dash(value: Any) -> str:
-    return '-' if value is None else str(value)
+def _html(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> str:
+    index = ''.join(
+        f'<li><a href="#{html.escape(e.key)}">{html.escape(e.title)}</a></li>' for e in exhibits)
+    body = ''.join(_section(folder, exhibit) for exhibit in exhibits)
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<title>{html.escape(TITLE)}</title><style>{_CSS}</style></head>\n'
+            f'<body><h1>{html.escape(TITLE)}</h1><nav><ul>{index}</ul></nav>\n{body}'
+            f'</body></html>\n')
+
+
+def _section(folder: pathlib.Path, exhibit: Exhibit) -> str:
+    parts = [f'<h2>{html.escape(exhibit.title)}</h2>']
+    parts += [f'<p>{html.escape(remark)}</p>' for remark in exhibit.remarks]
+    parts += [f'<p><img alt="{html.escape(picture.words)}" src="{_embedded(folder, picture.file)}">'
+              '</p>' for picture in exhibit.pictures]
+    parts += [_html_table(table) for table in exhibit.tables]
+    facts = ''.join(f'<dt>{name}</dt><dd>{_fact(name, html.escape(value))}</dd>'
+                    for name, value in _facts(exhibit))
+    return f'<section id="{html.escape(exhibit.key)}">{"".join(parts)}<dl>{facts}</dl></section>\n'
+
+
+def _fact(name: str, value: str) -> str:
+    return f'<code>{value}</code>' if name == 'command' else value
+
+
+def _html_table(table: Table) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        return '<tr>' + ''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells) + '</tr>'
+
+    caption = f'<caption>{html.escape(table.title)}</caption>' if table.title else ''
+    rows = ''.join(line(row, 'td') for row in table.rows)
+    return (f'<div class="wide"><table>{caption}<thead>{line(table.columns, "th")}</thead>'
+            f'<tbody>{rows}</tbody></table></div>')
+
+
+def _embedded(folder: pathlib.Path, name: str) -> str:
+    try:
+        contents = (folder / name).read_bytes()
+    except OSError as error:
+        raise UserError(f'expected the picture {folder / name}; found none. Run the command that '
+                        'makes it again.') from error
+    return 'data:image/png;base64,' + base64.b64encode(contents).decode('ascii')
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

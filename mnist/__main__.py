@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.files import require_writable
 from common.paper_table import nothing
 from common.pictures import write_pairs
-from common.report import table
+from common.rows import table
 from common.threat_model import LinfBall
 from mnist import dataset, model
 from mnist.paper import TABLE_1

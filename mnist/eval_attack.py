@@ -16,7 +16,7 @@ from common.attack_table import AttackSettings, AttackTable
 from common.files import require_writable
 from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
-from common.report import table, write_rows
+from common.rows import table, write_rows
 from mnist import dataset, model
 from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 DATA_SETS = [name for name in ('mnist', 'cifar10') if list((ROOT / name).glob('*.py'))]
-READ_FLAGS = {'common/flags.py', 'common/cli.py'}
+READ_FLAGS = {'common/flags.py', 'common/cli.py', 'common/report.py'}
 
 
 def sources(package):

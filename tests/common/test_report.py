@@ -1,81 +1,106 @@
-"""Rows of results, as aligned text and as JSON."""
+"""Exhibits on disk, and the report that gathers them."""
 
 import dataclasses
+import html.parser
 import json
 
-import numpy as np
+import pytest
 
-from common.evaluation import Outcome, wilson_interval
-from common.report import Row, table, write_rows
+import common.report
+from common.errors import UserError
+from common.exhibits import Exhibit, Picture, Table, read, read_all
 
-OUTCOME = Outcome(np.arange(1000) % 10 > 0, loss=0.3, seconds=1234.56789, gradients=40_000)
-SETTINGS = {
-    'method': 'pgd', 'steps': 40, 'restarts': 20, 'step_size': 0.01, 'source': 'A_prime',
-    'target': 'A', 'epsilon': 0.3, 'natural': 0.988, 'paper': 0.957}
-NATURAL = SETTINGS | {
-    'method': 'natural', 'steps': None, 'restarts': None, 'step_size': None, 'source': None,
-    'paper': None}
-
-
-def rows():
-    return [Row.of(OUTCOME, **NATURAL), Row.of(OUTCOME, **SETTINGS)]
+PNG = b'\x89PNG\r\n\x1a\n and so on'
+EXHIBIT = Exhibit(
+    key='digits_figure_1', title='Losses <&> "more"', command='python -m a.b --figure=1',
+    setting='10 images', networks={'A_nat': '0123456789abcdef'},
+    remarks=('A_nat loses | more * than <A>.',),
+    tables=(Table.of('Losses', [
+        {'network': 'A_nat', 'loss': 1.5}, {'network': 'A', 'loss': None}]),),
+    pictures=(Picture('digits.png', 'a "histogram"'),), data={'losses': [1.5, None]}, seconds=2.5)
 
 
-def test_a_row_takes_its_numbers_from_the_outcome():
-    row = Row.of(OUTCOME, **SETTINGS)
-    assert (row.accuracy, row.n, row.gradients) == (0.9, 1000, 40_000)
-    assert row.interval == wilson_interval(900, 1000)
-    assert row.seconds == 1234.568
-    assert {name: getattr(row, name) for name in SETTINGS} == SETTINGS
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'digits.png').write_bytes(PNG)
+    EXHIBIT.write(tmp_path)
+    dataclasses.replace(EXHIBIT, key='a_table', title='First', pictures=()).write(tmp_path)
+    return tmp_path
 
 
-def test_table_shows_every_row_under_its_heading():
-    heading, rule, natural, attacked = table(rows()).splitlines()
-    assert set(rule) == {'-'}
-    assert attacked.split() == [
-        'pgd', '40', '20', 'A_prime', '90.00%', '87.98%', 'to', '91.71%', '1,000', '95.7%',
-        '1,234.6']
-    assert natural.split()[:4] == ['natural', '-', '-', '-']
-    for name in ('method', 'steps', 'restarts', 'source', 'accuracy', '95% interval', 'n', 'paper'):
-        assert name in heading
+def test_an_exhibit_comes_back_as_it_was_written(tmp_path):
+    assert read(EXHIBIT.write(tmp_path)) == EXHIBIT
 
 
-def test_table_is_aligned():
-    wide = dataclasses.replace(rows()[1], source='models/a_rather_long_name', n=10_000)
-    lines = table([*rows(), wide]).splitlines()
-    assert len({len(line) for line in lines}) == 1
-    heading = lines[0]
-    for line in lines[2:]:
-        # Words begin, numbers end where their heading does.
-        assert line[heading.index('source') - 1] == ' ' != line[heading.index('source')]
-        end = heading.index('accuracy') + len('accuracy')
-        assert line[end - 1] == '%' and line[end] == ' '
+def test_exhibits_come_by_key(folder):
+    assert [exhibit.key for exhibit in read_all(folder)] == ['a_table', 'digits_figure_1']
 
 
-def test_table_without_rows_is_its_heading():
-    assert len(table([]).splitlines()) == 2
+def test_a_folder_without_exhibits_is_an_error_that_tells_what_to_do(tmp_path):
+    with pytest.raises(UserError, match='found none'):
+        read_all(tmp_path)
 
 
-def test_rows_come_back_from_json(tmp_path):
-    path = tmp_path / 'new' / 'folder' / 'rows.json'
-    write_rows(path, rows())
-    stored = json.loads(path.read_text())
-    assert list(stored) == ['rows'] and len(stored['rows']) == 2
-    for row, back in zip(rows(), stored['rows'], strict=True):
-        expected = dataclasses.asdict(row)
-        assert expected.pop('more_papers') == {}
-        assert expected == back | {'interval': tuple(back['interval'])}
-    assert path.read_text().endswith('\n')
+@pytest.mark.parametrize('contents', ['', '{', '[]', '{"key": "a"}', '{"tables": [1]}'])
+def test_a_damaged_exhibit_is_named(folder, contents):
+    (folder / 'b.exhibit.json').write_text(contents)
+    with pytest.raises(UserError, match='b.exhibit.json is no exhibit'):
+        read_all(folder)
 
 
-def test_further_published_networks_have_columns_and_keys_of_their_own(tmp_path):
-    first, second = rows()
-    first = dataclasses.replace(first, more_papers={'paper_simple': 0.437})
-    lines = table([first, second]).splitlines()
-    assert 'paper_simple' in lines[0].split()
-    column = lines[0].index('paper_simple')
-    assert [line[column:].split()[0] for line in lines[2:]] == ['43.7%', '-']
-    write_rows(tmp_path / 'rows.json', [first, second])
-    stored = json.loads((tmp_path / 'rows.json').read_text())['rows']
-    assert stored[0]['paper_simple'] == 0.437
-    assert 'more_papers' not in stored[0] and 'paper_simple' not in stored[1]
+class Page(html.parser.HTMLParser):
+    """Collects what a browser would fetch, and the text; fails on tags that do not match."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.fetched, self.text, self.cells = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ('meta', 'img', 'link'):
+            self.open.append(tag)
+        self.fetched += [value for name, value in attributes if name in ('src', 'srcset')]
+        self.fetched += [value for name, value in attributes
+                         if name == 'href' and not value.startswith('#')]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.open[-1:] in (['td'], ['th']):
+            self.cells.append(data)
+
+
+def test_the_page_needs_no_other_file_and_shows_everything(folder, run_program):
+    status, out, err = run_program(common.report, f'--output_dir={folder}')
+    assert (status, err) == (0, '')
+    assert '2 tables and figures' in out
+    page = Page((folder / 'report.html').read_text(encoding='utf-8'))
+    assert len(page.fetched) == 1 and page.fetched[0].startswith('data:image/png;base64,')
+    words = ' '.join(page.text)
+    for part in (EXHIBIT.title, EXHIBIT.command, EXHIBIT.remarks[0], '0123456789ab', 'First'):
+        assert part in words
+    assert page.cells[:6] == ['network', 'loss', 'A_nat', '1.5', 'A', '-']
+
+
+def test_markdown_keeps_names_and_cells_whole(folder, run_program):
+    run_program(common.report, f'--output_dir={folder}')
+    text = (folder / 'RESULTS.md').read_text(encoding='utf-8')
+    assert r'A\_nat loses \| more \* than <A>.' in text
+    assert '| network | loss |\n| --- | --- |\n| A\\_nat | 1.5 |\n| A | - |' in text
+    assert '(digits.png)' in text and '`python -m a.b --figure=1`' in text
+
+
+def test_the_numbers_are_there_for_programs(folder, run_program):
+    run_program(common.report, f'--output_dir={folder}')
+    results = json.loads((folder / 'results.json').read_text())
+    assert results[1]['data'] == {'losses': [1.5, None]}
+
+
+def test_a_missing_picture_stops_it_before_anything_is_written(folder, run_program):
+    (folder / 'digits.png').unlink()
+    status, _, err = run_program(common.report, f'--output_dir={folder}')
+    assert status == 1 and 'digits.png' in err and 'Traceback' not in err
+    assert not (folder / 'report.html').exists() and not (folder / 'results.json').exists()

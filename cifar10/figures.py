@@ -1,0 +1,54 @@
+"""The paper's figures for CIFAR-10, and what goes beyond them.
+
+    python -m cifar10.figures --figure=1             (200 restarts around 4 images)
+    python -m cifar10.figures --figure=all --budget=quick
+    python -m common.report                        (gathers all into report/report.html)
+
+What is computed is kept in the output folder, so that the same command again takes seconds, and an
+interrupted one goes on.
+"""
+
+import pathlib
+
+from absl import flags
+
+from cifar10 import dataset, model
+from cifar10.pgd_attack import BATCH_SIZE, challenge_pgd
+from common import checkpoints, cli
+from common import flags as shared_flags
+from common.figures import catalogue
+from common.figures.study import Study
+
+FLAGS = flags.FLAGS
+_LIMITS = catalogue.Limits(
+    radii=(0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128),
+    steps=(1, 2, 5, 7, 10, 20, 50, 100), restarts=(1, 2, 5, 10),
+    step_sizes=(0.25, 0.5, 1, 2, 4, 8))
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_figures(catalogue.FIGURES)
+    shared_flags.define_num_examples()
+    shared_flags.define_seed(0)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_batch_size(BATCH_SIZE)
+
+
+def main() -> None:
+    """Reads the flags and makes the figures."""
+    shared_flags.fewer_examples_on_a_quick_budget()
+    test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    study = Study(
+        'cifar10', 'CIFAR-10', test.subset(shared_flags.chosen_examples()), model.load,
+        challenge_pgd(), 'pixels from 0 to 255',
+        command=shared_flags.figures_as_typed('cifar10.figures'),
+        output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
+        attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size)
+    catalogue.make(FLAGS.figure, study, _LIMITS, dataset.CLASSES, checkpoints.manifest()['cifar10'],
+                   FLAGS.restarts)
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

@@ -1,0 +1,130 @@
+"""What a report is made of: tables and figures, each with all that a reader needs to judge it.
+
+Programs that compute something for the report write an exhibit, which `python -m common.report`
+gathers.
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from common.errors import UserError, reason
+from common.files import write_json
+
+SUFFIX = '.exhibit.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells as they are shown.
+
+    Attributes:
+        title: above the table; may be empty.
+        columns: headings.
+        rows: as many cells each.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, title: str, rows: list[dict[str, Any]]) -> 'Table':
+        """From rows of heading -> value, in the order of the first one; None is shown as a dash."""
+        columns = tuple(rows[0])
+        return cls(title, columns, tuple(
+            tuple('-' if row[c] is None else str(row[c]) for c in columns) for row in rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An image file beside the exhibit.
+
+    Attributes:
+        file: its name.
+        words: what it shows, for those who cannot see it.
+    """
+
+    file: str
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Exhibit:
+    """One table or figure of the report.
+
+    Attributes:
+        key: name of its files, and its place in the report: they are sorted by it.
+        title: a line.
+        command: what computed it, as typed.
+        setting: what it was computed on: images and their number, ball, attack, budget.
+        networks: name -> SHA-256 of the weights.
+        remarks: sentences: what was measured, beside what the paper says.
+        tables: numbers for reading.
+        pictures: likewise.
+        data: all numbers, for those who draw or reckon themselves: whatever JSON can hold.
+        seconds: wall time of the computation, without what was found in the cache.
+        date: of the computation, as YYYY-MM-DD.
+        versions: of the software.
+    """
+
+    key: str
+    title: str
+    command: str
+    setting: str
+    networks: dict[str, str]
+    remarks: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    data: Any = None
+    seconds: float = 0.0
+    date: str = dataclasses.field(
+        default_factory=lambda: datetime.date.today().isoformat())
+    versions: str = f'TensorFlow {tf.__version__}'
+
+    def write(self, folder: str | os.PathLike) -> pathlib.Path:
+        """Writes <key>.exhibit.json, in place of an older one.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        path = pathlib.Path(folder) / f'{self.key}{SUFFIX}'
+        write_json(path, dataclasses.asdict(self))
+        return path
+
+
+def read(path: pathlib.Path) -> Exhibit:
+    """The exhibit in a file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding='utf-8'))
+        values['tables'] = tuple(
+            Table(t['title'], tuple(t['columns']), tuple(map(tuple, t['rows'])))
+            for t in values['tables'])
+        values['pictures'] = tuple(Picture(**picture) for picture in values['pictures'])
+        values['remarks'] = tuple(values['remarks'])
+        return Exhibit(**values)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f'{path} is no exhibit ({reason(error)}). Remove it and run the command '
+                        'that makes it again.') from error
+
+
+def read_all(folder: str | os.PathLike) -> list[Exhibit]:
+    """All exhibits of a folder, by key.
+
+    Raises:
+        UserError: there are none, or one is damaged.
+    """
+    paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'))
+    if not paths:
+        raise UserError(f'expected exhibits (*{SUFFIX}) in {folder}; found none. Compute some '
+                        'first, with the programs named figures.')
+    return [read(path) for path in paths]

@@ -1,0 +1,140 @@
+"""Section 3.1's text in numbers: how distinct the maxima are, and where they lie."""
+
+import dataclasses
+
+import numpy as np
+import tqdm
+
+from common.attacks import PGD
+from common.exhibits import Exhibit, Picture, Table
+from common.figures.restarts import NETWORKS
+from common.figures.study import Study, draw
+from common.landscape import (
+    BATCH_SIZE,
+    Restarting,
+    correlations,
+    image_gradient,
+    pairs,
+    random_perturbations,
+)
+
+_IMAGES = 4
+_RADII = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # shares of epsilon
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """All images' statistics of one network, pooled; 'random' are points of the ball."""
+
+    distances: np.ndarray
+    angles: np.ndarray
+    correlations: list[np.ndarray]  # for each of _RADII
+
+
+def landscape(study: Study, restarts: int | None = None) -> Exhibit:
+    """Distances and angles between maxima, and their correlation with the image's gradient.
+
+    Args:
+        study: the data set.
+        restarts: maxima an image; by default 200, or 40 on a quick budget.
+
+    Raises:
+        UserError: a network is not there, or there are too few images.
+    """
+    restarts = restarts or (40 if study.quick else 200)
+    numbers = study.images(_IMAGES)
+    found = {name: _measure(study, name, numbers, restarts) for name in NETWORKS}
+    random = [pairs(random_perturbations(study.pgd, study.test, i, restarts, study.seed))
+              for i in numbers]
+    reference = _Found(np.concatenate([p.distances for p in random]),
+                       np.concatenate([p.angles for p in random]), [])
+    return study.exhibit(
+        'landscape', "section 3.1, the maxima's geometry",
+        setting=f'{study.pgd}, {restarts} restarts of each of the images {numbers}',
+        networks=list(NETWORKS), remarks=_remarks(found, reference),
+        tables=_tables(study.pgd, found, reference),
+        pictures=_pictures(study, found, reference),
+        data={name: {'distances': _quantiles(f.distances), 'angles': _quantiles(f.angles),
+                     'correlations': [_quantiles(c) for c in f.correlations]}
+              for name, f in {**found, 'random': reference}.items()})
+
+
+def _measure(study: Study, name: str, numbers: list[int], restarts: int) -> _Found:
+    network, maxima = study.crafting(name), {}
+    for share in tqdm.tqdm(_RADII, desc=f'{name}, radii', unit='radius', leave=False):
+        restarting = Restarting(_scaled(study.pgd, share), network, seed=study.seed,
+                                batch_size=min(restarts, BATCH_SIZE))
+        maxima[share] = [restarting.maxima(study.test, i, restarts) for i in numbers]
+    gradients = [image_gradient(study.network(name).model, study.test, i) for i in numbers]
+    apart = [pairs(perturbations) for perturbations in maxima[1]]
+    return _Found(
+        np.concatenate([p.distances for p in apart]), np.concatenate([p.angles for p in apart]),
+        [np.concatenate([correlations(m, g) for m, g in zip(maxima[share], gradients, strict=True)])
+         for share in _RADII])
+
+
+def _scaled(attack: PGD, share: float) -> PGD:
+    ball = dataclasses.replace(attack.ball, epsilon=attack.ball.epsilon * share)
+    return dataclasses.replace(attack, ball=ball, step_size=attack.step_size * share)
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    return {f'{q}%': float(np.percentile(values, q)) for q in (1, 5, 25, 50, 75, 95, 99)}
+
+
+def _remarks(found: dict[str, _Found], reference: _Found) -> list[str]:
+    apart = '; '.join(
+        f'{NETWORKS[name]}: {np.median(f.distances) / np.median(reference.distances):.2f} times '
+        f'as far apart as random points in the median, at {np.median(f.angles):.0f} degrees'
+        for name, f in found.items())
+    against = '; '.join(
+        f'{NETWORKS[name]}: {np.mean(f.correlations[-1] < 0):.1%} of the perturbations have a '
+        f"negative inner product with the image's gradient, and the mean correlation goes from "
+        f'{np.mean(f.correlations[0]):.3f} at an eighth of the radius to '
+        f'{np.mean(f.correlations[-1]):.3f} at the whole' for name, f in found.items())
+    return [
+        f'Maxima, {apart} (random points: {np.median(reference.angles):.0f} degrees). The paper: '
+        'distances close to those of random points, angles close to 90 degrees.',
+        f'{against}. The paper: some inner products are negative, and the correlation '
+        'deteriorates with the scale of the perturbation.']
+
+
+def _tables(attack: PGD, found: dict[str, _Found], reference: _Found) -> list[Table]:
+    apart = [{
+        'maxima of': name, 'pairs': f'{len(f.distances):,}',
+        'distance, 5%': f'{np.percentile(f.distances, 5):.4g}',
+        'median': f'{np.median(f.distances):.4g}', '95%': f'{np.percentile(f.distances, 95):.4g}',
+        'angle, median': f'{np.median(f.angles):.1f}'}
+        for name, f in {**found, 'random points': reference}.items()]
+    against = [{
+        'maxima of': name, 'epsilon': f'{attack.ball.epsilon * share:g}',
+        'mean correlation': f'{np.mean(values):.4f}', 'least': f'{values.min():.4f}',
+        'negative': f'{np.mean(values < 0):.1%}'}
+        for name, f in found.items()
+        for share, values in zip(_RADII, f.correlations, strict=True)]
+    return [Table.of('l2 distances (pixel units) and angles (degrees) between maxima', apart),
+            Table.of("Correlation of the perturbation with the image's gradient", against)]
+
+
+def _pictures(study: Study, found: dict[str, _Found], reference: _Found) -> list[Picture]:
+    series = {**{NETWORKS[name]: f for name, f in found.items()}, 'random points': reference}
+    drawn = []
+    for subject, xlabel in (('distances', f'l2 distance ({study.unit})'),
+                            ('angles', 'angle (degrees)')):
+        values = {words: getattr(f, subject) for words, f in series.items()}
+        drawn += draw(
+            study.path(f'landscape_{subject}'),
+            f'Histograms of the {subject} between maxima, and between random points',
+            lambda plots, path, values=values, xlabel=xlabel: plots.histograms(
+                path, [('all pairs of restarts', values)], xlabel=xlabel, ylabel='density',
+                density=True, width=5.5))
+    radii = [study.pgd.ball.epsilon * share for share in _RADII]
+    return drawn + draw(
+        study.path('landscape_correlations'),
+        "Correlation of perturbations with the image's gradient over epsilon",
+        lambda plots, path: plots.lines(
+            path, [('mean, and 5% to 95%', [plots.Line(
+                NETWORKS[name], radii, [c.mean() for c in f.correlations],
+                [np.percentile(c, 5) for c in f.correlations],
+                [np.percentile(c, 95) for c in f.correlations]) for name, f in found.items()])],
+            xlabel=f'epsilon ({study.unit})', ylabel='correlation', width=5.5))

@@ -1,0 +1,126 @@
+"""Figures 1 and 2: what many random restarts of PGD find around one image."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tqdm
+
+from common.exhibits import Exhibit, Table
+from common.figures.study import Study, draw
+from common.landscape import BATCH_SIZE, Curves, Restarting
+
+NETWORKS = {'A_nat': 'naturally trained', 'A': 'adversarially trained'}
+_IMAGES = 4
+_LOSS = 'cross-entropy'
+
+
+def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
+    """Distribution of the loss that PGD ends at.
+
+    Args:
+        study: the data set.
+        restarts: for each image and network; by default the paper's 200, or 40 on a quick budget.
+
+    Raises:
+        UserError: a network is not there, or there are too few images.
+    """
+    restarts = restarts or (40 if study.quick else 200)
+    numbers = study.images(_IMAGES)
+    losses = {name: [_losses(study, name, image, restarts) for image in numbers]
+              for name in NETWORKS}
+    rows = [_summary(name, image, values) for name in NETWORKS
+            for image, values in zip(numbers, losses[name], strict=True)]
+    pictures = draw(
+        study.path('figure_1'), 'Histograms of the final losses, four images and two networks',
+        lambda plots, path: plots.histograms(
+            path, _panels(numbers, losses), xlabel=f'{_LOSS} at the end of PGD',
+            ylabel='restarts'))
+    return study.exhibit(
+        'figure_1', 'figure 1, losses of the maxima that PGD finds',
+        setting=f'{study.pgd}, {restarts:,} restarts', networks=list(NETWORKS),
+        remarks=[_concentration(losses, restarts), (
+            'The paper: the losses of the final iterates are well concentrated without extreme '
+            'outliers, and those of adversarially trained networks are much smaller.')],
+        tables=[Table.of('', rows)], pictures=pictures,
+        data={'images': numbers, 'losses': {
+            name: [_thinned(v) for v in values] for name, values in losses.items()}})
+
+
+def _losses(study: Study, name: str, image: int, restarts: int) -> np.ndarray:
+    restarting = Restarting(study.pgd, study.crafting(name), seed=study.seed,
+                            batch_size=min(restarts, BATCH_SIZE))
+    partial = study.partial('restarts', name, study.pgd, image, restarting.batch_size)
+    with tqdm.tqdm(total=restarts, desc=f'{name}, image {image}', unit='restart',
+                   leave=False) as bar:
+        return restarting.final_losses(study.test, image, restarts, partial, bar.update)
+
+
+def _thinned(values: np.ndarray, most: int = 2000) -> list[float]:
+    """Enough of the values to draw them again, since an exhibit is no archive."""
+    every = -(-len(values) // most)
+    return np.sort(values)[::every].astype(float).round(5).tolist()
+
+
+def _summary(name: str, image: int, losses: np.ndarray) -> dict[str, object]:
+    low, median, high = np.percentile(losses, (1, 50, 99))
+    return {'network': name, 'image': image, 'restarts': f'{len(losses):,}',
+            'least': f'{losses.min():.4g}', '1%': f'{low:.4g}', 'median': f'{median:.4g}',
+            '99%': f'{high:.4g}', 'greatest': f'{losses.max():.4g}'}
+
+
+def _panels(
+    numbers: Sequence[int], losses: dict[str, list[np.ndarray]]
+) -> list[tuple[str, dict[str, np.ndarray]]]:
+    # A row each, since the losses differ by orders of magnitude.
+    return [(f'image {image}', {words: losses[name][i]})
+            for name, words in NETWORKS.items() for i, image in enumerate(numbers)]
+
+
+def _concentration(losses: dict[str, list[np.ndarray]], restarts: int) -> str:
+    parts = []
+    for name, words in NETWORKS.items():
+        spread = [(np.percentile(v, 99) - np.percentile(v, 1)) / max(np.median(v), 1e-9)
+                  for v in losses[name]]
+        medians = [np.median(v) for v in losses[name]]
+        parts.append(f'{words}: medians {min(medians):.3g} to {max(medians):.3g}, and 98% of an '
+                     f"image's losses lie within {min(spread):.0%} to {max(spread):.0%} of its "
+                     'median')
+    return f'Measured over {restarts:,} restarts an image; ' + '; '.join(parts) + '.'
+
+
+def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
+    """Loss along the iterations of PGD.
+
+    Args:
+        study: the data set.
+        restarts: by default the paper's 20.
+
+    Raises:
+        UserError: a network is not there.
+    """
+    restarts = restarts or 20
+    image = study.images(_IMAGES)[0]
+    curves = {name: Curves(study.pgd, study.crafting(name))(
+        study.test, image, restarts, study.seed) for name in NETWORKS}
+    middle = study.pgd.steps // 2
+    rows = [{'network': name, 'start': f'{v[:, 0].mean():.4g}',
+             f'step {middle}': f'{v[:, middle].mean():.4g}', 'end': f'{v[:, -1].mean():.4g}',
+             'standard deviation at the end': f'{v[:, -1].std():.3g}',
+             'share of the rise by the middle': f'{_share_by(v, middle):.0%}'}
+            for name, v in curves.items()]
+    pictures = draw(
+        study.path('figure_2'), 'Loss over iterations of PGD, one line a restart',
+        lambda plots, path: plots.bundles(
+            path, [(words, curves[name]) for name, words in NETWORKS.items()],
+            xlabel='PGD iteration', ylabel=_LOSS))
+    return study.exhibit(
+        'figure_2', 'figure 2, loss along the iterations of PGD',
+        setting=f'{study.pgd}, {restarts} restarts of image {image}', networks=list(NETWORKS),
+        remarks=['The paper: the loss rises in a fairly consistent way and plateaus rapidly.'],
+        tables=[Table.of('', rows)], pictures=pictures,
+        data={'image': image, 'losses': {n: np.round(v, 5).tolist() for n, v in curves.items()}})
+
+
+def _share_by(curves: np.ndarray, step: int) -> float:
+    mean = curves.mean(axis=0)
+    return float((mean[step] - mean[0]) / max(mean[-1] - mean[0], 1e-9))

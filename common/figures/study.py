@@ -1,0 +1,170 @@
+"""What the figures have to know of a data set, and where they keep what they computed."""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from common.attacks import PGD, Attack
+from common.checkpoints import weights_digest
+from common.data import Examples
+from common.errors import UserError
+from common.evaluation import OnBatch, Outcome
+from common.exhibits import Exhibit, Picture, Table
+from common.logits import ModelLogits
+from common.partial import PartialResult
+from common.transfer import Source, transfer_accuracy
+
+QUICK, FULL = 'quick', 'full'
+BUDGETS = (FULL, QUICK)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One data set with its networks, its threat model, and a folder for results.
+
+    Attributes:
+        key: beginning of the exhibits' names.
+        title: the data set's name.
+        test: the images.
+        load: reference -> network.
+        pgd: the adversary of the paper's evaluation.
+        unit: of pixels, in words.
+        command: what the user typed, but for --figure.
+        output_dir: folder of the exhibits; its subfolder cache/ keeps what was computed.
+        budget: one of BUDGETS.
+        seed: of everything random.
+        attack_dtype: precision in which examples are crafted.
+        batch_size: images a batch.
+    """
+
+    key: str
+    title: str
+    test: Examples
+    load: Callable[[str], keras.Model]
+    pgd: PGD
+    unit: str
+    command: str
+    output_dir: pathlib.Path
+    budget: str = FULL
+    seed: int = 0
+    attack_dtype: str = 'float32'
+    batch_size: int = 200
+
+    @property
+    def quick(self) -> bool:
+        """Whether a minute or two has to do."""
+        return self.budget == QUICK
+
+    @functools.cached_property
+    def _networks(self) -> dict[str, Source]:
+        return {}
+
+    def network(self, reference: str) -> Source:
+        """The network, loaded once.
+
+        Raises:
+            UserError: there is no such network.
+        """
+        if reference not in self._networks:
+            self._networks[reference] = Source(reference, self.load(reference))
+        return self._networks[reference]
+
+    def crafting(self, reference: str) -> ModelLogits:
+        """The network as attacks see it."""
+        return ModelLogits(self.network(reference).model, self.attack_dtype)
+
+    def images(self, count: int) -> list[int]:
+        """Numbers of `count` images, drawn by the seed.
+
+        Raises:
+            UserError: there are not so many.
+        """
+        if count > len(self.test):
+            raise UserError(f'expected at least {count} images; found {len(self.test)}. Raise '
+                            '--num_examples.')
+        rng = np.random.default_rng(self.seed)
+        return sorted(int(i) for i in rng.choice(len(self.test), count, replace=False))
+
+    def partial(self, name: str, reference: str, *determines: Any) -> PartialResult:
+        """The cached result of that name: a file for each network and setting of its own.
+
+        Args:
+            name: of the computation.
+            reference: the network.
+            *determines: whatever else the result depends on, besides images, seed and precision.
+        """
+        digest = weights_digest(self.network(reference).model)
+        key = repr((name, digest, self.test.digest(), self.seed, self.attack_dtype, determines))
+        short = hashlib.sha256(key.encode()).hexdigest()[:16]
+        return PartialResult(self.output_dir / 'cache' / f'{self.key}-{name}-{short}.npz', key)
+
+    def accuracy(
+        self, attack: Attack, source: str, target: str, on_batch: OnBatch | None = None
+    ) -> Outcome:
+        """Accuracy of `target` on examples crafted on `source`, from the cache if it is there.
+
+        Args:
+            attack: the attack.
+            source: reference of the network whose gradients are followed.
+            target: reference of the network judged.
+            on_batch: called with each batch of adversarial images; then nothing is taken from the
+                cache, which has no images.
+        """
+        name = f'{attack} {source} {target}'
+        short = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return transfer_accuracy(
+            attack, self.network(source), self.network(target),
+            self.test, batch_size=self.batch_size, seed=self.seed,
+            attack_dtype=self.attack_dtype, on_batch=on_batch,
+            progress=f'{target} attacked from {source}',
+            partial_path=None if on_batch else (
+                self.output_dir / 'cache' / f'{self.key}-accuracy-{short}.npz'))
+
+    def path(self, name: str) -> pathlib.Path:
+        """Where a picture goes."""
+        return self.output_dir / f'{self.key}_{name}.png'
+
+    def exhibit(
+        self, name: str, title: str, *, setting: str, networks: Sequence[str],
+        remarks: Sequence[str], tables: Sequence[Table], pictures: Sequence[Picture],
+        data: Any,
+    ) -> Exhibit:
+        """The finished exhibit, with all that is the same for every figure."""
+        images = f'{self.test.name}, {len(self.test):,} images to choose from'
+        return Exhibit(
+            key=f'{self.key}_{name}', title=f'{self.title}: {title}',
+            command=f'{self.command} --figure={name.removeprefix("figure_")}',
+            setting=f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
+                    f'{self.attack_dtype}',
+            networks={n: weights_digest(self.network(n).model) for n in networks},
+            remarks=tuple(remarks), tables=tuple(tables), pictures=tuple(pictures), data=data)
+
+
+def draw(
+    path: pathlib.Path, words: str, plot: Callable[[Any, pathlib.Path], None]
+) -> list[Picture]:
+    """A picture by matplotlib, which is optional: without it a warning, and no picture.
+
+    Args:
+        path: of the PNG file.
+        words: what it shows.
+        plot: (module `common.plots`, path) -> None; draws it.
+    """
+    try:
+        from common import plots
+    except ModuleNotFoundError as error:
+        if error.name != 'matplotlib':
+            raise
+        print(f"warning: {path.name} was not drawn, because matplotlib is not installed; the "
+              "numbers are there. To have pictures: pip install 'robust-training[plots]', or "
+              'pip install matplotlib', file=sys.stderr)
+        return []
+    plot(plots, path)
+    return [Picture(path.name, words)]

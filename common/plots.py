@@ -1,0 +1,221 @@
+"""The project's figures: one look for all, and the only place that knows matplotlib."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.files import replacing
+
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
+MARKERS = 'os^Dv<>'
+_STYLE = {
+    'font.size': 10, 'axes.titlesize': 10, 'axes.labelsize': 10, 'legend.fontsize': 9,
+    'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'grid.alpha': 0.25,
+    'lines.linewidth': 1.5, 'legend.frameon': False, 'figure.dpi': 110, 'savefig.dpi': 110,
+    'savefig.facecolor': 'white', 'font.family': 'DejaVu Sans',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of a panel.
+
+    Attributes:
+        name: in the legend.
+        x: [k] numbers.
+        y: [k] numbers.
+        low: [k] lower ends of intervals; None for no band.
+        high: [k] upper ends.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+@contextlib.contextmanager
+def _figure(
+    path: str | os.PathLike, rows: int, columns: int, *, width: float = 3.2, height: float = 2.6,
+    sharex: bool = False, sharey: bool = False,
+) -> Iterator[np.ndarray]:
+    """Yields [rows, columns] axes, and writes them as a PNG."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure((width * columns, height * rows), layout='constrained')
+        yield figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+        with replacing(path, suffix='.png') as temporary:
+            figure.savefig(temporary, metadata={'Software': None})
+
+
+def _legend(axes: np.ndarray) -> None:
+    """One legend under all panels."""
+    found = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    axes.flat[0].figure.legend(
+        found.values(), found.keys(), loc='outside lower center', ncols=min(len(found), 4))
+
+
+def histograms(
+    path: str | os.PathLike, panels: Sequence[tuple[str, dict[str, np.ndarray]]], *, xlabel: str,
+    ylabel: str, columns: int = 4, bins: int = 40, density: bool = False, width: float = 3.2,
+) -> None:
+    """Distributions over each other, one panel each.
+
+    Args:
+        path: of the PNG file.
+        panels: (title, series name -> [k] values); a name has one colour throughout.
+        xlabel: with its unit.
+        ylabel: likewise.
+        columns: panels in a row.
+        bins: over the range of all values of a panel.
+        density: shows densities instead of counts, for series of different lengths.
+        width: of a panel, in inches.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    colours = dict(zip(dict.fromkeys(name for _, series in panels for name in series), COLOURS,
+                       strict=False))
+    with _figure(path, rows, columns, width=width) as axes:
+        for axis, (title, series) in zip(axes.flat, panels, strict=False):
+            everything = np.concatenate(list(series.values()))
+            edges = np.histogram_bin_edges(everything, bins)
+            for name, values in series.items():
+                axis.hist(values, edges, density=density, alpha=0.65, color=colours[name],
+                          label=name, histtype='stepfilled', edgecolor=colours[name])
+            axis.set_title(title)
+        for axis in axes.flat[len(panels):]:
+            axis.set_visible(False)
+        for axis in axes[-1]:
+            axis.set_xlabel(xlabel)
+        for axis in axes[:, 0]:
+            axis.set_ylabel(ylabel)
+        _legend(axes)
+
+
+def bundles(
+    path: str | os.PathLike, panels: Sequence[tuple[str, np.ndarray]], *, xlabel: str, ylabel: str,
+) -> None:
+    """Many thin lines a panel, as the paper's figure 2.
+
+    Args:
+        path: of the PNG file.
+        panels: (title, [m, k] values over 0, 1, ..., k - 1).
+        xlabel: with its unit.
+        ylabel: likewise.
+    """
+    with _figure(path, 1, len(panels)) as axes:
+        for number, (axis, (title, lines)) in enumerate(zip(axes.flat, panels, strict=True)):
+            axis.plot(lines.T, color=COLOURS[number % 2], alpha=0.5, linewidth=0.9)
+            axis.set_title(title)
+            axis.set_xlabel(xlabel)
+            axis.set_ylim(bottom=0)
+        axes[0, 0].set_ylabel(ylabel)
+
+
+def lines(
+    path: str | os.PathLike, panels: Sequence[tuple[str, Sequence[Line]]], *, xlabel: str,
+    ylabel: str, xscale: str = 'linear', yscale: str = 'linear', percent: bool = False,
+    markers: bool = True, sharey: bool = True, xticks: Sequence[float] | None = None,
+    width: float = 3.6,
+) -> None:
+    """Lines with bands, one panel each.
+
+    Args:
+        path: of the PNG file.
+        panels: (title, lines); the names are the same in all panels.
+        xlabel: with its unit.
+        ylabel: likewise.
+        xscale: matplotlib's name of the scale.
+        yscale: likewise.
+        percent: y is 0 to 1 and shown as 0% to 100%.
+        markers: marks the points that were measured.
+        sharey: one scale for all panels.
+        xticks: where the axis is labelled; None leaves it to matplotlib.
+        width: of a panel, in inches.
+    """
+    with _figure(path, 1, len(panels), width=width, height=2.9, sharey=sharey) as axes:
+        for axis, (title, series) in zip(axes.flat, panels, strict=True):
+            for number, line in enumerate(series):
+                style = {'color': COLOURS[number], 'label': line.name}
+                axis.plot(line.x, line.y, marker=MARKERS[number] if markers else None,
+                          markersize=4, **style)
+                if line.low is not None:
+                    axis.fill_between(
+                        line.x, line.low, line.high, color=style['color'], alpha=0.2, linewidth=0)
+            axis.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
+            if xticks is not None:
+                axis.set_xticks(xticks, [f'{tick:g}' for tick in xticks])
+                axis.minorticks_off()
+            if percent:
+                axis.set_ylim(-0.02, 1.02)
+                axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+        axes[0, 0].set_ylabel(ylabel)
+        _legend(axes)
+
+
+def heatmap(
+    path: str | os.PathLike, values: np.ndarray, *, rows: Sequence[str], columns: Sequence[str],
+    ylabel: str, xlabel: str, title: str, form: str = '.1%', low: float = 0.0, high: float = 1.0,
+) -> None:
+    """A matrix of colours with its numbers.
+
+    Args:
+        path: of the PNG file.
+        values: [rows, columns]; NaN is left blank.
+        rows: names of the rows.
+        columns: names of the columns.
+        ylabel: what the rows are.
+        xlabel: what the columns are.
+        title: a line.
+        form: format of the numbers.
+        low: value of the darkest colour.
+        high: value of the lightest.
+    """
+    size = 0.62 * max(len(rows), len(columns)) + 1.6
+    with _figure(path, 1, 1, width=size + 0.6, height=size) as axes:
+        axis = axes[0, 0]
+        axis.imshow(values, cmap='cividis', vmin=low, vmax=high)
+        axis.grid(visible=False)
+        axis.set_xticks(range(len(columns)), columns, rotation=45, ha='right')
+        axis.set_yticks(range(len(rows)), rows)
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                dark = (value - low) / (high - low) < 0.5
+                axis.text(column, row, format(value, form), ha='center', va='center', fontsize=7,
+                          color='white' if dark else 'black')
+
+
+def images(
+    path: str | os.PathLike, grid: Sequence[Sequence[np.ndarray]], *, rows: Sequence[str],
+    titles: Sequence[Sequence[str]], lower: float, upper: float,
+) -> None:
+    """Rows of images.
+
+    Args:
+        path: of the PNG file.
+        grid: [rows][columns] images [height, width, 1 or 3] in pixel units.
+        rows: what each row shows.
+        titles: [rows][columns] words above each image.
+        lower: pixel value shown as black.
+        upper: pixel value shown as white.
+    """
+    with _figure(path, len(grid), len(grid[0]), width=1.0, height=1.2) as axes:
+        for row, (images_of_row, words) in enumerate(zip(grid, rows, strict=True)):
+            for column, image in enumerate(images_of_row):
+                axis = axes[row, column]
+                shown = np.clip((image - lower) / (upper - lower), 0, 1)
+                axis.imshow(shown.squeeze(), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+                axis.set(xticks=[], yticks=[])
+                axis.grid(visible=False)
+                axis.set_title(titles[row][column], fontsize=7, pad=2)
+            axes[row, 0].set_ylabel(words, fontsize=8)

@@ -1,0 +1,104 @@
+"""Results as rows: to the terminal as a table, to a file as JSON."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from common.evaluation import Outcome
+from common.files import write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table: an attack, who crafted, who was judged, and what was left.
+
+    Attributes:
+        method: name of the attack; 'natural' for none.
+        steps: gradient steps a restart; None where there are none.
+        restarts: None likewise.
+        step_size: in pixel units; None likewise.
+        source: the network whose gradients were followed.
+        target: the network judged.
+        epsilon: radius of the ball, in pixel units.
+        natural: accuracy of the target on the natural images, 0 to 1.
+        accuracy: its accuracy on the adversarial ones, 0 to 1.
+        n: number of images.
+        interval: 95% interval of `accuracy` (Wilson).
+        paper: the paper's accuracy for the same row, 0 to 1; None where it has none.
+        seconds: wall time.
+        gradients: input gradients spent on all images.
+        more_papers: name -> accuracy, 0 to 1, of further published networks; None where one has
+            no such row.
+    """
+
+    method: str
+    steps: int | None
+    restarts: int | None
+    step_size: float | None
+    source: str | None
+    target: str
+    epsilon: float
+    natural: float
+    accuracy: float
+    n: int
+    interval: tuple[float, float]
+    paper: float | None
+    seconds: float
+    gradients: int
+    more_papers: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, outcome: Outcome, **settings: Any) -> 'Row':
+        """A row from an outcome and all that the outcome does not know."""
+        return cls(accuracy=outcome.accuracy, n=outcome.n, interval=outcome.interval,
+                   seconds=round(outcome.seconds, 3), gradients=outcome.gradients, **settings)
+
+
+def _percent(value: float | None) -> str:
+    return '-' if value is None else f'{value:.1%}'
+
+
+_COLUMNS = (
+    ('method', lambda r: r.method),
+    ('steps', lambda r: _or_dash(r.steps)),
+    ('restarts', lambda r: _or_dash(r.restarts)),
+    ('source', lambda r: _or_dash(r.source)),
+    ('accuracy', lambda r: f'{r.accuracy:.2%}'),
+    ('95% interval', lambda r: f'{r.interval[0]:.2%} to {r.interval[1]:.2%}'),
+    ('n', lambda r: f'{r.n:,}'),
+    ('paper', lambda r: _percent(r.paper)),
+)
+_LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as aligned text, with a heading."""
+    more = dict.fromkeys(name for row in rows for name in row.more_papers)
+    columns = [
+        *_COLUMNS,
+        *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
+        _LAST_COLUMN]
+    cells = [[name for name, _ in columns]]
+    cells += [[show(row) for _, show in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    # Words to the left, numbers to the right.
+    lines = ['  '.join(cell.ljust(width) if name in ('method', 'source') else cell.rjust(width)
+                       for cell, width, (name, _) in zip(line, widths, columns, strict=True))
+             for line in cells]
+    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
+    """Writes {"rows": [...]} as JSON; `more_papers` become keys of their own."""
+    write_json(path, {'rows': [_as_json(row) for row in rows]})
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    values = dataclasses.asdict(row)
+    more_papers = values.pop('more_papers')
+    return {**values, **more_papers}
+
+
+def _or_dash(value: Any) -> str:
+    return '-' if value is None else str(value)

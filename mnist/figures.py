@@ -1,0 +1,55 @@
+"""The paper's figures for MNIST, and what goes beyond them.
+
+    python -m mnist.figures --figure=1             (200 restarts around 4 images)
+    python -m mnist.figures --figure=all --budget=quick
+    python -m common.report                        (gathers all into report/report.html)
+
+What is computed is kept in the output folder, so that the same command again takes seconds, and an
+interrupted one goes on.
+"""
+
+import pathlib
+
+from absl import flags
+
+from common import checkpoints, cli
+from common import flags as shared_flags
+from common.figures import catalogue
+from common.figures.study import Study
+from mnist import dataset, model
+from mnist.pgd_attack import BATCH_SIZE, challenge_pgd
+
+FLAGS = flags.FLAGS
+_LIMITS = catalogue.Limits(
+    radii=(0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
+    steps=(1, 2, 5, 10, 20, 40, 100, 200), restarts=(1, 2, 5, 10, 20),
+    step_sizes=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3))
+_CLASSES = [str(digit) for digit in range(dataset.NUM_CLASSES)]
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    shared_flags.define_data(dataset.DATASETS)
+    shared_flags.define_figures(catalogue.FIGURES)
+    shared_flags.define_num_examples()
+    shared_flags.define_seed(0)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_batch_size(BATCH_SIZE)
+
+
+def main() -> None:
+    """Reads the flags and makes the figures."""
+    shared_flags.fewer_examples_on_a_quick_budget()
+    test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    study = Study(
+        'mnist', 'MNIST', test.subset(shared_flags.chosen_examples()), model.load,
+        challenge_pgd(), 'pixels from 0 to 1',
+        command=shared_flags.figures_as_typed('mnist.figures'),
+        output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
+        attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size)
+    catalogue.make(FLAGS.figure, study, _LIMITS, _CLASSES, checkpoints.manifest()['mnist'],
+                   FLAGS.restarts)
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)

@@ -1,0 +1,196 @@
+"""Every figure on networks so small that their numbers can be checked."""
+
+import dataclasses
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from common.attacks import PGD
+from common.data import Examples
+from common.errors import UserError
+from common.exhibits import read
+from common.figures import catalogue, progress, restarts, strength, transfer
+from common.figures.study import Study
+from common.threat_model import LinfBall
+
+SHAPE, CLASSES = (4, 4, 1), ('zero', 'one', 'two')
+RNG = np.random.default_rng(0)
+X = RNG.uniform(0.2, 0.8, (30, *SHAPE)).astype(np.float32)
+LIMITS = catalogue.Limits(
+    radii=(0.0, 0.05, 0.1, 0.5), steps=(1, 2, 3), restarts=(1, 2), step_sizes=(0.01, 0.1))
+
+
+def network(reference):
+    seed = {'A': 1, 'A_nat': 2, 'A_prime': 3}.get(reference)
+    if seed is None:
+        raise UserError(f'there is no network {reference!r}')
+    init = [keras.initializers.RandomNormal(stddev=0.7, seed=10 * seed + i) for i in range(2)]
+    return keras.Sequential([
+        keras.Input(SHAPE), keras.layers.Rescaling(2.0, offset=-1.0), keras.layers.Flatten(),
+        keras.layers.Dense(8, activation='tanh', kernel_initializer=init[0]),
+        keras.layers.Dense(3, kernel_initializer=init[1])])
+
+
+TEST = Examples(X, np.argmax(network('A')(X), axis=1).astype(np.int32), 'made-up test')
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study('tiny', 'Tiny', TEST, network, PGD(LinfBall(0.1), 4, 0.04), 'pixels',
+                 'python -m tiny.figures', tmp_path, batch_size=8)
+
+
+@pytest.fixture
+def released(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('released')
+    header = 'step,loss_adv,epsilon_factor\n'
+    (folder / 'one.csv').write_text(header + '0,2.0,0.5\n5,,\n10,1.0,1\n')
+    (folder / 'two.csv').write_text(header + '0,0.9,1\n10,0.5,1\n')
+    return folder, {'logs': ['one.csv', 'two.csv'], 'command': 'python -m tiny.train'}
+
+
+FAST_FIGURES = [name for name in catalogue.FIGURES if name != '4']
+
+
+def make(name, study):
+    networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
+    return catalogue._makers(LIMITS, CLASSES, networks, 5)[name](study)
+
+
+@pytest.mark.parametrize('name', FAST_FIGURES)
+def test_figures_without_matplotlib_have_their_numbers(study, name, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'common.plots', None)
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    monkeypatch.delattr('common.plots', raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, 'common.plots')
+        exhibit = make(name, study)
+    assert exhibit.pictures == () and exhibit.tables and exhibit.tables[0].rows
+    assert 'matplotlib is not installed' in capsys.readouterr().err
+    assert read(exhibit.write(study.output_dir)).data is not None
+
+
+@pytest.mark.parametrize('name', FAST_FIGURES)
+def test_figures_are_drawn(study, name):
+    pytest.importorskip('matplotlib')
+    exhibit = make(name, study)
+    assert exhibit.pictures
+    for picture in exhibit.pictures:
+        contents = (study.output_dir / picture.file).read_bytes()
+        assert contents.startswith(b'\x89PNG') and len(contents) < 300_000
+
+
+def test_figure_1_tells_what_the_restarts_found(study):
+    exhibit = restarts.figure_1(study, 6)
+    assert exhibit.key == 'tiny_figure_1' and exhibit.command == 'python -m tiny.figures --figure=1'
+    assert set(exhibit.networks) == {'A', 'A_nat'}
+    losses = exhibit.data['losses']['A'][0]
+    row = exhibit.tables[0].rows[4]
+    assert len(losses) == 6 and row[0] == 'A'
+    assert float(row[-1]) == pytest.approx(max(losses), rel=1e-3)
+    assert float(row[3]) == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_what_was_computed_is_not_computed_again(study, monkeypatch):
+    first = {name: make(name, study) for name in ('1', 'epsilons', 'transfer', 'confusion')}
+
+    def refuse(*_, **__):
+        raise AssertionError('attacked again')
+
+    monkeypatch.setattr('common.attacks.base.CompiledAttack.__call__', refuse)
+    for name, exhibit in first.items():
+        again = make(name, study)
+        assert again.data == exhibit.data
+    other = dataclasses.replace(study, seed=1)
+    with pytest.raises(AssertionError, match='attacked again'):
+        make('epsilons', other)
+
+
+def test_the_cache_of_another_network_is_not_used(study):
+    before = strength.epsilons(study, LIMITS.radii)
+    changed = dataclasses.replace(
+        study, load=lambda name: network({'A': 'A_prime', 'A_nat': 'A_nat'}[name]))
+    after = strength.epsilons(changed, LIMITS.radii)
+    assert after.data['A'] != before.data['A'] and after.data['A_nat'] == before.data['A_nat']
+
+
+def test_damaged_caches_are_computed_again(study):
+    before = strength.epsilons(study, LIMITS.radii)
+    for path in (study.output_dir / 'cache').iterdir():
+        path.write_bytes(b'no archive')
+    assert strength.epsilons(study, LIMITS.radii).data == before.data
+
+
+def test_accuracy_falls_with_epsilon_from_the_natural_one(study):
+    data = strength.epsilons(study, LIMITS.radii).data['A']
+    accuracies = [point['accuracy'] for point in data]
+    assert accuracies[0] == 1 and accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[-1] < accuracies[0] and all(point['n'] == 30 for point in data)
+
+
+def test_more_restarts_never_leave_more(study):
+    data = strength.convergence(
+        study, steps=(1, 4), restarts=(1, 2, 4), step_sizes=(0.04,)).data
+    accuracies = [point['accuracy'] for point in data['restarts']]
+    assert accuracies == sorted(accuracies, reverse=True)
+    # The study's own attack is a point of every curve.
+    assert (data['steps'][1]['accuracy'] == data['restarts'][0]['accuracy']
+            == data['step size'][0]['accuracy'])
+
+
+def test_gradients_agree_with_themselves(study):
+    data = transfer.transfer_matrix(study, ['A', 'A_nat', 'A_prime']).data
+    cosines = np.array(data['cosines'])
+    np.testing.assert_allclose(np.diag(cosines), 1, rtol=1e-5)
+    np.testing.assert_allclose(cosines, cosines.T, atol=1e-6)
+    assert np.abs(cosines[~np.eye(3, dtype=bool)]).max() < 0.9
+    accuracy = np.array(data['accuracy'])
+    assert (accuracy[0, 0] <= accuracy[1:, 0]).all()  # white box is the strongest on A
+
+
+def test_confusion_counts_every_image(study):
+    exhibit = make('confusion', study)
+    counts = np.array(exhibit.data['counts'])
+    np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(TEST.y, minlength=3))
+    accuracy = study.accuracy(study.pgd, 'A', 'A').accuracy
+    assert np.trace(counts) / 30 == pytest.approx(accuracy)
+
+
+def test_means_of_windows():
+    np.testing.assert_allclose(progress._smoothed(np.array([1.0, 2, 6]), 9), [3, 3, 3])
+    np.testing.assert_allclose(progress._smoothed(np.array([1.0, 2, 6, 4]), 3), [1.5, 3, 4, 5])
+
+
+def test_figure_4_joins_the_stages(study, released):
+    folder, entry = released
+    data = progress.figure_4(study, entry, folder).data
+    assert data == {'steps': [0, 10, 10, 20], 'losses': [2.0, 1.0, 0.9, 0.5]}
+
+
+@pytest.mark.parametrize('contents', [
+    None, '', 'step\n1\n', 'step,loss_adv,epsilon_factor\n0,a,1\n'])
+def test_a_damaged_log_is_named(study, released, contents):
+    folder, entry = released
+    if contents is None:
+        (folder / 'two.csv').unlink()
+    else:
+        (folder / 'two.csv').write_text(contents)
+    with pytest.raises(UserError, match='two.csv'):
+        progress.figure_4(study, entry, folder)
+
+
+def test_a_missing_network_is_an_error(study):
+    with pytest.raises(UserError, match='no network'):
+        transfer.transfer_matrix(study, ['A', 'C'])
+
+
+def test_too_few_images_are_an_error(study):
+    few = dataclasses.replace(study, test=TEST.subset(slice(3)))
+    with pytest.raises(UserError, match='Raise --num_examples'):
+        restarts.figure_1(few, 2)
+
+
+def test_every_figure_of_the_list_can_be_made():
+    assert set(catalogue._makers(LIMITS, CLASSES, {'A': {}}, None)) == set(catalogue.FIGURES)
