@@ -16,6 +16,7 @@ from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
 from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
+from common.figures.tables import table_exhibit
 from common.files import require_writable
 from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
@@ -41,25 +42,31 @@ def main() -> None:
         require_writable(FLAGS.json)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
-    partial_folder = pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None
+    cache = pathlib.Path(FLAGS.output_dir, 'cache') if FLAGS.table else (
+        pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None)
     settings = AttackSettings(
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER), FLAGS.step_size,
         dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed, FLAGS.attack_dtype)
     real = FLAGS.dataset == 'cifar10'
     attacks = AttackTable(
-        test, FLAGS.target, load=model.load, settings=settings, partial_folder=partial_folder,
+        test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
         paper=TABLE_2.accuracy if real else nothing,
         more_papers={'paper_simple': SIMPLE.accuracy} if real else {})
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
           flush=True)
     if FLAGS.table:
         rows = TABLE_2.run(attacks, FLAGS.target, checkpoints.manifest().get('cifar10', {}))
+        table_exhibit(
+            rows, key='cifar10_table_2', title='CIFAR-10: table 2',
+            command=shared_flags.as_typed('cifar10.eval_attack'), networks=attacks.digests,
+            setting=f'{test.name}, {settings}').write(FLAGS.output_dir)
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
     print(table(rows))
     if FLAGS.json:
         write_rows(FLAGS.json, rows)
-        shutil.rmtree(partial_folder, ignore_errors=True)
+        if not FLAGS.table:
+            shutil.rmtree(cache, ignore_errors=True)
 
 
 if __name__ == '__main__':

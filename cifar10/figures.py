@@ -43,7 +43,7 @@ def main() -> None:
     study = Study(
         'cifar10', 'CIFAR-10', test.subset(shared_flags.chosen_examples()), model.load,
         challenge_pgd(), 'pixels from 0 to 255',
-        command=shared_flags.figures_as_typed('cifar10.figures'),
+        command=shared_flags.as_typed('cifar10.figures'),
         output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size)
     catalogue.make(FLAGS.figure, study, _LIMITS, dataset.CLASSES, checkpoints.manifest()['cifar10'],

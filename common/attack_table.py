@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from common.checkpoints import weights_digest
 from common.data import Examples
 from common.evaluation import OnBatch, Outcome, natural_accuracy
 from common.logits import ModelLogits
@@ -70,6 +71,11 @@ class AttackTable:
         self._natural = natural_accuracy(
             ModelLogits(self._target.model), examples, batch_size=settings.batch_size)
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """Name -> SHA-256 of the weights of every network that was used."""
+        return {name: weights_digest(source.model) for name, source in self._networks.items()}
+
     def natural_row(self) -> Row:
         """The row without an attack."""
         name = self._target.name
@@ -99,7 +105,7 @@ class AttackTable:
         attack = make_attack(
             method, settings.ball, steps=steps, step_size=step_size, restarts=restarts,
             random_start=settings.random_start, num_classes=settings.num_classes)
-        name = f'{method}-{steps}x{restarts} from {source}'
+        name = f'{method}-{steps}x{restarts} from {source} on {target.name}'
         outcome = transfer_accuracy(
             attack, self._network(source), target, self._examples,
             batch_size=settings.batch_size, seed=settings.seed,

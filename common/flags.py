@@ -211,6 +211,7 @@ def define_transfer(methods: dict[str, str], table: str) -> None:
     flags.DEFINE_boolean(
         'table', False, f"Run the rows of the paper's {table} against --target, those whose source "
         'network is there, instead of one attack.')
+    define_output_dir()
 
 
 def define_json() -> None:
@@ -218,6 +219,13 @@ def define_json() -> None:
     flags.DEFINE_string(
         'json', None, 'File for the rows as JSON. While it is being computed, FILE.partial keeps '
         'what is done, and the same command goes on there after an interruption.')
+
+
+def define_output_dir() -> None:
+    """--output_dir of what is meant for the report."""
+    flags.DEFINE_string(
+        'output_dir', 'report', 'Folder of tables and figures for the report. What was computed '
+        'is kept there and found again.')
 
 
 def define_figures(figures: dict[str, str]) -> None:
@@ -228,9 +236,7 @@ def define_figures(figures: dict[str, str]) -> None:
     """
     words = '; '.join(f'{name}: {what}' for name, what in figures.items())
     flags.DEFINE_enum('figure', 'all', [*figures, 'all'], f'Which one. {words}; all: each of them.')
-    flags.DEFINE_string(
-        'output_dir', 'report', 'Folder of the results. What was computed is kept there and found '
-        'again.')
+    define_output_dir()
     flags.DEFINE_enum(
         'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two a figure: fewer "
         'restarts and points, and every 50th image unless --every says otherwise.')
@@ -245,8 +251,14 @@ def fewer_examples_on_a_quick_budget() -> None:
         flags.FLAGS.every = 50
 
 
-def figures_as_typed(program: str) -> str:
-    """The command line up to --figure, with the flags given that shape what is computed."""
+def as_typed(program: str) -> str:
+    """The command line, with the flags that were given and shape what is computed.
+
+    Without --figure, which each figure knows itself.
+
+    Args:
+        program: name of its module.
+    """
     without = ('figure', 'output_dir', 'data_dir')
     given = [flag.serialize() for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
              if flag.present and flag.name not in without]

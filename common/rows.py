@@ -54,6 +54,12 @@ class Row:
         return cls(accuracy=outcome.accuracy, n=outcome.n, interval=outcome.interval,
                    seconds=round(outcome.seconds, 3), gradients=outcome.gradients, **settings)
 
+    def as_json(self) -> dict[str, Any]:
+        """Name -> value, with `more_papers` as keys of their own."""
+        values = dataclasses.asdict(self)
+        more_papers = values.pop('more_papers')
+        return {**values, **more_papers}
+
 
 def _percent(value: float | None) -> str:
     return '-' if value is None else f'{value:.1%}'
@@ -90,14 +96,8 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
-    """Writes {"rows": [...]} as JSON; `more_papers` become keys of their own."""
-    write_json(path, {'rows': [_as_json(row) for row in rows]})
-
-
-def _as_json(row: Row) -> dict[str, Any]:
-    values = dataclasses.asdict(row)
-    more_papers = values.pop('more_papers')
-    return {**values, **more_papers}
+    """Writes {"rows": [...]} as JSON."""
+    write_json(path, {'rows': [row.as_json() for row in rows]})
 
 
 def _or_dash(value: Any) -> str:

@@ -13,6 +13,7 @@ from absl import flags
 from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
+from common.figures.tables import table_exhibit
 from common.files import require_writable
 from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
@@ -41,23 +42,29 @@ def main() -> None:
         require_writable(FLAGS.json)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
-    partial_folder = pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None
+    cache = pathlib.Path(FLAGS.output_dir, 'cache') if FLAGS.table else (
+        pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None)
     settings = AttackSettings(
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER), FLAGS.step_size,
         dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed, FLAGS.attack_dtype)
     attacks = AttackTable(
-        test, FLAGS.target, load=model.load, settings=settings, partial_folder=partial_folder,
+        test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
         paper=TABLE_1.accuracy if FLAGS.dataset == 'mnist' else nothing)
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
           flush=True)
     if FLAGS.table:
         rows = TABLE_1.run(attacks, FLAGS.target, checkpoints.manifest().get('mnist', {}))
+        table_exhibit(
+            rows, key='mnist_table_1', title='MNIST: table 1',
+            command=shared_flags.as_typed('mnist.eval_attack'), networks=attacks.digests,
+            setting=f'{test.name}, {settings}').write(FLAGS.output_dir)
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
     print(table(rows))
     if FLAGS.json:
         write_rows(FLAGS.json, rows)
-        shutil.rmtree(partial_folder, ignore_errors=True)
+        if not FLAGS.table:
+            shutil.rmtree(cache, ignore_errors=True)
 
 
 if __name__ == '__main__':

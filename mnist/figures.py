@@ -44,7 +44,7 @@ def main() -> None:
     study = Study(
         'mnist', 'MNIST', test.subset(shared_flags.chosen_examples()), model.load,
         challenge_pgd(), 'pixels from 0 to 1',
-        command=shared_flags.figures_as_typed('mnist.figures'),
+        command=shared_flags.as_typed('mnist.figures'),
         output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size)
     catalogue.make(FLAGS.figure, study, _LIMITS, _CLASSES, checkpoints.manifest()['mnist'],

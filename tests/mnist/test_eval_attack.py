@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from common import evaluation
-from common.attacks import PGD
+from common.attacks import PGD, CompiledAttack
 from common.evaluation import adversarial_accuracy
+from common.exhibits import read_all
 from common.files import sha256
 from common.logits import ModelLogits
 from common.paper_table import PaperRow, PaperTable
@@ -175,13 +176,13 @@ def test_what_was_left_by_another_attack_is_not_used(attack, tmp_path, monkeypat
     assert comparable(attack(*change)[3]) == expected
 
 
-def test_the_table(attack, networks, monkeypatch):
+def test_the_table(attack, networks, monkeypatch, tmp_path):
     few = (PaperRow('natural', 0, 1, 'A', 0.9), PaperRow('fgsm', 1, 1, 'A', 0.8),
            PaperRow('pgd', 4, 2, 'A', 0.7), PaperRow('pgd', 4, 1, 'B', 0.6),
            PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'))
     monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01))
     monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *args: {})
-    status, out, _, contents = attack('--table')
+    status, out, _, contents = attack('--table', f'--output_dir={tmp_path}/report')
     assert status == 0
     assert 'pgd from B: left out, that network is not released' in out
     assert [[row[k] for k in ('method', 'steps', 'restarts', 'source', 'target')]
@@ -191,6 +192,12 @@ def test_the_table(attack, networks, monkeypatch):
     assert all(row.keys() == KEYS for row in contents['rows'])
     natural, fgsm, pgd = (row['accuracy'] for row in contents['rows'])
     assert natural == contents['rows'][0]['natural'] > fgsm > pgd
+    exhibit, = read_all(tmp_path / 'report')
+    assert exhibit.data == contents['rows'] and exhibit.networks.keys() == {networks[0]}
+    assert [row[-1] for row in exhibit.tables[0].rows] == ['', '', 'yes']  # pgd is the strongest
+    monkeypatch.setattr(CompiledAttack, '__call__', None)
+    again = attack('--table', f'--output_dir={tmp_path}/report')[3]
+    assert comparable(again) == comparable(contents)
 
 
 def refusal(attack, *arguments):

@@ -1,0 +1,57 @@
+"""The paper's tables as exhibits."""
+
+from collections.abc import Sequence
+
+from common.exhibits import Exhibit, Table
+from common.rows import Row
+
+
+def table_exhibit(
+    rows: Sequence[Row], *, key: str, title: str, command: str, setting: str,
+    networks: dict[str, str],
+) -> Exhibit:
+    """A table of accuracies under attack, beside the paper's.
+
+    Args:
+        rows: of one target network.
+        key: name of the exhibit.
+        title: likewise.
+        command: what was typed.
+        setting: what the rows have in common.
+        networks: name -> SHA-256 of the weights.
+    """
+    strongest = _strongest(rows)
+    return Exhibit(
+        key=key, title=title, command=command, setting=setting, networks=networks,
+        remarks=_remarks(rows), seconds=sum(row.seconds for row in rows),
+        tables=(Table.of('', [_cells(row, row in strongest) for row in rows]),),
+        data=[row.as_json() for row in rows])
+
+
+def _strongest(rows: Sequence[Row]) -> list[Row]:
+    """The row with the least accuracy of each source, as the paper marks them."""
+    sources = dict.fromkeys(row.source for row in rows if row.source is not None)
+    return [min((row for row in rows if row.source == source), key=lambda row: row.accuracy)
+            for source in sources]
+
+
+def _cells(row: Row, strongest: bool) -> dict[str, object]:
+    low, high = row.interval
+    papers = {'paper': row.paper, **row.more_papers}
+    return {
+        'method': row.method, 'steps': row.steps, 'restarts': row.restarts, 'source': row.source,
+        'accuracy': f'{row.accuracy:.2%}', '95% interval': f'{low:.2%} to {high:.2%}',
+        'n': f'{row.n:,}',
+        **{name: None if value is None else f'{value:.1%}' for name, value in papers.items()},
+        'strongest of its source': 'yes' if strongest else ''}
+
+
+def _remarks(rows: Sequence[Row]) -> tuple[str, ...]:
+    compared = [row for row in rows if row.paper is not None]
+    if not compared:
+        return ()
+    higher = sum(row.interval[0] > row.paper for row in compared)
+    lower = sum(row.interval[1] < row.paper for row in compared)
+    return (f"Of {len(compared)} rows that the paper has too, {higher} are above the paper's "
+            f'number by more than the 95% interval, {lower} below it, and '
+            f'{len(compared) - higher - lower} agree within it.',)
