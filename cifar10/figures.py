@@ -1,7 +1,8 @@
 """The paper's figures for CIFAR-10, and what goes beyond them.
 
     python -m cifar10.figures --figure=1             (200 restarts around 4 images)
-    python -m cifar10.figures --figure=all --budget=quick
+    python -m cifar10.figures --figure=3             (trains what is not released)
+    python -m cifar10.figures --budget=quick         (all of them, a minute or two each)
     python -m common.report                        (gathers all into report/report.html)
 
 What is computed is kept in the output folder, so that the same command again takes seconds, and an
@@ -12,24 +13,21 @@ import pathlib
 
 from absl import flags
 
-from cifar10 import dataset, model
+from cifar10 import capacity, dataset, model
 from cifar10.pgd_attack import BATCH_SIZE, challenge_pgd
 from common import checkpoints, cli
 from common import flags as shared_flags
 from common.figures import catalogue
 from common.figures.study import Study
+from common.methods import checked_ball
 
 FLAGS = flags.FLAGS
-_LIMITS = catalogue.Limits(
-    radii=(0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128),
-    steps=(1, 2, 5, 7, 10, 20, 50, 100), restarts=(1, 2, 5, 10),
-    step_sizes=(0.25, 0.5, 1, 2, 4, 8))
 
 
 def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_figures(catalogue.FIGURES)
+    shared_flags.define_figures(catalogue.FIGURES, epsilon='8')
     shared_flags.define_num_examples()
     shared_flags.define_seed(0)
     shared_flags.define_attack_dtype()
@@ -39,15 +37,23 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags and makes the figures."""
     shared_flags.fewer_examples_on_a_quick_budget()
+    epsilon = dataset.EPSILON if FLAGS.epsilon is None else FLAGS.epsilon
+    checked_ball(epsilon, dataset.LOWER, dataset.UPPER)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     study = Study(
         'cifar10', 'CIFAR-10', test.subset(shared_flags.chosen_examples()), model.load,
-        challenge_pgd(), 'pixels from 0 to 255',
+        challenge_pgd(epsilon), 'pixels from 0 to 255',
         command=shared_flags.as_typed('cifar10.figures'),
         output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size)
-    catalogue.make(FLAGS.figure, study, _LIMITS, dataset.CLASSES, checkpoints.manifest()['cifar10'],
-                   FLAGS.restarts)
+    catalogue.make(FLAGS.figure, study, catalogue.Details(
+        classes=dataset.CLASSES,
+        released=checkpoints.manifest().get('cifar10', {}),
+        radii=(0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128),
+        steps=(1, 2, 5, 7, 10, 20, 50, 100), restarts=(1, 2, 5, 10),
+        step_sizes=(0.25, 0.5, 1, 2, 4, 8),
+        capacity=lambda study: capacity.sweep(study, FLAGS.epsilon, FLAGS.dataset, FLAGS.data_dir),
+        restarts_of_an_image=FLAGS.restarts))
 
 
 if __name__ == '__main__':

@@ -228,14 +228,19 @@ def define_output_dir() -> None:
         'is kept there and found again.')
 
 
-def define_figures(figures: dict[str, str]) -> None:
-    """--figure, --output_dir, --budget and --restarts.
+def define_figures(figures: dict[str, str], *, epsilon: str) -> None:
+    """--figure, --epsilon, --output_dir, --budget and --restarts.
 
     Args:
         figures: name -> what it shows.
+        epsilon: the default radius, in words.
     """
     words = '; '.join(f'{name}: {what}' for name, what in figures.items())
     flags.DEFINE_enum('figure', 'all', [*figures, 'all'], f'Which one. {words}; all: each of them.')
+    flags.DEFINE_float(
+        'epsilon', None, f'Radius of the l-inf ball, in pixel units; by default {epsilon}.',
+        lower_bound=0.0)
+    flags.register_validator('epsilon', _is_finite, message=_FINITE)
     define_output_dir()
     flags.DEFINE_enum(
         'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two a figure: fewer "

@@ -125,7 +125,7 @@ def lines(
     path: str | os.PathLike, panels: Sequence[tuple[str, Sequence[Line]]], *, xlabel: str,
     ylabel: str, xscale: str = 'linear', yscale: str = 'linear', percent: bool = False,
     markers: bool = True, sharey: bool = True, xticks: Sequence[float] | None = None,
-    width: float = 3.6,
+    xnames: Sequence[str] | None = None, width: float = 3.6,
 ) -> None:
     """Lines with bands, one panel each.
 
@@ -140,6 +140,7 @@ def lines(
         markers: marks the points that were measured.
         sharey: one scale for all panels.
         xticks: where the axis is labelled; None leaves it to matplotlib.
+        xnames: the labels there; None shows the numbers.
         width: of a panel, in inches.
     """
     with _figure(path, 1, len(panels), width=width, height=2.9, sharey=sharey) as axes:
@@ -153,7 +154,7 @@ def lines(
                         line.x, line.low, line.high, color=style['color'], alpha=0.2, linewidth=0)
             axis.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
             if xticks is not None:
-                axis.set_xticks(xticks, [f'{tick:g}' for tick in xticks])
+                axis.set_xticks(xticks, xnames or [f'{tick:g}' for tick in xticks])
                 axis.minorticks_off()
             if percent:
                 axis.set_ylim(-0.02, 1.02)

@@ -1,7 +1,8 @@
 """The paper's figures for MNIST, and what goes beyond them.
 
     python -m mnist.figures --figure=1             (200 restarts around 4 images)
-    python -m mnist.figures --figure=all --budget=quick
+    python -m mnist.figures --figure=3 --epsilon=0.3   (capacity, at another radius than 0.1)
+    python -m mnist.figures --budget=quick         (all of them, a minute or two each)
     python -m common.report                        (gathers all into report/report.html)
 
 What is computed is kept in the output folder, so that the same command again takes seconds, and an
@@ -16,21 +17,17 @@ from common import checkpoints, cli
 from common import flags as shared_flags
 from common.figures import catalogue
 from common.figures.study import Study
-from mnist import dataset, model
+from common.methods import checked_ball
+from mnist import capacity, dataset, model
 from mnist.pgd_attack import BATCH_SIZE, challenge_pgd
 
 FLAGS = flags.FLAGS
-_LIMITS = catalogue.Limits(
-    radii=(0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
-    steps=(1, 2, 5, 10, 20, 40, 100, 200), restarts=(1, 2, 5, 10, 20),
-    step_sizes=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3))
-_CLASSES = [str(digit) for digit in range(dataset.NUM_CLASSES)]
 
 
 def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_figures(catalogue.FIGURES)
+    shared_flags.define_figures(catalogue.FIGURES, epsilon='0.3, and 0.1 for figure 3')
     shared_flags.define_num_examples()
     shared_flags.define_seed(0)
     shared_flags.define_attack_dtype()
@@ -40,15 +37,23 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags and makes the figures."""
     shared_flags.fewer_examples_on_a_quick_budget()
+    epsilon = dataset.EPSILON if FLAGS.epsilon is None else FLAGS.epsilon
+    checked_ball(epsilon, dataset.LOWER, dataset.UPPER)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     study = Study(
         'mnist', 'MNIST', test.subset(shared_flags.chosen_examples()), model.load,
-        challenge_pgd(), 'pixels from 0 to 1',
+        challenge_pgd(epsilon), 'pixels from 0 to 1',
         command=shared_flags.as_typed('mnist.figures'),
         output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size)
-    catalogue.make(FLAGS.figure, study, _LIMITS, _CLASSES, checkpoints.manifest()['mnist'],
-                   FLAGS.restarts)
+    catalogue.make(FLAGS.figure, study, catalogue.Details(
+        classes=[str(digit) for digit in range(dataset.NUM_CLASSES)],
+        released=checkpoints.manifest().get('mnist', {}),
+        radii=(0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
+        steps=(1, 2, 5, 10, 20, 40, 100, 200), restarts=(1, 2, 5, 10, 20),
+        step_sizes=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3),
+        capacity=lambda study: capacity.sweep(study, FLAGS.epsilon, FLAGS.dataset, FLAGS.data_dir),
+        restarts_of_an_image=FLAGS.restarts))
 
 
 if __name__ == '__main__':

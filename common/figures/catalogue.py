@@ -7,12 +7,13 @@ from typing import Any
 
 from common.checkpoints import RELEASED
 from common.exhibits import Exhibit
-from common.figures import examples, geometry, progress, restarts, strength, transfer
+from common.figures import capacity, examples, geometry, progress, restarts, strength, transfer
 from common.figures.study import Study
 
 FIGURES = {
     '1': 'losses of the maxima that PGD finds',
     '2': 'loss along the iterations of PGD',
+    '3': 'capacity: trains networks of several widths',
     '4': 'adversarial loss during training',
     'landscape': "section 3.1, the maxima's geometry",
     'transfer': 'every source against every target, and the cosines of their gradients',
@@ -25,40 +26,42 @@ ALL = 'all'
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
-    """What the curves are measured at.
+class Details:
+    """What the figures of a data set need besides the study.
 
     Attributes:
-        radii: of the ball, in pixel units.
-        steps: of PGD.
-        restarts: of PGD.
-        step_sizes: of PGD, in pixel units.
+        classes: their names.
+        released: name -> record of the released networks, from manifest.json.
+        radii: of the ball, in pixel units, that accuracy is measured at.
+        steps: of PGD, likewise.
+        restarts: of PGD, likewise.
+        step_sizes: of PGD, in pixel units, likewise.
+        capacity: makes figure 3's study and its networks from the study of the other figures.
+        restarts_of_an_image: of figures 1 and 2 and the landscape; None for the paper's.
     """
 
-    radii: tuple[float, ...]
-    steps: tuple[int, ...]
-    restarts: tuple[int, ...]
-    step_sizes: tuple[float, ...]
+    classes: Sequence[str]
+    released: dict[str, Any]
+    radii: Sequence[float]
+    steps: Sequence[int]
+    restarts: Sequence[int]
+    step_sizes: Sequence[float]
+    capacity: Callable[[Study], tuple[Study, capacity.Sweep]]
+    restarts_of_an_image: int | None = None
 
 
-def make(
-    figure: str, study: Study, limits: Limits, classes: Sequence[str], released: dict[str, Any],
-    restarts_of_an_image: int | None = None,
-) -> None:
+def make(figure: str, study: Study, details: Details) -> None:
     """Makes one figure, or all, and writes their exhibits.
 
     Args:
         figure: one of FIGURES, or 'all'.
         study: the data set.
-        limits: what the curves are measured at.
-        classes: names of the classes.
-        released: name -> record of the released networks, from manifest.json.
-        restarts_of_an_image: of figures 1 and 2 and the landscape; None for the paper's.
+        details: what else they need.
 
     Raises:
         UserError: a network is not there, or files cannot be written.
     """
-    makers = _makers(limits, classes, released, restarts_of_an_image)
+    makers = makers_of(details)
     for name in FIGURES if figure == ALL else [figure]:
         start = time.perf_counter()
         exhibit = makers[name](study)
@@ -69,18 +72,19 @@ def make(
             print(f'  {remark}')
 
 
-def _makers(
-    limits: Limits, classes: Sequence[str], released: dict[str, Any], restarts_of_an_image
-) -> dict[str, Callable[[Study], Exhibit]]:
+def makers_of(details: Details) -> dict[str, Callable[[Study], Exhibit]]:
+    """Name of a figure -> what makes it."""
+    count = details.restarts_of_an_image
     return {
-        '1': lambda study: restarts.figure_1(study, restarts_of_an_image),
-        '2': lambda study: restarts.figure_2(study, restarts_of_an_image),
-        '4': lambda study: progress.figure_4(study, released['A'], RELEASED),
-        'landscape': lambda study: geometry.landscape(study, restarts_of_an_image),
-        'transfer': lambda study: transfer.transfer_matrix(study, list(released)),
-        'epsilons': lambda study: strength.epsilons(study, limits.radii),
+        '1': lambda study: restarts.figure_1(study, count),
+        '2': lambda study: restarts.figure_2(study, count),
+        '3': lambda study: capacity.figure_3(*details.capacity(study)),
+        '4': lambda study: progress.figure_4(study, details.released['A'], RELEASED),
+        'landscape': lambda study: geometry.landscape(study, count),
+        'transfer': lambda study: transfer.transfer_matrix(study, list(details.released)),
+        'epsilons': lambda study: strength.epsilons(study, details.radii),
         'convergence': lambda study: strength.convergence(
-            study, steps=limits.steps, restarts=limits.restarts, step_sizes=limits.step_sizes),
-        'examples': lambda study: examples.examples(study, classes),
-        'confusion': lambda study: examples.confusion(study, classes),
+            study, steps=details.steps, restarts=details.restarts, step_sizes=details.step_sizes),
+        'examples': lambda study: examples.examples(study, details.classes),
+        'confusion': lambda study: examples.confusion(study, details.classes),
     }

@@ -1,6 +1,7 @@
 """Every figure on networks so small that their numbers can be checked."""
 
 import dataclasses
+import pathlib
 import sys
 
 import keras
@@ -11,18 +12,20 @@ from common.attacks import PGD
 from common.data import Examples
 from common.errors import UserError
 from common.exhibits import read
-from common.figures import catalogue, progress, restarts, strength, transfer
+from common.figures import capacity, catalogue, progress, restarts, strength, transfer
 from common.figures.study import Study
 from common.threat_model import LinfBall
 
 SHAPE, CLASSES = (4, 4, 1), ('zero', 'one', 'two')
 RNG = np.random.default_rng(0)
 X = RNG.uniform(0.2, 0.8, (30, *SHAPE)).astype(np.float32)
-LIMITS = catalogue.Limits(
-    radii=(0.0, 0.05, 0.1, 0.5), steps=(1, 2, 3), restarts=(1, 2), step_sizes=(0.01, 0.1))
+RADII = (0.0, 0.05, 0.1, 0.5)
 
 
 def network(reference):
+    folder = pathlib.Path(reference)
+    if (folder / 'name').is_file():
+        reference = (folder / 'name').read_text()
     seed = {'A': 1, 'A_nat': 2, 'A_prime': 3}.get(reference)
     if seed is None:
         raise UserError(f'there is no network {reference!r}')
@@ -54,9 +57,31 @@ def released(tmp_path_factory):
 FAST_FIGURES = [name for name in catalogue.FIGURES if name != '4']
 
 
+def sweep(study):
+    """Stands in for training: a network's name is written where its weights would be."""
+    def train(config, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'name').write_text(NAMES[config['width'], config['adversary']])
+
+    def adversary(config):
+        return None if config['adversary'] == 'none' else study.pgd
+
+    widths = {'1': {'width': 'narrow'}, '2': {'width': 'broad'}}
+    config = {'train_steps': 7, 'batch_size': 2, 'seed': 0}
+    return study, capacity.Sweep(
+        widths, config, train, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'})
+
+
+NAMES = {('narrow', 'none'): 'A_nat', ('broad', 'none'): 'A_prime', ('narrow', 'fgsm'): 'A_prime',
+         ('broad', 'fgsm'): 'A_nat', ('narrow', 'pgd'): 'A_nat'}
+
+
 def make(name, study):
     networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
-    return catalogue._makers(LIMITS, CLASSES, networks, 5)[name](study)
+    details = catalogue.Details(
+        CLASSES, networks, radii=RADII, steps=(1, 2, 3), restarts=(1, 2), step_sizes=(0.01, 0.1),
+        capacity=sweep, restarts_of_an_image=5)
+    return catalogue.makers_of(details)[name](study)
 
 
 @pytest.mark.parametrize('name', FAST_FIGURES)
@@ -109,22 +134,22 @@ def test_what_was_computed_is_not_computed_again(study, monkeypatch):
 
 
 def test_the_cache_of_another_network_is_not_used(study):
-    before = strength.epsilons(study, LIMITS.radii)
+    before = strength.epsilons(study, RADII)
     changed = dataclasses.replace(
         study, load=lambda name: network({'A': 'A_prime', 'A_nat': 'A_nat'}[name]))
-    after = strength.epsilons(changed, LIMITS.radii)
+    after = strength.epsilons(changed, RADII)
     assert after.data['A'] != before.data['A'] and after.data['A_nat'] == before.data['A_nat']
 
 
 def test_damaged_caches_are_computed_again(study):
-    before = strength.epsilons(study, LIMITS.radii)
+    before = strength.epsilons(study, RADII)
     for path in (study.output_dir / 'cache').iterdir():
         path.write_bytes(b'no archive')
-    assert strength.epsilons(study, LIMITS.radii).data == before.data
+    assert strength.epsilons(study, RADII).data == before.data
 
 
 def test_accuracy_falls_with_epsilon_from_the_natural_one(study):
-    data = strength.epsilons(study, LIMITS.radii).data['A']
+    data = strength.epsilons(study, RADII).data['A']
     accuracies = [point['accuracy'] for point in data]
     assert accuracies[0] == 1 and accuracies == sorted(accuracies, reverse=True)
     assert accuracies[-1] < accuracies[0] and all(point['n'] == 30 for point in data)
@@ -193,4 +218,21 @@ def test_too_few_images_are_an_error(study):
 
 
 def test_every_figure_of_the_list_can_be_made():
-    assert set(catalogue._makers(LIMITS, CLASSES, {'A': {}}, None)) == set(catalogue.FIGURES)
+    details = catalogue.Details((), {}, (), (), (), (), sweep)
+    assert set(catalogue.makers_of(details)) == set(catalogue.FIGURES)
+
+
+def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study):
+    exhibit = make('3', study)
+    rows = {(row['adversary'], row['width']): row for row in exhibit.data}
+    assert len(rows) == 6 and 'A' in exhibit.networks
+    own = study.accuracy(study.pgd, 'A', 'A')
+    row = rows['pgd', '2']
+    assert row['PGD']['accuracy'] == own.accuracy and row['natural']['accuracy'] == 1
+    nine = dataclasses.replace(study, test=TEST.subset(slice(9)))
+    assert row['training_loss'] == pytest.approx(nine.accuracy(study.pgd, 'A', 'A').loss)
+    natural = dataclasses.replace(study.pgd, steps=0, random_start=False)
+    assert rows['none', '1']['training_loss'] == pytest.approx(
+        nine.accuracy(natural, 'A_nat', 'A_nat').loss)
+    shown = f'{rows["pgd", "1"]["PGD"]["accuracy"]:.1%} under PGD'
+    assert shown in exhibit.remarks[2]

@@ -1,0 +1,167 @@
+"""Figure 3: what capacity does, trained naturally, against FGSM and against PGD (section 4)."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from common.attacks import Attack, fgsm
+from common.data import Examples
+from common.evaluation import Outcome
+from common.exhibits import Exhibit, Picture, Table
+from common.figures.study import Study, draw
+
+ADVERSARIES = {'none': 'natural', 'fgsm': 'FGSM', 'pgd': 'PGD'}
+"""Name of --adversary -> how the paper's figure calls it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The networks of the figure.
+
+    Attributes:
+        widths: name of a width -> what it changes in config.json.
+        config: of every training, but for width and adversary.
+        train: (config, folder) -> None; trains there, or goes on, or finds it done.
+        training_set: images on which the final training loss is measured.
+        adversary: config -> the attack that makes training examples; None for natural training.
+        released: (width, adversary) -> released network that needs no training here.
+    """
+
+    widths: dict[str, dict[str, Any]]
+    config: dict[str, Any]
+    train: Callable[[dict[str, Any], pathlib.Path], None]
+    training_set: Examples
+    adversary: Callable[[dict[str, Any]], Attack | None]
+    released: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trained:
+    """One network and its numbers."""
+
+    width: str
+    adversary: str
+    reference: str
+    outcomes: dict[str, Outcome]  # 'natural', 'FGSM', 'PGD'
+    training_loss: float
+
+
+def figure_3(study: Study, sweep: Sweep) -> Exhibit:
+    """Accuracies and final training losses over capacity.
+
+    Args:
+        study: the data set; its PGD judges.
+        sweep: the networks.
+
+    Raises:
+        UserError: training or evaluation failed.
+    """
+    trained = [_measure(study, sweep, width, adversary)
+               for adversary in ADVERSARIES for width in sweep.widths]
+    steps = sweep.config['train_steps']
+    return study.exhibit(
+        'figure_3', 'figure 3, capacity',
+        setting=f'epsilon {study.pgd.ball.epsilon:g}; judged by FGSM and {study.pgd}, '
+                f'n = {len(study.test):,}; trained for {steps:,} steps of batch '
+                f'{sweep.config["batch_size"]} at seed {sweep.config["seed"]}; training losses '
+                f'over {len(sweep.training_set):,} training images',
+        networks=[t.reference for t in trained], remarks=_claims(list(sweep.widths), trained),
+        tables=_tables(sweep, trained), pictures=_pictures(study, sweep, trained),
+        data=[{'width': t.width, 'adversary': t.adversary, 'training_loss': t.training_loss,
+               **{name: {'accuracy': o.accuracy, 'interval': o.interval, 'loss': o.loss, 'n': o.n}
+                  for name, o in t.outcomes.items()}} for t in trained])
+
+
+def _measure(study: Study, sweep: Sweep, width: str, adversary: str) -> _Trained:
+    config = {**sweep.config, **sweep.widths[width], 'adversary': adversary}
+    reference = sweep.released.get((width, adversary))
+    if reference is None:
+        name = f'{study.key}-{adversary}-{width}-{study.pgd.ball.epsilon:g}-{study.budget}'
+        folder = study.output_dir / 'cache' / 'capacity' / name
+        print(f'{ADVERSARIES[adversary]} training, width {width}: {folder}', flush=True)
+        sweep.train(config, folder)
+        reference = str(folder)
+    none = dataclasses.replace(study.pgd, steps=0, random_start=False)
+    outcomes = {
+        'natural': study.accuracy(none, reference, reference),
+        'FGSM': study.accuracy(fgsm(study.pgd.ball), reference, reference),
+        'PGD': study.accuracy(study.pgd, reference, reference)}
+    on_training = dataclasses.replace(study, test=sweep.training_set)
+    loss = on_training.accuracy(sweep.adversary(config) or none, reference, reference).loss
+    return _Trained(width, adversary, reference, outcomes, loss)
+
+
+def _of(trained: Sequence[_Trained], adversary: str) -> list[_Trained]:
+    return [t for t in trained if t.adversary == adversary]
+
+
+def _tables(sweep: Sweep, trained: Sequence[_Trained]) -> list[Table]:
+    accuracies = [{
+        'trained': ADVERSARIES[t.adversary], 'width': t.width,
+        **{name: f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})'
+           for name, o in t.outcomes.items()}} for t in trained]
+    losses = [{'width': width, **{
+        f'trained: {words}': f'{t.training_loss:.4f}' for adversary, words in ADVERSARIES.items()
+        for t in _of(trained, adversary) if t.width == width}} for width in sweep.widths]
+    return [Table.of('Accuracy, with 95% intervals', accuracies),
+            Table.of('Final loss on training images, under the adversary of the training', losses)]
+
+
+def _pictures(study: Study, sweep: Sweep, trained: Sequence[_Trained]) -> list[Picture]:
+    x = list(range(len(sweep.widths)))
+
+    def accuracies(plots, path):
+        plots.lines(
+            path, [(f'training: {words}', [plots.Line(
+                judged, x, [t.outcomes[judged].accuracy for t in _of(trained, adversary)],
+                [t.outcomes[judged].interval[0] for t in _of(trained, adversary)],
+                [t.outcomes[judged].interval[1] for t in _of(trained, adversary)])
+                for judged in ('natural', 'FGSM', 'PGD')])
+                for adversary, words in ADVERSARIES.items()],
+            xlabel='capacity scale', ylabel='accuracy', percent=True,
+            xticks=x, xnames=list(sweep.widths))
+
+    def losses(plots, path):
+        plots.lines(
+            path, [('final training loss', [plots.Line(
+                f'training: {words}', x, [t.training_loss for t in _of(trained, adversary)])
+                for adversary, words in ADVERSARIES.items()])],
+            xlabel='capacity scale', ylabel='cross-entropy', yscale='log', width=5.5,
+            xticks=x, xnames=list(sweep.widths))
+
+    return [
+        *draw(study.path('figure_3'), 'Accuracy over capacity for three kinds of training',
+              accuracies),
+        *draw(study.path('figure_3_loss'), 'Final training loss over capacity', losses)]
+
+
+def _claims(widths: Sequence[str], trained: Sequence[_Trained]) -> list[str]:
+    """Each claim of the paper's section 4, with the numbers for or against it."""
+    found = {(t.adversary, t.width): t for t in trained}
+    small, large = widths[0], widths[-1]
+
+    def shown(adversary: str, width: str, judged: str) -> str:
+        return f'{found[adversary, width].outcomes[judged].accuracy:.1%}'
+
+    def change(adversary: str, judged: str) -> str:
+        return f'from {shown(adversary, small, judged)} to {shown(adversary, large, judged)}'
+
+    losses = ', '.join(f'{found["pgd", width].training_loss:.3g}' for width in widths)
+    leaking = found['fgsm', large].outcomes
+    return [
+        f'Capacity alone helps (paper): trained naturally, accuracy under FGSM goes '
+        f'{change("none", "FGSM")} and under PGD {change("none", "PGD")} from width {small} to '
+        f'{large}.',
+        f'Even weak adversaries benefit robustness (paper): with FGSM training, accuracy under '
+        f'FGSM goes {change("fgsm", "FGSM")}, under PGD {change("fgsm", "PGD")}; naturally trained '
+        f'networks have {shown("none", large, "PGD")} under PGD at width {large}. Label leaking, '
+        'a higher accuracy on FGSM images than on natural ones, is '
+        + ('seen' if leaking['FGSM'].accuracy > leaking['natural'].accuracy else 'not seen')
+        + f' at width {large} ({shown("fgsm", large, "FGSM")} against '
+        f'{shown("fgsm", large, "natural")}).',
+        f'Weak models may fail to converge (paper): with PGD training, width {small} reaches '
+        f'{shown("pgd", small, "natural")} natural and {shown("pgd", small, "PGD")} under PGD; '
+        f'trained naturally, {shown("none", small, "natural")}.',
+        f'The value of the saddle point falls with capacity (paper): final PGD training losses '
+        f'{losses} at widths {", ".join(widths)}.']
