@@ -45,7 +45,8 @@ def main() -> None:
         challenge_pgd(epsilon), 'pixels from 0 to 255',
         command=shared_flags.as_typed('cifar10.figures'),
         output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size)
+        attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size,
+        variant='' if FLAGS.epsilon is None else f'_epsilon_{FLAGS.epsilon:g}')
     catalogue.make(FLAGS.figure, study, catalogue.Details(
         classes=dataset.CLASSES,
         released=checkpoints.manifest().get('cifar10', {}),

@@ -124,7 +124,8 @@ def bundles(
 def lines(
     path: str | os.PathLike, panels: Sequence[tuple[str, Sequence[Line]]], *, xlabel: str,
     ylabel: str, xscale: str = 'linear', yscale: str = 'linear', percent: bool = False,
-    markers: bool = True, sharey: bool = True, xticks: Sequence[float] | None = None,
+    whole: bool = True, markers: bool = True, sharey: bool = True,
+    xticks: Sequence[float] | None = None,
     xnames: Sequence[str] | None = None, width: float = 3.6,
 ) -> None:
     """Lines with bands, one panel each.
@@ -136,7 +137,8 @@ def lines(
         ylabel: likewise.
         xscale: matplotlib's name of the scale.
         yscale: likewise.
-        percent: y is 0 to 1 and shown as 0% to 100%.
+        percent: y is a share and shown as such.
+        whole: the scale of shares is 0% to 100% whatever is drawn.
         markers: marks the points that were measured.
         sharey: one scale for all panels.
         xticks: where the axis is labelled; None leaves it to matplotlib.
@@ -156,8 +158,9 @@ def lines(
             if xticks is not None:
                 axis.set_xticks(xticks, xnames or [f'{tick:g}' for tick in xticks])
                 axis.minorticks_off()
-            if percent:
+            if percent and whole:
                 axis.set_ylim(-0.02, 1.02)
+            if percent:
                 axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
         axes[0, 0].set_ylabel(ylabel)
         _legend(axes)

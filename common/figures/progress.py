@@ -36,7 +36,7 @@ def figure_4(study: Study, entry: dict[str, Any], released: pathlib.Path) -> Exh
         lambda plots, path: plots.lines(
             path, [(study.title, [plots.Line('a batch', steps, losses),
                                   plots.Line('mean of nine', steps, smooth)])],
-            xlabel='training step', ylabel='cross-entropy of adversarial examples', markers=False,
+            xlabel='training step', ylabel='adversarial cross-entropy', markers=False,
             yscale='log', width=5.5))
     return study.exhibit(
         'figure_4', 'figure 4, adversarial loss during training',

@@ -73,7 +73,8 @@ def convergence(
         lambda plots, path, name=name, values=values: plots.lines(
             path, [(f'PGD against A, {name}', [_line(plots, 'A', values, outcomes[name])])],
             xlabel=name if name != 'step size' else f'step size ({study.unit})',
-            ylabel='accuracy', xscale='log', percent=False, width=5.5, xticks=values))]
+            ylabel='accuracy', xscale='log', percent=True, whole=False, width=5.5,
+            xticks=values))]
     return study.exhibit(
         'convergence', 'has the attack converged?',
         setting=f'{base} but for what the tables vary, n = {len(study.test):,}', networks=['A'],

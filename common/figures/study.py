@@ -42,6 +42,7 @@ class Study:
         seed: of everything random.
         attack_dtype: precision in which examples are crafted.
         batch_size: images a batch.
+        variant: end of the exhibits' names, where the setting is not the default one.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Study:
     seed: int = 0
     attack_dtype: str = 'float32'
     batch_size: int = 200
+    variant: str = ''
 
     @property
     def quick(self) -> bool:
@@ -129,7 +131,7 @@ class Study:
 
     def path(self, name: str) -> pathlib.Path:
         """Where a picture goes."""
-        return self.output_dir / f'{self.key}_{name}.png'
+        return self.output_dir / f'{self.key}_{name}{self.variant}.png'
 
     def exhibit(
         self, name: str, title: str, *, setting: str, networks: Sequence[str],
@@ -139,7 +141,7 @@ class Study:
         """The finished exhibit, with all that is the same for every figure."""
         images = f'{self.test.name}, {len(self.test):,} images to choose from'
         return Exhibit(
-            key=f'{self.key}_{name}', title=f'{self.title}: {title}',
+            key=f'{self.key}_{name}{self.variant}', title=f'{self.title}: {title}',
             command=f'{self.command} --figure={name.removeprefix("figure_")}',
             setting=f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
                     f'{self.attack_dtype}',
