@@ -164,9 +164,8 @@ def draw(
     except ModuleNotFoundError as error:
         if error.name != 'matplotlib':
             raise
-        print(f"warning: {path.name} was not drawn, because matplotlib is not installed; the "
-              "numbers are there. To have pictures: pip install 'robust-training[plots]', or "
-              'pip install matplotlib', file=sys.stderr)
+        print(f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
+              'numbers are there. To have pictures: pip install matplotlib', file=sys.stderr)
         return []
     plot(plots, path)
     return [Picture(path.name, words)]
