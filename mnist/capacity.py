@@ -22,6 +22,7 @@ _CONFIG = {
     'network': 'A', 'random_start': True, 'schedule': 'cosine', 'steps': 10, 'train_steps': 6000,
     'validate_every': 0, 'validation_examples': 0, 'validation_size': 0, 'weight_averaging': 0.0}
 _QUICK_STEPS = 300
+_LONGER = 4  # the claim that longer natural training helps
 _TRAINING_IMAGES = 10_000  # of the final training loss
 _REACH = 2.5  # how far the training adversary's steps lead together, in epsilons
 
@@ -51,4 +52,4 @@ def sweep(
 
     images = training.subset(slice(len(study.test) if study.quick else _TRAINING_IMAGES))
     widths = {k: WIDTHS[k] for k in ('1', '4', '16')} if study.quick else WIDTHS
-    return study, Sweep(widths, config, run, images, train.adversary)
+    return study, Sweep(widths, config, run, images, train.adversary, longer=_LONGER)

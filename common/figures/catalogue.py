@@ -7,7 +7,16 @@ from typing import Any
 
 from common.checkpoints import RELEASED
 from common.exhibits import Exhibit
-from common.figures import capacity, examples, geometry, progress, restarts, strength, transfer
+from common.figures import (
+    capacity,
+    directions,
+    examples,
+    geometry,
+    progress,
+    restarts,
+    strength,
+    transfer,
+)
 from common.figures.study import Study
 
 FIGURES = {
@@ -16,6 +25,7 @@ FIGURES = {
     '3': 'capacity: trains networks of several widths',
     '4': 'adversarial loss during training',
     'landscape': "section 3.1, the maxima's geometry",
+    'directions': 'the loss along random directions and in linear subspaces',
     'transfer': 'every source against every target, and the cosines of their gradients',
     'epsilons': 'accuracy against epsilon',
     'convergence': 'accuracy against steps, restarts and step size',
@@ -81,6 +91,7 @@ def makers_of(details: Details) -> dict[str, Callable[[Study], Exhibit]]:
         '3': lambda study: capacity.figure_3(*details.capacity(study)),
         '4': lambda study: progress.figure_4(study, details.released['A'], RELEASED),
         'landscape': lambda study: geometry.landscape(study, count),
+        'directions': directions.directions,
         'transfer': lambda study: transfer.transfer_matrix(study, list(details.released)),
         'epsilons': lambda study: strength.epsilons(study, details.radii),
         'convergence': lambda study: strength.convergence(

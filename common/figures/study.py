@@ -145,7 +145,9 @@ class Study:
             command=f'{self.command} --figure={name.removeprefix("figure_")}',
             setting=f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
                     f'{self.attack_dtype}',
-            networks={n: weights_digest(self.network(n).model) for n in networks},
+            # Folders by their names: where they lie says nothing to others.
+            networks={pathlib.Path(n).name: weights_digest(self.network(n).model)
+                      for n in networks},
             remarks=tuple(remarks), tables=tuple(tables), pictures=tuple(pictures), data=data)
 
 

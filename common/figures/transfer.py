@@ -22,8 +22,8 @@ def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
     """
     accuracy = np.array([[study.accuracy(study.pgd, source, target).accuracy for target in names]
                          for source in names])
-    gradients = {name: _gradients(study, name) for name in names}
-    cosines = np.array([[_cosine(gradients[a], gradients[b]) for b in names] for a in names])
+    gradients = {name: input_gradients(study, name) for name in names}
+    cosines = np.array([[mean_cosine(gradients[a], gradients[b]) for b in names] for a in names])
     pictures = [
         *draw(study.path('transfer'), 'Accuracy of each target under examples of each source',
               lambda plots, path: plots.heatmap(
@@ -43,8 +43,8 @@ def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
         data={'networks': list(names), 'accuracy': accuracy.tolist(), 'cosines': cosines.tolist()})
 
 
-def _gradients(study: Study, name: str) -> np.ndarray:
-    """[n, pixels] float32 gradients of the cross-entropy, of length 1 (or 0)."""
+def input_gradients(study: Study, name: str) -> np.ndarray:
+    """[n, pixels] float32 gradients of the cross-entropy at the images, of length 1 (or 0)."""
     network = study.network(name).model
 
     @tf.function(autograph=False, reduce_retracing=True)
@@ -63,7 +63,8 @@ def _gradients(study: Study, name: str) -> np.ndarray:
                  tf.constant(study.test.y[i:i + study.batch_size])).numpy() for i in batches])
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over the images of the inner product of two networks' `input_gradients`."""
     return float(np.einsum('np,np->n', a, b).mean())
 
 

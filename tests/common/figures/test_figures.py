@@ -12,7 +12,7 @@ from common.attacks import PGD
 from common.data import Examples
 from common.errors import UserError
 from common.exhibits import read
-from common.figures import capacity, catalogue, progress, restarts, strength, transfer
+from common.figures import capacity, catalogue, directions, progress, restarts, strength, transfer
 from common.figures.study import Study
 from common.threat_model import LinfBall
 
@@ -69,7 +69,7 @@ def sweep(study):
     widths = {'1': {'width': 'narrow'}, '2': {'width': 'broad'}}
     config = {'train_steps': 7, 'batch_size': 2, 'seed': 0}
     return study, capacity.Sweep(
-        widths, config, train, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'})
+        widths, config, train, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'}, longer=3)
 
 
 NAMES = {('narrow', 'none'): 'A_nat', ('broad', 'none'): 'A_prime', ('narrow', 'fgsm'): 'A_prime',
@@ -217,6 +217,21 @@ def test_too_few_images_are_an_error(study):
         restarts.figure_1(few, 2)
 
 
+def test_combinations_reach_epsilon_and_span_what_they_combine():
+    vectors = np.array([[0.1, 0, 0.05], [0, 0.1, 0.05]])
+    found = directions._combinations(vectors, 0.3, np.random.default_rng(0))
+    np.testing.assert_allclose(np.abs(found).max(axis=1), 0.3)
+    np.testing.assert_allclose(found[:, 2], (found[:, 0] + found[:, 1]) / 2, atol=1e-12)
+
+
+def test_losses_along_directions_begin_at_the_image_and_end_at_the_maxima(study):
+    data = make('directions', study).data['A']
+    starts = [losses[0] for losses in data['along'].values()]
+    assert np.ptp(starts) < 1e-6  # share 0 is the image itself, whatever the direction
+    ends = [losses[-1] for losses in data['along'].values()]
+    assert ends[0] > starts[0] and ends[0] > ends[2]  # PGD leads up, further than chance
+
+
 def test_every_figure_of_the_list_can_be_made():
     details = catalogue.Details((), {}, (), (), (), (), sweep)
     assert set(catalogue.makers_of(details)) == set(catalogue.FIGURES)
@@ -224,7 +239,7 @@ def test_every_figure_of_the_list_can_be_made():
 
 def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study):
     exhibit = make('3', study)
-    rows = {(row['adversary'], row['width']): row for row in exhibit.data}
+    rows = {(row['adversary'], row['width']): row for row in exhibit.data['trained']}
     assert len(rows) == 6 and 'A' in exhibit.networks
     own = study.accuracy(study.pgd, 'A', 'A')
     row = rows['pgd', '2']
@@ -234,5 +249,11 @@ def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study)
     natural = dataclasses.replace(study.pgd, steps=0, random_start=False)
     assert rows['none', '1']['training_loss'] == pytest.approx(
         nine.accuracy(natural, 'A_nat', 'A_nat').loss)
+    moved = exhibit.data['transferred']
+    assert len(moved) == 5  # the source itself is left out
+    black_box = study.accuracy(study.pgd, 'A_prime', 'A').accuracy
+    assert [t['accuracy'] for t in moved if (t['adversary'], t['width']) == ('pgd', '2')] == [
+        black_box]
+    assert exhibit.data['longer']['natural'] == rows['none', '2']['natural']  # the same stand-in
     shown = f'{rows["pgd", "1"]["PGD"]["accuracy"]:.1%} under PGD'
     assert shown in exhibit.remarks[2]
