@@ -48,6 +48,33 @@ class CWMargin:
         return -tf.nn.relu((-margin if self.targeted else margin) + self.kappa)
 
 
+@dataclasses.dataclass(frozen=True)
+class DLR:
+    """Difference of logits ratio (Croce and Hein 2020): blind to the scale of the logits.
+
+    -(z_y - max_{j != y} z_j) / (z_1 - z_3), with z_1 >= z_2 >= ... the sorted logits. The targeted
+    form is theirs too, -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2), but that it knows of no true class:
+    the highest logit other than the target's stands for it.
+
+    Attributes:
+        targeted: whether `y` is the class to reach rather than the class to leave.
+
+    Raises:
+        ValueError: fewer than 3 classes, or than 4 for the targeted form.
+    """
+
+    targeted: bool = False
+
+    def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        least = 4 if self.targeted else 3
+        if logits.shape[1] is not None and logits.shape[1] < least:
+            raise ValueError(f'expected at least {least} classes; found {logits.shape[1]}')
+        margin = true_margin(logits, y)
+        highest = tf.math.top_k(logits, least).values
+        low = (highest[:, 2] + highest[:, 3]) / 2 if self.targeted else highest[:, 2]
+        return (margin if self.targeted else -margin) / (highest[:, 0] - low + 1e-12)
+
+
 def true_margin(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """[batch] z_y - max_{j != y} z_j: positive exactly where class y wins."""
     chosen = tf.one_hot(y, tf.shape(logits)[1], on_value=True, off_value=False, dtype=tf.bool)

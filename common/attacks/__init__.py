@@ -1,8 +1,10 @@
 """Attacks: each a frozen dataclass that maps natural images to adversarial ones."""
 
+from common.attacks.apgd import APGD
 from common.attacks.base import Attack, CompiledAttack
 from common.attacks.pgd import PGD, fgsm
 from common.attacks.restarts import Restarts
 from common.attacks.targeted import RandomTarget, TargetedEach
 
-__all__ = ['Attack', 'CompiledAttack', 'PGD', 'RandomTarget', 'Restarts', 'TargetedEach', 'fgsm']
+__all__ = [
+    'APGD', 'Attack', 'CompiledAttack', 'PGD', 'RandomTarget', 'Restarts', 'TargetedEach', 'fgsm']

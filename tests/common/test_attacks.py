@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.attacks import PGD, CompiledAttack, RandomTarget, Restarts, TargetedEach, fgsm
+from common.attacks import (
+    APGD,
+    PGD,
+    CompiledAttack,
+    RandomTarget,
+    Restarts,
+    TargetedEach,
+    fgsm,
+)
 from common.losses import CrossEntropy, CWMargin, true_margin
 from common.methods import METHODS, make_attack
 from common.threat_model import LinfBall
@@ -85,6 +93,11 @@ ATTACKS = {
         in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES), True),
     'targeted_random': (lambda ball: RandomTarget(
         in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES), True),
+    'apgd': (functools.partial(APGD, steps=3, loss=CWMargin(50)), True),
+    'apgd from the image': (functools.partial(APGD, steps=2, random_start=False), False),
+    'apgd of one step': (functools.partial(APGD, steps=1, loss=CWMargin()), True),
+    'apgd targeted': (lambda ball: TargetedEach(
+        APGD(ball, 5, CrossEntropy(targeted=True), targeted=True), CLASSES), True),
     'restarts': (lambda ball: Restarts(in_ball(ball), 3), True),
     'restarts of targeted': (lambda ball: Restarts(TargetedEach(
         in_ball(ball, loss=CWMargin(targeted=True)), CLASSES), 2), True),

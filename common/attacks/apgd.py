@@ -1,0 +1,180 @@
+"""Auto-PGD (Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of
+diverse parameter-free attacks", algorithm 1)."""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from common.logits import LogitsFn
+from common.losses import CrossEntropy, Loss
+from common.threat_model import LinfBall
+
+_MOMENTUM = 0.75  # share of the new step; the rest is the last one's
+_PROGRESS = 0.75  # share of steps between checkpoints that have to raise the loss
+_FIRST, _SHORTER, _LEAST = 0.22, 0.03, 0.06  # intervals between checkpoints, as shares of all steps
+
+
+@dataclasses.dataclass(frozen=True)
+class APGD:
+    """PGD with momentum whose step size, 2 epsilon at first, halves where progress ends.
+
+    At checkpoints an image whose loss has not risen often enough, or not at all, goes back to its
+    best point with half the step. The result is the point found last that does what the adversary
+    wants, or if there is none the one with the greatest loss.
+
+    Attributes:
+        ball: the threat model.
+        steps: number of gradients; at least 1.
+        loss: what is maximized; its sum over the batch, so examples do not influence each other.
+        random_start: start from `ball.sample` rather than from the natural image.
+        targeted: whether `y` is the class to reach, as it is for a targeted loss.
+
+    Raises:
+        ValueError: fewer than one step.
+    """
+
+    ball: LinfBall
+    steps: int = 100
+    loss: Loss = CrossEntropy()
+    random_start: bool = True
+    targeted: bool = False
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f'steps must be at least 1; found {self.steps}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.steps
+
+    @property
+    def intervals(self) -> list[int]:
+        """Steps between checkpoints; the last one ends with the attack."""
+        length, shorter = max(int(_FIRST * self.steps), 1), max(int(_SHORTER * self.steps), 1)
+        least, left, found = max(int(_LEAST * self.steps), 1), self.steps, []
+        while left:
+            found.append(min(length, left))
+            left -= found[-1]
+            length = max(length - shorter, least)
+        return found
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        state = self._start(logits_fn, x, y, seed)
+        for number, length in enumerate(self.intervals):
+            if number:
+                state = _after_checkpoint(state, self.intervals[number - 1])
+            last = number == len(self.intervals) - 1
+            state = self._several(state, logits_fn, x, y, length - last)
+        # The last point is judged without a gradient, which nobody would follow.
+        x_adv = self._next(state, x)
+        return _judged(state, x_adv, *self._judge(logits_fn, x_adv, y), state.gradient).result
+
+    def _start(self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, seed) -> '_State':
+        x_adv = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
+        n, zero = tf.shape(x)[0], tf.zeros_like(x)
+        never = tf.fill([n], -float('inf'))
+        state = _State(
+            x_adv=x_adv, gradient=zero, before=x_adv, best=x_adv, best_gradient=zero,
+            best_loss=never, last_loss=never, checkpoint_loss=never, result=x_adv,
+            fooled=tf.zeros([n], tf.bool), step=tf.fill([n], 2.0 * self.ball.epsilon),
+            rises=tf.zeros([n]), halved=tf.ones([n], tf.bool), moves=tf.constant(0))
+        state = self._followed(state, x_adv, logits_fn, y)
+        return state._replace(checkpoint_loss=state.best_loss, rises=tf.zeros([n]))
+
+    def _several(
+        self, state: '_State', logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, count: int
+    ) -> '_State':
+        def body(i: tf.Tensor, state: _State) -> tuple:
+            moved = state._replace(before=state.x_adv, moves=state.moves + 1)
+            return i + 1, self._followed(moved, self._next(state, x), logits_fn, y)
+
+        def any_batch(field: tf.Tensor) -> tf.TensorShape:
+            return tf.TensorShape([None, *field.shape[1:]] if len(field.shape) else [])
+
+        _, state = tf.while_loop(
+            lambda i, _: i < count, body, (0, state), parallel_iterations=1,
+            shape_invariants=(tf.TensorShape([]), tf.nest.map_structure(any_batch, state)))
+        return state
+
+    def _next(self, state: '_State', x: tf.Tensor) -> tf.Tensor:
+        step = _like(state.step, x) * tf.sign(state.gradient)
+        ahead = self.ball.project(state.x_adv + step, x)
+        share = tf.where(state.moves == 0, 1.0, _MOMENTUM)  # there is no momentum at first
+        moved = (state.x_adv + share * (ahead - state.x_adv)
+                 + (1 - share) * (state.x_adv - state.before))
+        return self.ball.project(moved, x)
+
+    def _followed(
+        self, state: '_State', x_adv: tf.Tensor, logits_fn: LogitsFn, y: tf.Tensor
+    ) -> '_State':
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x_adv)
+            loss, fooled = self._judge(logits_fn, x_adv, y)
+        return _judged(state, x_adv, loss, fooled, tape.gradient(loss, x_adv))
+
+    def _judge(
+        self, logits_fn: LogitsFn, x_adv: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        logits = logits_fn(x_adv)
+        reached = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(y, tf.int32)
+        return self.loss(logits, y), reached if self.targeted else ~reached
+
+
+class _State(NamedTuple):
+    """Where every image of the batch stands: [batch, ...] images and [batch] numbers."""
+
+    x_adv: tf.Tensor  # the point judged last
+    gradient: tf.Tensor  # there
+    before: tf.Tensor  # the point before it
+    best: tf.Tensor  # where the loss was greatest
+    best_gradient: tf.Tensor  # there
+    best_loss: tf.Tensor
+    last_loss: tf.Tensor
+    checkpoint_loss: tf.Tensor  # the best one at the last checkpoint
+    result: tf.Tensor  # what the attack would return
+    fooled: tf.Tensor  # whether that does what the adversary wants
+    step: tf.Tensor
+    rises: tf.Tensor  # how many moves since the last checkpoint raised the loss
+    halved: tf.Tensor  # whether the last checkpoint halved the step
+    moves: tf.Tensor  # scalar: taken so far
+
+
+def _judged(
+    state: _State, x_adv: tf.Tensor, loss: tf.Tensor, fooled: tf.Tensor, gradient: tf.Tensor
+) -> _State:
+    """The state after a point was judged, with the loss and the gradient found there."""
+    better = loss > state.best_loss
+    kept = fooled | (better & ~state.fooled)
+    return state._replace(
+        x_adv=x_adv, gradient=gradient, last_loss=loss,
+        rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
+        best=_where(better, x_adv, state.best), best_loss=tf.where(better, loss, state.best_loss),
+        best_gradient=_where(better, gradient, state.best_gradient),
+        result=_where(kept, x_adv, state.result), fooled=state.fooled | fooled)
+
+
+def _after_checkpoint(state: _State, interval: int) -> _State:
+    """Halves the steps of images that make no progress, and takes these back to their best."""
+    oscillates = state.rises <= _PROGRESS * interval
+    stuck = ~state.halved & (state.checkpoint_loss >= state.best_loss)
+    halve = oscillates | stuck
+    return state._replace(
+        step=tf.where(halve, state.step / 2, state.step), halved=halve,
+        x_adv=_where(halve, state.best, state.x_adv),
+        gradient=_where(halve, state.best_gradient, state.gradient),
+        checkpoint_loss=state.best_loss, rises=tf.zeros_like(state.rises))
+
+
+def _like(values: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """[batch] numbers in the shape that multiplies [batch, ...] images."""
+    return tf.reshape(values, [-1] + [1] * (len(x.shape) - 1))
+
+
+def _where(chosen: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Of [batch, ...] images those of `a` where `chosen`, [batch] bool, else those of `b`."""
+    return tf.where(_like(chosen, a), a, b)
