@@ -7,9 +7,9 @@ import dataclasses
 import pathlib
 
 from cifar10 import dataset, train
-from cifar10.pgd_attack import challenge_pgd
+from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import FAST
-from common import checkpoints
+from common.attacks import PGD
 from common.errors import UserError
 from common.figures.capacity import Sweep
 from common.figures.study import Study
@@ -17,7 +17,14 @@ from common.run_folder import check
 
 WIDTHS = {'simple': {'width': 'simple'}}
 RELEASED = {('simple', 'none'): 'A_nat', ('simple', 'pgd'): 'A'}
-_QUICK_STEPS = 60
+
+# What the recipe leaves to the flags' defaults.
+_CONFIG = {
+    'augment': True, 'batch_size': 128, 'boundaries': [], 'checkpoint_every': 1000,
+    'crafting': 'train', 'deterministic': False, 'epsilon': dataset.EPSILON, 'init_from': None,
+    'jit_compile': False, 'kappa': 50.0, 'log_every': 100, 'loss': 'xent', 'momentum': 0.9,
+    'network': 'A', 'random_start': True, 'weight_decay': 2e-4, **FAST}
+_QUICK = {'train_steps': 60, 'learning_rate_warmup': 10, 'epsilon_warmup': 0}
 _TRAINING_IMAGES = 10_000  # of the final training loss
 
 
@@ -39,16 +46,20 @@ def sweep(
         raise UserError(f'expected --epsilon={dataset.EPSILON:g} for figure 3, with which the '
                         f'released networks were trained; found {epsilon:g}.')
     study = dataclasses.replace(study, pgd=challenge_pgd())
-    # A run's config.json has all settings; the recipe says which of them count here.
-    config = {**checkpoints.manifest()['cifar10']['A_nat']['config'], **FAST, 'dataset': name,
-              'seed': study.seed}
+    config = {**_CONFIG, 'dataset': name, 'seed': study.seed}
     if study.quick:
-        config.update(train_steps=_QUICK_STEPS, learning_rate_warmup=10, epsilon_warmup=0)
+        config.update(_QUICK)
     training, _ = dataset.load_training(
         validation_size=config['validation_size'], dataset=name, data_dir=data_dir)
 
     def run(config: dict, folder: pathlib.Path) -> None:
         train.train(config, check(folder, config), data_dir)
 
+    def adversary(config: dict) -> PGD | None:
+        # The released A's last stage met the paper's adversary, not the recipe's shorter one.
+        if config['adversary'] == 'pgd':
+            return challenge_pgd(steps=TRAINING_STEPS)
+        return train.adversary(config)
+
     images = training.subset(slice(len(study.test) if study.quick else _TRAINING_IMAGES))
-    return study, Sweep(WIDTHS, config, run, images, train.adversary, RELEASED)
+    return study, Sweep(WIDTHS, config, run, images, adversary, RELEASED)

@@ -6,7 +6,6 @@
 The runs are those of `cifar10.sources`, in their order.
 """
 
-import json
 import pathlib
 
 from absl import flags
@@ -15,7 +14,7 @@ from cifar10.sources import SOURCES
 from common import cli
 from common import flags as shared_flags
 from common.errors import UserError
-from common.release import add_results, release
+from common.release import add_results, read_rows, release
 
 FLAGS = flags.FLAGS
 
@@ -35,6 +34,8 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags and writes weights and manifest."""
     source = SOURCES[FLAGS.name]
+    if not (FLAGS.runs or FLAGS.results):
+        raise UserError('expected --runs or --results; found neither, so there is nothing to do.')
     if FLAGS.runs:
         if not (FLAGS.commit and FLAGS.machine):
             raise UserError('expected --commit and --machine with --runs; found one of them empty.')
@@ -46,8 +47,7 @@ def main() -> None:
             'description': source.description, 'command': ' && '.join(source.commands()),
             'commit': FLAGS.commit, 'machine': FLAGS.machine, 'notes': FLAGS.notes})
     for path in FLAGS.results:
-        rows = json.loads(pathlib.Path(path).read_text())['rows']
-        add_results('cifar10', FLAGS.name, rows, FLAGS.attack_dtype)
+        add_results('cifar10', FLAGS.name, read_rows(path), FLAGS.attack_dtype)
 
 
 if __name__ == '__main__':

@@ -62,7 +62,7 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags and trains."""
     shared_flags.apply_recipe(RECIPES)
-    shared_flags.drop_unused_boundaries()
+    shared_flags.drop_what_the_schedule_ignores()
     if FLAGS.model_dir is None:
         FLAGS.model_dir = f'models/cifar10_{FLAGS.network}_{FLAGS.adversary}'
     checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
@@ -85,13 +85,15 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         checkpoints.copy_weights(model.load(config['init_from']), network)
     settings = settings_of(
         config, sum_loss=False, drop_remainder=True, weight_decay=config['weight_decay'],
-        crafting=config['crafting'], train_dtype=config['mixed_precision'])
+        crafting=config['crafting'], train_dtype=config['mixed_precision'],
+        pixels=(dataset.LOWER, dataset.UPPER))
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings, folder,
         validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy,
         augment if config['augment'] else None)
     # Not before all flags have proved usable: the run could not be started with better ones.
-    run_folder.prepare(folder, config)
+    if trainer.writes:
+        run_folder.prepare(folder, config)
     trainer.train()
 
 

@@ -1,6 +1,7 @@
 """Tables of accuracies under attack: one target network, rows that differ in attack and source."""
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,7 @@ class AttackTable:
         load: reference -> network.
         paper: what the paper reports.
         more_papers: name -> what else has been reported, for columns of their own.
+        stands_for: the paper's network that the target is compared with; None for its namesake.
         settings: what the rows have in common.
         partial_folder: where interrupted rows are kept, and found again; None for nowhere.
     """
@@ -60,7 +62,7 @@ class AttackTable:
     def __init__(
         self, examples: Examples, target: str, *, load: Callable[[str], keras.Model],
         paper: PaperAccuracy, settings: AttackSettings,
-        more_papers: dict[str, PaperAccuracy] | None = None,
+        more_papers: dict[str, PaperAccuracy] | None = None, stands_for: str | None = None,
         partial_folder: pathlib.Path | None = None,
     ):
         self._examples, self._load = examples, load
@@ -68,6 +70,7 @@ class AttackTable:
         self._settings, self._partial_folder = settings, partial_folder
         self._networks: dict[str, Source] = {}
         self._target = self._network(target)
+        self._stands_for = stands_for or target
         self._natural = natural_accuracy(
             ModelLogits(self._target.model), examples, batch_size=settings.batch_size)
 
@@ -118,8 +121,13 @@ class AttackTable:
         self, outcome: Outcome, method: str, steps: int, restarts: int, source: str,
         shown: dict[str, Any],
     ) -> Row:
+        in_paper = source
+        if source == self._target.name:
+            in_paper = self._stands_for
+        elif source == self._stands_for:
+            in_paper = f'another {source}'  # the paper's own network is the target here
         papers = {
-            name: paper(method, steps, restarts, source, self._target.name, self._settings)
+            name: paper(method, steps, restarts, in_paper, self._stands_for, self._settings)
             for name, paper in self._papers.items()}
         return Row.of(
             outcome, method=method, target=self._target.name,
@@ -134,4 +142,6 @@ class AttackTable:
     def _partial_path(self, name: str) -> pathlib.Path | None:
         if self._partial_folder is None:
             return None
-        return self._partial_folder / f'{name.replace("/", "_").replace(" ", "_")}.npz'
+        # References may be paths, longer together than a file's name may be.
+        short = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return self._partial_folder / f'row-{short}.npz'

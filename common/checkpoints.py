@@ -6,6 +6,7 @@ a checkpoint (of this project's training, or of a TF1 `Saver`).
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -112,7 +113,7 @@ class Networks:
     ) -> keras.Model:
         errors = []
         for config in self._configs(folder):
-            network = self.build(config)
+            network = self._build(config, folder)
             try:
                 read(network)
                 return network
@@ -120,13 +121,23 @@ class Networks:
                 errors.append(error)
         raise errors[0]
 
+    def _build(self, config: dict[str, Any], folder: pathlib.Path) -> keras.Model:
+        try:
+            return self.build(config)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f'{folder / "config.json"} describes no network: {reason(error)}. '
+                            'Restore it, or train again.') from error
+
     def _configs(self, folder: pathlib.Path) -> Sequence[dict[str, Any]]:
         path = folder / 'config.json'
         if not path.is_file():
             return self.configs
         try:
+            stored = dict(json.loads(path.read_text()))
+            if 'network' in stored:
+                return [{**self.configs[0], **stored}]
             # The challenge's config.json, beside its own checkpoints, knows nothing of networks.
-            return [{**self.configs[0], **json.loads(path.read_text())}]
+            return [{**config, **stored} for config in self.configs]
         except (OSError, TypeError, ValueError) as error:
             raise UserError(f'{path} is no JSON object ({error}). Restore it, or remove it if the '
                             'network has the default widths.') from error
@@ -171,9 +182,12 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     found = [tuple(v.shape) for v in source.weights]
     expected = [tuple(v.shape) for v in target.weights]
     if found != expected:
+        pairs = itertools.zip_longest(found, expected)
+        first = next((a, b) for a, b in pairs if a != b)
         raise UserError(
-            f'--init_from: expected weights of shapes {expected}, found {found}. Choose weights of '
-            'the same architecture and widths.')
+            f'--init_from: expected weights of {target.name}, found those of {source.name} (the '
+            f'first shape that differs: {first[0]} there, {first[1]} here). Choose weights of the '
+            'same architecture and widths, or the widths of these weights.')
     target.set_weights(source.get_weights())
 
 

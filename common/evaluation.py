@@ -144,16 +144,41 @@ def adversarial_accuracy(
     Raises:
         UserError: no examples, or NaN logits.
     """
-    _require_some(examples)
     single, restarts = attack, 1
     if isinstance(attack, Restarts):
         single, restarts = attack.attack, attack.restarts
-    perturb, judge = CompiledAttack(single, source), Judge(target)
+    return compiled_accuracy(
+        CompiledAttack(single, source), Judge(target), examples, restarts=restarts,
+        batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch, partial=partial)
+
+
+def compiled_accuracy(
+    perturb: CompiledAttack,
+    judge: Judge,
+    examples: Examples,
+    *,
+    batch_size: int,
+    restarts: int = 1,
+    seed: int = 0,
+    progress: str | None = None,
+    on_batch: OnBatch | None = None,
+    partial: PartialResult | None = None,
+) -> Outcome:
+    """`adversarial_accuracy` by parts that were compiled before, for evaluations in a row.
+
+    Args:
+        perturb: one run of the attack.
+        judge: judges what it returns.
+        restarts: how many runs.
+
+    The other arguments and the errors are those of `adversarial_accuracy`.
+    """
+    _require_some(examples)
     state = _State.start(len(examples))
     if partial is not None:
         state = _State(**partial.read(default=dataclasses.asdict(state)))
     run = functools.partial(
-        _run_restart, state, single, perturb, judge, examples, batch_size, seed, on_batch)
+        _run_restart, state, perturb, judge, examples, batch_size, seed, on_batch)
     try:
         with _bar(progress, state, restarts, len(examples), batch_size) as bar:
             while state.restart < restarts and state.standing.any():
@@ -171,7 +196,7 @@ def adversarial_accuracy(
 
 
 def _run_restart(
-    state: '_State', attack: Attack, perturb: CompiledAttack, judge: Judge, examples: Examples,
+    state: '_State', perturb: CompiledAttack, judge: Judge, examples: Examples,
     batch_size: int, seed: int, on_batch: OnBatch | None,
 ) -> Iterator[None]:
     """Attacks what still stands, from the batch that is next; yields after each batch."""
@@ -185,7 +210,7 @@ def _run_restart(
         if on_batch is not None:  # before the batch counts as done, in case this fails
             on_batch(index, x_adv.numpy())
         state.record(index, predictions == examples.y[index], losses,
-                     time.perf_counter() - start, attack.gradients)
+                     time.perf_counter() - start, perturb.attack.gradients)
         yield
 
 

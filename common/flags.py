@@ -9,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from common.errors import UserError
 from common.logits import DTYPES
 
 _FINITE = 'expected a finite number'
@@ -142,10 +143,13 @@ def apply_recipe(recipes: dict[str, dict[str, Any]]) -> None:
             flags.FLAGS[name].value = value
 
 
-def drop_unused_boundaries() -> None:
-    """Without the 'piecewise' schedule, empties --boundaries that were not given but default."""
+def drop_what_the_schedule_ignores() -> None:
+    """Unsets flags of other schedules that were not given but came from defaults or a recipe."""
     if flags.FLAGS.schedule != 'piecewise' and not flags.FLAGS['boundaries'].present:
         flags.FLAGS.boundaries = []
+    warmup = flags.FLAGS['learning_rate_warmup']
+    if flags.FLAGS.schedule != 'cosine' and not warmup.present:
+        warmup.value = 0
 
 
 def as_config(without: tuple[str, ...]) -> dict[str, Any]:
@@ -212,6 +216,18 @@ def define_transfer(methods: dict[str, str], table: str) -> None:
         'table', False, f"Run the rows of the paper's {table} against --target, those whose source "
         'network is there, instead of one attack.')
     define_output_dir()
+
+
+def refuse_with(chosen: str, others: tuple[str, ...]) -> None:
+    """Refuses flags that were given and that the flag `chosen` makes meaningless.
+
+    Raises:
+        UserError: one was given.
+    """
+    given = [f'--{name}' for name in others if flags.FLAGS[name].present]
+    if given:
+        raise UserError(f'--{chosen} has values of its own; found {", ".join(given)} with it, '
+                        'which it would ignore. Drop one or the other.')
 
 
 def define_json() -> None:

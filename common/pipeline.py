@@ -1,4 +1,4 @@
-"""The batches of a training on their way to the devices, prepared while these still compute."""
+"""The batches of a training, made ready while the devices still compute."""
 
 import itertools
 from collections.abc import Iterator

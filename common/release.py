@@ -2,13 +2,14 @@
 
 import csv
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Sequence
 from typing import Any
 
 from common.checkpoints import RELEASED, manifest
-from common.errors import UserError
+from common.errors import UserError, reason
 from common.files import replacing, sha256, write_json
 
 _MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for ever
@@ -73,11 +74,30 @@ def add_results(
         rows: as `common.rows.write_rows` writes them.
         attack_dtype: precision in which their examples were crafted.
         released: folder of released weights.
+
+    Raises:
+        UserError: there is no such network.
     """
-    entry = manifest(released)[data_set][name]
+    entry = manifest(released).get(data_set, {}).get(name)
+    if entry is None:
+        raise UserError(f'expected a released network; found none named {name!r}. Release it with '
+                        'its run first.')
     kept = {_identity(row): row for row in entry['results']}
     kept.update({_identity(row): {**row, 'attack_dtype': attack_dtype} for row in rows})
     _update(released, data_set, name, {**entry, 'results': list(kept.values())})
+
+
+def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """The rows of a file that `common.rows.write_rows` wrote.
+
+    Raises:
+        UserError: it is missing or another file.
+    """
+    try:
+        return list(json.loads(pathlib.Path(path).read_text())['rows'])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f'expected rows written by eval_attack --json in {path}; found '
+                        f'{reason(error)}.') from error
 
 
 def _identity(row: dict[str, Any]) -> tuple:

@@ -10,7 +10,9 @@ Schedule = Callable[[int], float]
 
 @dataclasses.dataclass(frozen=True)
 class Piecewise:
-    """`values[i]` from `boundaries[i - 1]` on; a single value is a constant.
+    """`values[i]` after step `boundaries[i - 1]`, as TF1's `piecewise_constant`.
+
+    A single value is a constant.
 
     Raises:
         ValueError: not one more value than boundaries, or boundaries that do not increase.
@@ -28,7 +30,7 @@ class Piecewise:
             raise ValueError(f'expected increasing boundaries; found {self.boundaries}')
 
     def __call__(self, step: int) -> float:
-        return self.values[sum(step >= boundary for boundary in self.boundaries)]
+        return self.values[sum(step > boundary for boundary in self.boundaries)]
 
 
 @dataclasses.dataclass(frozen=True)

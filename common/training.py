@@ -21,11 +21,11 @@ import tensorflow as tf
 import tqdm
 
 from common import tf1_checkpoint
-from common.attacks.base import Attack
+from common.attacks.base import Attack, CompiledAttack
 from common.checkpoints import READ_ERRORS, is_whole
 from common.data import Examples, ShuffledBatches
 from common.errors import UserError, reason
-from common.evaluation import adversarial_accuracy, natural_accuracy
+from common.evaluation import Judge, compiled_accuracy, natural_accuracy
 from common.files import cannot_write
 from common.logits import ModelLogits, snapshot
 from common.losses import CrossEntropy
@@ -67,6 +67,7 @@ class Settings:
         checkpoint_every: steps between checkpoints.
         validate_every: steps between evaluations on held-out images; 0 evaluates at the end only.
         keep: how many checkpoints stay.
+        pixels: the range of pixels, which TensorBoard's pictures are made of.
     """
 
     train_steps: int
@@ -86,6 +87,7 @@ class Settings:
     checkpoint_every: int = 300
     validate_every: int = 0
     keep: int = 3
+    pixels: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +117,18 @@ def validation_of(
 
     Returns:
         None without such images.
+
+    Raises:
+        UserError: evaluations were asked for without images.
     """
     examples = held_out.subset(slice(config['validation_examples']))
     if not len(examples):
+        if config['validate_every']:
+            raise UserError(
+                f'--validate_every: expected held-out images to go with it; found none '
+                f'({len(held_out)} held out, --validation_examples='
+                f'{config["validation_examples"]}). Raise --validation_size and '
+                '--validation_examples, or drop --validate_every.')
         return None
     return Validation(examples, None if config['adversary'] == 'none' else attack)
 
@@ -171,13 +182,13 @@ def make_strategy() -> tf.distribute.Strategy:
     """
     try:
         cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster', {})
-    except (AttributeError, ValueError) as error:
+        if len(cluster.get('worker', [])) + len(cluster.get('chief', [])) > 1:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f'TF_CONFIG: expected a JSON object with "cluster" and "task"; found '
-            f'{os.environ["TF_CONFIG"]!r}. Correct it, or unset it to train on this host '
-            'alone.') from error
-    if len(cluster.get('worker', [])) + len(cluster.get('chief', [])) > 1:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+            f'TF_CONFIG: expected a JSON object with "cluster" (lists of addresses) and "task" '
+            f'(type and index); found {os.environ["TF_CONFIG"]!r} ({reason(error)}). Correct it, '
+            'or unset it to train on this host alone.') from error
     if len(tf.config.list_physical_devices('GPU')) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
@@ -187,8 +198,9 @@ class Trainer:
     """Trains a model against an adversary, with checkpoints, a log and TensorBoard summaries.
 
     Batch normalization takes the statistics of each replica's share of the batch; the moving
-    averages that are evaluated and saved are those of the first replica. With several hosts,
-    `model_dir` is a folder that all of them see, and the first alone writes to it.
+    averages that are evaluated and saved are those of the first replica. Each replica draws its own
+    starting points and crops, so the number of devices is part of what a seed determines. With
+    several hosts, `model_dir` is a folder that all of them see, and the first alone writes to it.
 
     Args:
         model: Keras model that returns logits, built under `strategy.scope()`.
@@ -239,6 +251,9 @@ class Trainer:
         self._craft = ModelLogits(
             model, settings.attack_dtype, training=settings.crafting != 'eval',
             update=settings.crafting == 'train', jit_compile=settings.jit_compile)
+        # The challenge's moves the averages on here too; a glance should not change the network.
+        self._see_natural = ModelLogits(
+            model, training=settings.crafting != 'eval', update=False)
         self._forward = ModelLogits(
             model, settings.train_dtype, training=True, jit_compile=settings.jit_compile)
         # `model` alone would leave out the state of its dropout layers' random generators.
@@ -246,14 +261,23 @@ class Trainer:
             model=model, fixed=list(model.non_trainable_variables), optimizer=optimizer,
             average=self._average, step=self._step, best=self._best))
         # All hosts compute the same; what the others write is thrown away.
-        self._chief = _is_chief(self.strategy)
+        self._chief, self._hosts = _is_chief(self.strategy), _hosts(self.strategy)
         self._own_dir = self.model_dir if self._chief else pathlib.Path(tempfile.mkdtemp())
         self._saved = None  # step of the checkpoint that equals the present state
         self._evaluated = keras.models.clone_model(model)
+        self._judge = Judge(ModelLogits(self._evaluated))
+        if validation is not None and validation.attack is not None:
+            self._perturb = CompiledAttack(
+                validation.attack, ModelLogits(self._evaluated, settings.attack_dtype))
         self._train_step = self._compile_step()
         self._natural = tf.function(self._natural_metrics, autograph=False)
         self._stop_signal = None
         self._measured = ''  # what the progress bar shows of the last line of the log
+
+    @property
+    def writes(self) -> bool:
+        """Whether this host is the one that writes to the model folder."""
+        return self._chief
 
     def train(self) -> None:
         """Trains from the last checkpoint in the model folder, or from the start, to the end.
@@ -271,8 +295,9 @@ class Trainer:
 
     def _train(self) -> None:
         start = self._restore()
+        self._require_same_start(start)
         _remove_leftovers(self._own_dir)
-        log = Log(self._own_dir, start)
+        log = Log(self._own_dir, start, self.settings.pixels)
         with (
             stopping_on_signals(self.request_stop), log,
             tqdm.tqdm(
@@ -284,10 +309,14 @@ class Trainer:
                                f'{self.settings.train_steps:,}')
             batches = batches_from(start, self.examples, self._order, self.strategy)
             for step in range(start, self.settings.train_steps):
-                self._maybe_save(step)
+                with log.paused():
+                    self._maybe_save(step)
+                stop = self._stop_is_asked()
                 self._train_one(step, *next(batches), log, bar)
-                self._maybe_validate(step + 1, log, bar)
-                if self._stop_signal is not None:
+                with log.paused():
+                    self._maybe_validate(step + 1, log, bar)
+                # Several hosts have to stop after the same step, whichever got the signal.
+                if stop if self._hosts > 1 else self._stop_signal is not None:
                     self._save(step + 1)
                     raise KeyboardInterrupt
             self._save(self.settings.train_steps)
@@ -295,7 +324,7 @@ class Trainer:
     def _train_one(self, step: int, x, y, log: Log, bar: tqdm.tqdm) -> None:
         settings = self.settings
         logging = step % settings.log_every == 0 or step == settings.train_steps - 1
-        natural = self._natural(x, y) if logging else None
+        natural = self._natural(x, y, tf.constant(step, tf.int64)) if logging else None
         learning_rate = settings.learning_rate(step)
         factor = settings.epsilon_factor(step)
         self.optimizer.learning_rate.assign(learning_rate)
@@ -330,7 +359,7 @@ class Trainer:
         settings, strategy = self.settings, self.strategy
 
         def replica_step(x, y, step, factor):
-            x = x if self.augment is None else self.augment(x, self._seed(step, 1))
+            x = self._augmented(x, step)
             x_adv = x if self.attack is None else self._adversarial(x, y, step, factor)
             with tf.GradientTape() as tape:
                 logits = snapshot(self._forward)(x_adv)
@@ -350,6 +379,9 @@ class Trainer:
             return self._mean(loss), self._mean(correct), x_adv
 
         return train_step
+
+    def _augmented(self, x, step) -> tf.Tensor:
+        return x if self.augment is None else self.augment(x, self._seed(step, 1))
 
     def _adversarial(self, x, y, step, factor) -> tf.Tensor:
         attack = self.attack.scaled(factor)
@@ -375,9 +407,10 @@ class Trainer:
         for average, variable in zip(self._average, averaged_variables(self.model), strict=False):
             average.assign(decay * average + (1 - decay) * tf.convert_to_tensor(variable))
 
-    def _natural_metrics(self, x, y) -> tuple[tf.Tensor, tf.Tensor]:
+    def _natural_metrics(self, x, y, step) -> tuple[tf.Tensor, tf.Tensor]:
+        """Loss and accuracy of what the adversary starts from, by the network that it sees."""
         def replica(x, y):
-            logits = self.model(x, training=False)
+            logits = self._see_natural(self._augmented(x, step))
             correct = tf.argmax(logits, axis=1, output_type=y.dtype) == y
             loss = tf.reduce_sum(CrossEntropy()(logits, y))
             return loss, tf.reduce_sum(tf.cast(correct, tf.float32))
@@ -396,14 +429,13 @@ class Trainer:
             return
         self._require_finite_weights(step)
         self._refresh_evaluated()
-        logits_fn = ModelLogits(self._evaluated)
         natural = natural_accuracy(
-            logits_fn, self.validation.examples, batch_size=self.validation.batch_size)
+            ModelLogits(self._evaluated), self.validation.examples,
+            batch_size=self.validation.batch_size)
         score, row = natural, {'step': step, 'validation_accuracy_nat': natural.accuracy}
         if self.validation.attack is not None:
-            crafting = ModelLogits(self._evaluated, self.settings.attack_dtype)
-            score = adversarial_accuracy(
-                self.validation.attack, crafting, logits_fn, self.validation.examples,
+            score = compiled_accuracy(
+                self._perturb, self._judge, self.validation.examples,
                 batch_size=self.validation.batch_size, seed=self.settings.seed)
             row['validation_accuracy_adv'] = score.accuracy
         log.write(row)
@@ -485,9 +517,39 @@ class Trainer:
             f'{what}; {kept}. '
             'Lower --learning_rate, or lengthen --epsilon_warmup, and start in a new --model_dir.')
 
+    def _stop_is_asked(self) -> bool:
+        """Whether any host was asked to stop; with several, all have to call it together."""
+        asked = self._stop_signal is not None
+        return asked if self._hosts == 1 else self._sum_over_replicas(float(asked)) > 0
+
+    def _require_same_start(self, start: int) -> None:
+        if self._hosts == 1:
+            return
+        replicas = self.strategy.num_replicas_in_sync
+        mean = self._sum_over_replicas(float(start)) / replicas
+        spread = self._sum_over_replicas((start - mean)**2)
+        if spread > 0:
+            raise UserError(
+                f'expected all hosts to go on from the same step; found step {start:,} here and '
+                f'others elsewhere (their mean is {mean:,.1f}). Give them one --model_dir on a '
+                'file system that all of them see.')
+
+    def _sum_over_replicas(self, value: float) -> float:
+        values = self.strategy.experimental_distribute_values_from_function(
+            lambda _: tf.constant(value))
+        return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
+
     def request_stop(self, signal_number: int) -> None:
         """Asks the loop to save and stop after the step in progress."""
         self._stop_signal = signal_number
+
+
+def _hosts(strategy: tf.distribute.Strategy) -> int:
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return 1
+    cluster = resolver.cluster_spec().as_dict()
+    return sum(len(cluster.get(job, ())) for job in ('chief', 'worker'))
 
 
 def _is_chief(strategy: tf.distribute.Strategy) -> bool:

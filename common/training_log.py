@@ -18,8 +18,10 @@ COLUMNS = (
 class Log:
     """log.csv and the TensorBoard summaries of a model folder, without rows after `start`."""
 
-    def __init__(self, model_dir: pathlib.Path, start: int):
-        self._path = model_dir / 'log.csv'
+    def __init__(
+        self, model_dir: pathlib.Path, start: int, pixels: tuple[float, float] = (0.0, 1.0)
+    ):
+        self._path, self._pixels = model_dir / 'log.csv', pixels
         with self._writing():
             rows = _rows_before(self._path, start)
             with replacing(self._path) as temporary, open(temporary, 'w', newline='') as file:
@@ -43,6 +45,14 @@ class Log:
         self._clock = (step, time.perf_counter())
         return (step - then) * batch_size / (self._clock[1] - at) if step > then else None
 
+    @contextlib.contextmanager
+    def paused(self):
+        """Its time does not count in the next rate."""
+        start = time.perf_counter()
+        yield
+        then, at = self._clock
+        self._clock = (then, at + time.perf_counter() - start)
+
     def write(self, row: dict) -> None:
         with self._writing(), open(self._path, 'a', newline='') as file:
             csv.DictWriter(file, COLUMNS).writerow(
@@ -55,7 +65,8 @@ class Log:
                 tf.summary.scalar(tag, row['accuracy_adv'])
             for tag in ('xent adv train', 'xent adv'):
                 tf.summary.scalar(tag, row['loss_adv'])
-            tf.summary.image('images adv train', x_adv)
+            lower, upper = self._pixels
+            tf.summary.image('images adv train', (x_adv - lower) / (upper - lower))
 
     @contextlib.contextmanager
     def _writing(self):

@@ -4,7 +4,6 @@
     python -m mnist.release --name=A --results=rows.json
 """
 
-import json
 import pathlib
 
 from absl import flags
@@ -12,7 +11,7 @@ from absl import flags
 from common import cli
 from common import flags as shared_flags
 from common.errors import UserError
-from common.release import add_results, release
+from common.release import add_results, read_rows, release
 from mnist.sources import SOURCES
 
 FLAGS = flags.FLAGS
@@ -33,6 +32,8 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags and writes weights and manifest."""
     source = SOURCES[FLAGS.name]
+    if not (FLAGS.run or FLAGS.results):
+        raise UserError('expected --run or --results; found neither, so there is nothing to do.')
     if FLAGS.run:
         if not (FLAGS.commit and FLAGS.machine):
             raise UserError('expected --commit and --machine with --run; found one of them empty.')
@@ -41,8 +42,7 @@ def main() -> None:
             'description': source.description, 'command': command, 'commit': FLAGS.commit,
             'machine': FLAGS.machine, 'notes': FLAGS.notes})
     for path in FLAGS.results:
-        rows = json.loads(pathlib.Path(path).read_text())['rows']
-        add_results('mnist', FLAGS.name, rows, FLAGS.attack_dtype)
+        add_results('mnist', FLAGS.name, read_rows(path), FLAGS.attack_dtype)
 
 
 if __name__ == '__main__':

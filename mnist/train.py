@@ -53,6 +53,7 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags and trains."""
     shared_flags.apply_recipe(RECIPES)
+    shared_flags.drop_what_the_schedule_ignores()
     if FLAGS.model_dir is None:
         FLAGS.model_dir = f'models/mnist_{FLAGS.network}_{FLAGS.adversary}'
     checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
@@ -79,7 +80,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
         validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy)
     # Not before all flags have proved usable: the run could not be started with better ones.
-    run_folder.prepare(folder, config)
+    if trainer.writes:
+        run_folder.prepare(folder, config)
     trainer.train()
 
 

@@ -1,11 +1,24 @@
 """The programs around one network: attack, checker, evaluation. On drawn images throughout."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing.flagsaver import flagsaver
 
-from cifar10 import dataset, eval, eval_attack, fetch_model, model, paper, pgd_attack, run_attack
+from cifar10 import (
+    dataset,
+    eval,
+    eval_attack,
+    fetch_model,
+    model,
+    paper,
+    pgd_attack,
+    run_attack,
+    train,
+)
 from cifar10.pgd_attack import PGDAttack, challenge_pgd
 from common.attacks import PGD
 from common.logits import ModelLogits
@@ -126,10 +139,10 @@ def test_the_papers_tables():
     settings = eval_attack.AttackSettings(LinfBall(8.0, 0.0, 255.0), 2.0, 10, 100)
     assert paper.TABLE_2.accuracy('pgd', 20, 1, 'A', 'A', settings) == 0.458
     assert paper.TABLE_2.accuracy('cw', 30, 1, 'A_prime', 'A', settings) == 0.787
-    assert paper.SIMPLE.accuracy('pgd', 7, 1, 'A', 'A', settings) == 0.437
-    assert paper.SIMPLE.accuracy('pgd', 20, 1, 'A', 'A', settings) is None
+    assert paper.SIMPLE.accuracy('pgd', 20, 1, 'A', 'A', settings) == 0.437
+    assert paper.SIMPLE.accuracy('pgd', 7, 1, 'A', 'A', settings) is None
     assert paper.TABLE_2.accuracy('pgd', 7, 1, 'A_nat', 'A', settings) == 0.860
-    assert paper.TABLE_2.accuracy('pgd', 7, 1, 'A_nat', 'A_nat', settings) == 0.035
+    assert paper.TABLE_2.accuracy('pgd', 20, 1, 'A_nat', 'A_nat', settings) == 0.035
 
 
 def test_the_challenges_models_and_where_they_are():
@@ -143,3 +156,42 @@ def test_the_challenges_models_and_where_they_are():
 def test_help(program, run_program):
     status, out, err = run_program(program, '--help')
     assert status == 0 and '--' in out + err
+
+
+@pytest.mark.parametrize('width, count', [('wide', '45,901,914'), ('simple', '464,154')])
+def test_the_networks_are_printed_with_their_counts(run_program, width, count):
+    status, out, err = run_program(model, f'--width={width}')
+    assert (status, err) == (0, '')
+    assert f'{count} trainable parameters' in out and 'unit_3_4_conv2' in out
+
+
+@pytest.mark.parametrize('program, steps', [
+    (train, 7), (eval, 7), (pgd_attack, 20), (eval_attack, 20)])
+def test_default_numbers_of_steps(program, steps):
+    with flagsaver():
+        known = set(flags.FLAGS)
+        program.define_flags()
+        assert flags.FLAGS['steps'].default == steps
+        for name in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, name)
+
+
+def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *_: {})
+    few = dataclasses.replace(paper.TABLE_2, rows=paper.TABLE_2.rows[:3])
+    monkeypatch.setattr(eval_attack, 'TABLE_2', few)
+    real = dataset.load
+    monkeypatch.setattr(eval_attack.dataset, 'load', lambda split, **_: real(
+        split, dataset='drawn'))  # the paper stands beside the real images only
+    status, out, err = run_program(
+        eval_attack, '--table', f'--target={run}', '--num_examples=10', '--batch_size=10',
+        f'--output_dir={tmp_path}', f'--json={tmp_path / "rows.json"}')
+    assert status == 0, err
+    rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
+    assert [(row['method'], row['steps'], row['paper'], row['paper_simple']) for row in rows] == [
+        ('natural', None, 0.873, 0.794), ('fgsm', 1, 0.561, 0.517), ('pgd', 7, 0.5, None)]
+
+
+def test_the_table_refuses_flags_that_it_would_ignore(run_program, run):
+    status, _, err = run_program(eval_attack, DRAWN, '--table', f'--target={run}', '--steps=5')
+    assert status == 1 and '--steps' in err and 'Traceback' not in err

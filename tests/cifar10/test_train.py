@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from cifar10 import model, train
+from cifar10 import drawn, model, train
+from cifar10.augmentation import augment
 from cifar10.recipes import RECIPES
 from cifar10.sources import SOURCES
 from common.attacks import PGD, fgsm
+from common.optimizers import Momentum
 from common.threat_model import LinfBall
 from common.training import settings_of
 
@@ -39,7 +41,7 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
     assert {key: config[key] for key in expected} == expected
     rate = settings_of(config).learning_rate
     np.testing.assert_allclose(
-        [rate(step) for step in (0, 39_999, 40_000, 59_999, 60_000)], [0.1, 0.1, 0.01, 0.01, 1e-3])
+        [rate(step) for step in (0, 40_000, 40_001, 60_000, 60_001)], [0.1, 0.1, 0.01, 0.01, 1e-3])
 
 
 @pytest.mark.parametrize('recipe', RECIPES)
@@ -65,6 +67,34 @@ def test_adversaries(config_of):
     assert train.adversary(config_of()) == PGD(ball, 7, 2.0)
     assert train.adversary(config_of('--adversary=fgsm')) == fgsm(ball)
     assert train.adversary(config_of('--adversary=none')) is None
+
+
+def test_training_is_wired_as_in_the_challenge(config_of, monkeypatch, few_images):
+    config = config_of('--dataset=drawn', '--width=simple', '--batch_size=8')
+    made = []
+
+    class Recorder:
+        writes = False
+
+        def __init__(self, *arguments):
+            made.append(arguments)
+
+        def train(self):
+            pass
+
+    monkeypatch.undo()  # config_of's own stand-in for train
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, 'Trainer', Recorder)
+        patch.setattr(drawn, 'DEFAULT_NUM_EXAMPLES', {'train': 64, 'test': 40})
+        train.train(config, None, None)
+    (network, optimizer, attack, training, settings, _, held_out, _, augmentation), = made
+    assert network.name == 'network_a_simple' and len(training) == 64 and held_out is None
+    assert isinstance(optimizer, Momentum) and optimizer.momentum == 0.9
+    assert attack == PGD(LinfBall(8.0, 0.0, 255.0), 7, 2.0)
+    assert augmentation is augment
+    assert (settings.sum_loss, settings.drop_remainder, settings.weight_decay, settings.crafting,
+            settings.train_dtype, settings.pixels) == (
+        False, True, 2e-4, 'train', 'float32', (0.0, 255.0))
 
 
 def test_what_a_model_folder_holds(run):

@@ -1,5 +1,6 @@
 """Networks by name, folder, file and prefix; and what is said of those that cannot be loaded."""
 
+import dataclasses
 import json
 import shutil
 
@@ -239,6 +240,26 @@ def test_a_tf1_checkpoint_beside_the_challenges_own_config(networks, tmp_path):
     assert kernel(networks.load(prefix)) == [9]
 
 
+def test_the_challenges_own_config_leaves_all_widths_open(networks, tmp_path):
+    prefix = tf1_checkpoint(tmp_path)
+    (tmp_path / 'config.json').write_text('{"model_dir": "models/a"}')
+
+    def import_wide(model, _):
+        if model.name != 'net5':
+            raise UserError('other shapes')
+        model.set_weights([np.full_like(w, 9) for w in model.get_weights()])
+
+    wide_only = dataclasses.replace(networks, import_tf1=import_wide)
+    assert wide_only.load(prefix).name == 'net5'
+
+
+@pytest.mark.parametrize('contents', ['{"network": "A", "units": "x"}', '{"units": -1}'])
+def test_a_config_that_describes_no_network(networks, tmp_path, contents):
+    save_weights(network(SMALL, 1), tmp_path / 'last.weights.h5')
+    (tmp_path / 'config.json').write_text(contents)
+    assert f'{tmp_path / "config.json"} describes no network' in refusal(networks, tmp_path)
+
+
 @pytest.mark.parametrize('contents', ['{"units": ', '[3]', 'null', '3'])
 def test_a_damaged_config(networks, tmp_path, contents):
     save_weights(network(SMALL, 1), tmp_path / 'last.weights.h5')
@@ -251,8 +272,10 @@ def test_copying_weights():
     source, target = network(SMALL, 3), network(SMALL, 1)
     checkpoints.copy_weights(source, target)
     assert kernel(target) == [3]
-    with pytest.raises(UserError, match=r'expected weights of shapes \[\(4, 5\).*found \[\(4, 3\)'):
+    words = r'weights of net5, found those of net3 .*\(4, 3\) there'
+    with pytest.raises(UserError, match=words) as caught:
         checkpoints.copy_weights(source, network(WIDE, 1))
+    assert len(str(caught.value)) < 300
 
 
 def test_the_digest_identifies_the_weights_whatever_the_file(networks, tmp_path):

@@ -35,6 +35,26 @@ def test_replicas_share_each_batch_in_order():
         np.testing.assert_array_equal(np.concatenate(x), EXAMPLES.x[ORDER(step)])
 
 
+@pytest.mark.parametrize('host, of_first_replica', [(0, 0), (1, 2)])
+def test_hosts_take_their_own_shares(host, of_first_replica):
+    """Two hosts with two replicas each."""
+    class Strategy:
+        num_replicas_in_sync = 4
+
+        @staticmethod
+        def distribute_datasets_from_function(of_host):
+            return of_host(tf.distribute.InputContext(2, host, 4))
+
+    order = ShuffledBatches(20, 8, seed=1)
+    batches = batches_from(1, EXAMPLES, order, Strategy)
+    for step in (1, 2, 3):
+        for replica in (of_first_replica, of_first_replica + 1):
+            x, y = next(batches)
+            expected = order(step)[2 * replica:2 * replica + 2]
+            np.testing.assert_array_equal(y, expected)
+            np.testing.assert_array_equal(x, EXAMPLES.x[expected])
+
+
 def test_the_next_batches_are_prepared_without_being_asked_for():
     asked = []
 

@@ -4,14 +4,21 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.schedules import Cosine, LinearRise, Piecewise
 
 
-def test_piecewise_changes_at_the_boundary_itself():
-    schedule = Piecewise((0.1, 0.01, 0.001), (40_000, 60_000))
-    steps = [0, 39_999, 40_000, 59_999, 60_000, 10**9]
-    assert [schedule(step) for step in steps] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+def test_piecewise_is_tensorflow_1s():
+    values, boundaries = (0.1, 0.01, 0.001), (40_000, 60_000)
+    schedule = Piecewise(values, boundaries)
+    for step in (0, 39_999, 40_000, 40_001, 59_999, 60_000, 60_001, 10**9):
+        expected = tf.compat.v1.train.piecewise_constant(
+            tf.constant(step, tf.int64), [tf.constant(b, tf.int64) for b in boundaries],
+            list(values))
+        expected = expected() if callable(expected) else expected
+        assert schedule(step) == pytest.approx(float(expected))
+    assert schedule(40_000) == 0.1 and schedule(40_001) == 0.01
 
 
 def test_one_value_is_a_constant():

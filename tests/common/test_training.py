@@ -25,6 +25,7 @@ from tensorflow.python.framework import config as tf_config
 import common.files
 import common.training
 import common.training_log
+from common import training_log
 from common.attacks import PGD
 from common.checkpoints import Networks
 from common.data import Examples, ShuffledBatches
@@ -475,8 +476,9 @@ def test_a_signal_saves_and_the_run_goes_on(tmp_path, run_of, number):
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
     def twice():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        # To this thread: another one might take the signals later, and both as one.
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         make_trainer(tmp_path, attack=None, learning_rate=At(4, twice)).train()
@@ -673,6 +675,26 @@ def test_summaries_have_the_challenges_tags(tmp_path):
         'accuracy adv train', 'accuracy adv', 'xent adv train', 'xent adv', 'images adv train')}
 
 
+def test_pictures_of_the_summaries_show_the_whole_range_of_pixels(tmp_path):
+    x = np.tile(np.array([0, 128, 255], np.float32)[:, None, None, None], (1, 4, 4, 1))
+    with training_log.Log(tmp_path, 0, (0.0, 255.0)) as log:
+        log.summarize({'step': 0, 'accuracy_adv': 0.5, 'loss_adv': 1.0}, x)
+    path, = tmp_path.glob('events.out.tfevents.*')
+    pictures = [tf.io.decode_png(picture).numpy().flat[0]
+                for event in tf.compat.v1.train.summary_iterator(str(path))
+                for value in event.summary.value if value.tag == 'images adv train'
+                for picture in tf.make_ndarray(value.tensor)[2:]]
+    assert pictures == [0, 128, 255]
+
+
+def test_evaluations_without_images_are_refused():
+    config = {'validation_examples': 10, 'validate_every': 5, 'adversary': 'pgd'}
+    nothing = Examples(np.empty((0, 2, 2, 1), np.float32), np.empty(0, np.int32), 'x')
+    with pytest.raises(UserError, match='--validate_every: expected held-out images'):
+        common.training.validation_of(config, nothing, None)
+    assert common.training.validation_of({**config, 'validate_every': 0}, nothing, None) is None
+
+
 # Settings.
 
 def flags(**changes):
@@ -686,7 +708,7 @@ def flags(**changes):
 @pytest.mark.parametrize('changes, rates', [
     ({}, {0: 0.1, 99: 0.1}),
     ({'schedule': 'piecewise', 'boundaries': ['40', '60']},
-     {0: 0.1, 39: 0.1, 40: 0.01, 59: 0.01, 60: 0.001, 99: 0.001}),
+     {0: 0.1, 40: 0.1, 41: 0.01, 60: 0.01, 61: 0.001, 99: 0.001}),
     ({'schedule': 'cosine', 'learning_rate_warmup': 20},
      {0: 0.005, 19: 0.1, 20: 0.1, 60: 0.05, 100: 0}),
 ])

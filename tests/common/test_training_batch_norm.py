@@ -1,5 +1,6 @@
 """What training does for networks with batch statistics: modes, precision, decay, augmentation."""
 
+import csv
 import dataclasses
 import pathlib
 import subprocess
@@ -54,8 +55,8 @@ def updates(model):
     return np.log(left) / np.log(MOMENTUM)
 
 
-# 12 steps are a tf.while_loop, 3 are not.
-@pytest.mark.parametrize('steps', [3, 12])
+# 20 steps are a tf.while_loop, 3 are not.
+@pytest.mark.parametrize('steps', [3, 20])
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('crafting', ['train', 'train_frozen', 'eval'])
 def test_moving_averages_move_with_every_gradient_as_in_the_challenge(
@@ -139,6 +140,30 @@ def test_augmentation_comes_before_the_attack_and_differs_from_step_to_step(tmp_
     for _, _, x_adv in shown:
         # The attack clips to [0, 1] whatever augmentation made of the pixels.
         assert 0.75 - 1e-6 <= x_adv.numpy().min() and x_adv.numpy().max() <= 1
+
+
+def test_logged_natural_accuracy_is_of_what_the_adversary_starts_from(tmp_path):
+    """Augmented, and by the network with the batch's statistics."""
+    def blank(x, seed):
+        return 0 * x
+
+    seen = []
+    for augment in (None, blank):
+        folder = tmp_path / str(augment is None)
+        trained(folder, model=build_with(1e4), augment=augment, train_steps=1, crafting='train',
+                learning_rate=Piecewise((0.0,)), log_every=1)
+        with open(folder / 'log.csv', newline='') as file:
+            row = next(csv.DictReader(file))
+        seen.append((row['accuracy_nat'], row['loss_nat'], row['loss_adv']))
+    assert seen[0][1] != seen[1][1]  # the augmentation reaches it
+    for _, natural, adversarial in seen:
+        assert float(natural) == pytest.approx(float(adversarial), rel=1e-4)  # no adversary here
+
+
+def build_with(moving_mean):
+    model = build()
+    model.layers[0].moving_mean.assign([moving_mean])
+    return model
 
 
 def test_averaging_covers_the_statistics_too(tmp_path):

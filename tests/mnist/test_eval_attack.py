@@ -176,14 +176,18 @@ def test_what_was_left_by_another_attack_is_not_used(attack, tmp_path, monkeypat
     assert comparable(attack(*change)[3]) == expected
 
 
-def test_the_table(attack, networks, monkeypatch, tmp_path):
+def test_the_table(run_program, networks, monkeypatch, tmp_path):
     few = (PaperRow('natural', 0, 1, 'A', 0.9), PaperRow('fgsm', 1, 1, 'A', 0.8),
            PaperRow('pgd', 4, 2, 'A', 0.7), PaperRow('pgd', 4, 1, 'B', 0.6),
            PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'))
     monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01))
     monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *args: {})
-    status, out, _, contents = attack('--table', f'--output_dir={tmp_path}/report')
-    assert status == 0
+    arguments = ('--dataset=drawn', '--table', f'--target={networks[0]}', '--step_size=0.02',
+                 '--epsilon=0.05', '--batch_size=30', '--num_examples=100',
+                 f'--output_dir={tmp_path}/report', f'--json={tmp_path}/rows.json')
+    status, out, err = run_program(eval_attack, *arguments)
+    assert status == 0, err
+    contents = json.loads((tmp_path / 'rows.json').read_text())
     assert 'pgd from B: left out, that network is not released' in out
     assert [[row[k] for k in ('method', 'steps', 'restarts', 'source', 'target')]
             for row in contents['rows']] == [
@@ -196,7 +200,8 @@ def test_the_table(attack, networks, monkeypatch, tmp_path):
     assert exhibit.data == contents['rows'] and exhibit.networks.keys() == {networks[0]}
     assert [row[-1] for row in exhibit.tables[0].rows] == ['', '', 'yes']  # pgd is the strongest
     monkeypatch.setattr(CompiledAttack, '__call__', None)
-    again = attack('--table', f'--output_dir={tmp_path}/report')[3]
+    assert run_program(eval_attack, *arguments)[0] == 0
+    again = json.loads((tmp_path / 'rows.json').read_text())
     assert comparable(again) == comparable(contents)
 
 

@@ -250,7 +250,7 @@ def test_initial_weights_that_are_damaged_are_named_with_their_digest(run_progra
 def test_initial_weights_of_other_widths(run_program, tmp_path, trained):
     err = refusal(run_program, '--hidden=9', f'--init_from={trained}',
                   f'--model_dir={tmp_path / "run"}')
-    assert '--init_from: expected weights of shapes' in err
+    assert '--init_from: expected weights of network_a' in err and '(196, 9) here' in err
     assert os.listdir(tmp_path) == []
 
 
