@@ -3,10 +3,12 @@
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -52,20 +54,40 @@ def free_ports(count):
     return ports
 
 
-def train(folder, workers):
-    """Trains in as many processes; returns what each of them holds and said."""
-    folder.mkdir()
+FOR_EVER = textwrap.dedent('''
+    import pathlib, sys
+    sys.path[:0] = [sys.argv[1], sys.argv[2]]
+    from common.training import make_strategy
+    strategy = make_strategy()
+    import test_training_batch_norm as t
+
+    with strategy.scope():
+        model, optimizer = t.build(), t.Momentum(0.1)
+    t.Trainer(model, optimizer, None, t.EXAMPLES,
+              t.Settings(**{**t.ALL, 'train_steps': 10**9, 'batch_size': 16}, checkpoint_every=2),
+              pathlib.Path(sys.argv[3]) / 'run', strategy=strategy).train()
+''')
+
+
+def start(folder, workers, script):
+    """Processes that train, as hosts 0, 1, ... of one cluster."""
     here = pathlib.Path(__file__)
     cluster = {'worker': [f'127.0.0.1:{port}' for port in free_ports(workers)]}
     processes = []
     for index in range(workers):
         config = {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
         processes.append(subprocess.Popen(
-            [sys.executable, '-c', WORKER, str(here.parents[2]), str(here.parent), str(folder),
+            [sys.executable, '-c', script, str(here.parents[2]), str(here.parent), str(folder),
              f'{index}.npz'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, 'TF_CONFIG': json.dumps(config)}))
+    return processes
+
+
+def train(folder, workers):
+    """Trains in as many processes; returns what each of them holds and said."""
+    folder.mkdir()
     said = []
-    for process in processes:
+    for process in start(folder, workers, WORKER):
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err[-3000:]
         said.append(out)
@@ -88,6 +110,18 @@ def test_two_hosts_train_as_one_and_only_the_first_writes(tmp_path):
             f'checkpoint-{step}.{suffix}' for step in (2, 4)
             for suffix in ('index', 'data-00000-of-00001')}
     assert 'going on from step 2' in said[0] and not said[1]
+
+
+@pytest.mark.slow
+def test_all_hosts_stop_after_the_same_step_when_one_is_told_to(tmp_path):
+    processes = start(tmp_path, 2, FOR_EVER)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob('run/checkpoint-2.index')) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    processes[1].send_signal(signal.SIGTERM)
+    for process in processes:
+        _, err = process.communicate(timeout=100)
+        assert err.rstrip().endswith('KeyboardInterrupt'), err[-2000:]
 
 
 @pytest.mark.parametrize('value', [
