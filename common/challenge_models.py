@@ -3,6 +3,7 @@
 Each is a zip with a checkpoint of TF1. Addresses, digests and the network arrive as values.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -65,6 +66,7 @@ def fetch_model(
         _check_present(folder, network)
         print(f'{folder} is there already and its weights load; nothing to do.')
         return folder
+    made_here = not folder.parent.exists()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f'.{name}.') as temporary:
@@ -75,6 +77,10 @@ def fetch_model(
         raise UserError(
             f'cannot write {folder}: {error.strerror or error}. Choose an --output_dir that can be '
             'written and has room, and run the same command again.') from error
+    finally:
+        if made_here:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.parent.rmdir()
     print(f'{folder}: the released checkpoint, and its weights as {WEIGHTS}.')
     return folder
 

@@ -95,7 +95,7 @@ def fetch(release, output_dir, network=network):
 def refusal(release, output_dir, network=network):
     """The message, after a check that nothing was left behind."""
     with pytest.raises(UserError) as caught:
-        fetch(release, output_dir, network)
+        fetch(release, output_dir / 'models', network)
     assert os.listdir(output_dir) == []
     assert '\n' not in str(caught.value)
     return str(caught.value)
