@@ -4,7 +4,9 @@ from common.attacks.apgd import APGD
 from common.attacks.base import Attack, CompiledAttack
 from common.attacks.pgd import PGD, fgsm
 from common.attacks.restarts import Restarts
+from common.attacks.square import Square
 from common.attacks.targeted import RandomTarget, TargetedEach
 
 __all__ = [
-    'APGD', 'Attack', 'CompiledAttack', 'PGD', 'RandomTarget', 'Restarts', 'TargetedEach', 'fgsm']
+    'APGD', 'Attack', 'CompiledAttack', 'PGD', 'RandomTarget', 'Restarts', 'Square',
+    'TargetedEach', 'fgsm']

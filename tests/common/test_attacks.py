@@ -13,6 +13,7 @@ from common.attacks import (
     CompiledAttack,
     RandomTarget,
     Restarts,
+    Square,
     TargetedEach,
     fgsm,
 )
@@ -98,6 +99,7 @@ ATTACKS = {
     'apgd of one step': (functools.partial(APGD, steps=1, loss=CWMargin()), True),
     'apgd targeted': (lambda ball: TargetedEach(
         APGD(ball, 5, CrossEntropy(targeted=True), targeted=True), CLASSES), True),
+    'square': (functools.partial(Square, queries=12), True),
     'restarts': (lambda ball: Restarts(in_ball(ball), 3), True),
     'restarts of targeted': (lambda ball: Restarts(TargetedEach(
         in_ball(ball, loss=CWMargin(targeted=True)), CLASSES), 2), True),

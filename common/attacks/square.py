@@ -1,0 +1,102 @@
+"""Square Attack (Andriushchenko, Croce, Flammarion and Hein 2020), which needs no gradients."""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from common.logits import LogitsFn
+from common.losses import true_margin
+from common.threat_model import LinfBall
+
+# Shares of the query budget at which the squares' area halves (section 4.1 of their paper).
+_HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Square:
+    """Random search: squares of +-epsilon at random places are kept where they lower the margin.
+
+    It starts from vertical stripes of +-epsilon and queries the network's margin alone, so that it
+    sees through gradients that mislead. Images that fool the network are left as they are.
+
+    Attributes:
+        ball: the threat model.
+        queries: forward passes of each image; at least 1.
+        p: share of the image that the first squares cover; 0.8 is the authors' for l-inf.
+
+    Raises:
+        ValueError: no queries, or a share outside (0, 1].
+    """
+
+    ball: LinfBall
+    queries: int = 5000
+    p: float = 0.8
+
+    def __post_init__(self):
+        if self.queries < 1:
+            raise ValueError(f'queries must be at least 1; found {self.queries}')
+        if not 0 < self.p <= 1:
+            raise ValueError(f'p must be above 0 and at most 1; found {self.p}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image: none."""
+        return 0
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, height, width, channels] float32; arguments as in `Attack`."""
+        stripes = self._signs([tf.shape(x)[0], 1, x.shape[2], x.shape[3]], seed)
+        best = self.ball.project(x + self.ball.epsilon * stripes, x)
+        first = _Found(best, true_margin(logits_fn(best), y))
+
+        def body(query: tf.Tensor, found: _Found) -> tuple:
+            candidate = self._with_square(found.x_adv, x, query, tf.random.fold_in(seed, query))
+            margin = true_margin(logits_fn(candidate), y)
+            better = (margin < found.margin) & (found.margin > 0)
+            mask = tf.reshape(better, [-1, 1, 1, 1])
+            return query + 1, _Found(tf.where(mask, candidate, found.x_adv),
+                                     tf.where(better, margin, found.margin))
+
+        _, found = tf.while_loop(
+            lambda query, found: (query < self.queries) & tf.reduce_any(found.margin > 0),
+            body, (1, first), parallel_iterations=1,
+            shape_invariants=(tf.TensorShape([]), _Found(x.shape, tf.TensorShape([None]))))
+        return found.x_adv
+
+    def _with_square(
+        self, x_adv: tf.Tensor, x: tf.Tensor, query: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """`x_adv` with one more square in each image, a sign a channel."""
+        batch, (height, width, channels) = tf.shape(x)[0], x.shape[1:]
+        side = self._side(query, height, width)
+        places = tf.random.stateless_uniform([2, batch, 1], tf.random.fold_in(seed, 1))
+        inside = []
+        for place, length in zip(tf.unstack(places), (height, width), strict=True):
+            corner = tf.floor(place * tf.cast(length - side + 1, tf.float32))
+            offset = tf.range(length, dtype=tf.float32) - corner
+            inside.append((offset >= 0) & (offset < tf.cast(side, tf.float32)))
+        square = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
+        # Twice epsilon leads from any point of the ball to its border.
+        change = 2 * self.ball.epsilon * self._signs([batch, 1, 1, channels], seed)
+        return self.ball.project(tf.where(square, x_adv + change, x_adv), x)
+
+    def _side(self, query: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        """Side of the square, in pixels: at least 1, at most the image's shorter side."""
+        done = tf.cast(query, tf.float32) / self.queries
+        halved = tf.reduce_sum(tf.cast(done > tf.constant(_HALVINGS), tf.float32))
+        side = tf.sqrt(self.p * 0.5**halved * height * width)
+        return tf.clip_by_value(tf.cast(tf.round(side), tf.int32), 1, min(height, width))
+
+    @staticmethod
+    def _signs(shape: list, seed: tf.Tensor) -> tf.Tensor:
+        return tf.sign(tf.random.stateless_uniform(shape, seed) - 0.5)
+
+
+class _Found(NamedTuple):
+    """The best images so far, [batch, ...], and their margins, [batch]."""
+
+    x_adv: tf.Tensor
+    margin: tf.Tensor
