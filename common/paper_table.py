@@ -67,8 +67,10 @@ class PaperTable:
         """
         rows = [attacks.natural_row()]
         for wanted in self.rows:
-            if wanted.method == 'natural' or wanted.target != 'A' or wanted.source == target:
-                continue  # as source, the target is there already: instead of A
+            if wanted.method == 'natural' or wanted.target != 'A':
+                continue
+            if wanted.source == target != 'A':
+                continue  # it attacks itself already, in A's place
             if wanted.source != 'A' and wanted.source not in released:
                 print(f'{wanted.method} from {wanted.source}: left out, that network is not '
                       'released')

@@ -56,7 +56,7 @@ def test_mnists_network_a_is_the_challenges():
 
 
 @pytest.mark.parametrize(
-    'name', sorted({'A', 'A_prime', 'A_nat'} & RELEASED.get('cifar10', {}).keys()))
+    'name', sorted({'A', 'A_prime', 'A_nat'} & RELEASED['cifar10'].keys()))
 def test_cifar10s_networks_a_are_the_simple_residual_network(name):
     network = cifar10.model.load(name)
     assert network.name == 'network_a_simple'

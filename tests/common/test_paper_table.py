@@ -1,0 +1,42 @@
+"""Which rows of a paper's table are measured, for the paper's own network and for another."""
+
+import pytest
+
+from common.paper_table import PaperRow, PaperTable
+
+ROWS = PaperTable((
+    PaperRow('natural', 0, 1, 'A', 0.9), PaperRow('fgsm', 1, 1, 'A', 0.8),
+    PaperRow('pgd', 7, 2, 'A', 0.7), PaperRow('pgd', 7, 1, 'A_nat', 0.6),
+    PaperRow('cw', 7, 1, 'B', 0.5), PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat')), 8.0, 2.0)
+
+
+class Recorder:
+    """Takes the place of an AttackTable."""
+
+    def __init__(self):
+        self.asked = []
+
+    def natural_row(self):
+        return 'natural'
+
+    def row(self, *arguments):
+        self.asked.append(arguments)
+        return arguments
+
+
+@pytest.mark.parametrize('target, released, expected', [
+    ('A', ['A', 'A_nat', 'B'],
+     [('fgsm', 1, 1, 'A'), ('pgd', 7, 2, 'A'), ('pgd', 7, 1, 'A_nat'), ('cw', 7, 1, 'B')]),
+    ('A', ['A'], [('fgsm', 1, 1, 'A'), ('pgd', 7, 2, 'A')]),
+    ('mine', ['A', 'A_nat'],
+     [('fgsm', 1, 1, 'mine'), ('pgd', 7, 2, 'mine'), ('pgd', 7, 1, 'A_nat')]),
+    ('A_nat', ['A', 'A_nat', 'B'],
+     [('fgsm', 1, 1, 'A_nat'), ('pgd', 7, 2, 'A_nat'), ('cw', 7, 1, 'B')])])
+def test_rows_from_a_are_made_from_the_target(monkeypatch, capsys, target, released, expected):
+    monkeypatch.setattr('common.paper_table.table', lambda rows: str(rows))
+    recorder = Recorder()
+    rows = ROWS.run(recorder, target, released)
+    assert recorder.asked == expected and rows == ['natural', *expected]
+    said = capsys.readouterr().out
+    for source in {'A_nat', 'B'} - set(released):
+        assert f'from {source}: left out' in said
