@@ -117,11 +117,13 @@ def reference(prefix, x, y, *, training=False):
     reader = tf.train.load_checkpoint(str(prefix))
     with tf.Graph().as_default(), tf.device('/CPU:0'), v1.Session() as session:
         graph = ChallengeGraph(training=training, dtype=tf.float64)
-        for variable in v1.global_variables():
-            variable.load(reader.get_tensor(variable.op.name).astype(np.float64), session)
+        variables = v1.global_variables()
+        session.run([v.initializer for v in variables], {
+            v.initializer.inputs[1]: reader.get_tensor(v.op.name).astype(np.float64)
+            for v in variables})
         results = session.run([graph.logits, graph.gradient], {graph.x: x, graph.y: y})
         session.run(graph.updates, {graph.x: x})
-        moved = {v.op.name: session.run(v) for v in v1.global_variables() if 'moving' in v.op.name}
+        moved = session.run({v.op.name: v for v in variables if 'moving' in v.op.name})
     return *results, moved
 
 
@@ -182,7 +184,7 @@ def test_imports_every_bit_of_a_challenge_checkpoint(tmp_path):
         session.run(v1.global_variables_initializer())
         session.run(train)
         prefix = v1.train.Saver().save(session, str(tmp_path / 'checkpoint'), global_step=step)
-        values = {v.op.name: session.run(v) for v in v1.global_variables()}
+        values = session.run({v.op.name: v for v in v1.global_variables()})
     network = network_a('simple', seed=5)
     tf1.import_checkpoint(network, prefix)
     for variable in network.variables:
@@ -195,7 +197,7 @@ def test_the_challenge_restores_what_is_exported(network, exported):
         step = v1.train.get_or_create_global_step()
         ChallengeGraph()
         v1.train.Saver().restore(session, tf.train.latest_checkpoint(str(exported.parent)))
-        values = {v.op.name: session.run(v) for v in v1.global_variables()}
+        values = session.run({v.op.name: v for v in v1.global_variables()})
         assert session.run(step) == 300
     for variable in network.variables:
         np.testing.assert_array_equal(variable, values[tf1._name(variable.path)])
