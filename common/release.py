@@ -46,6 +46,9 @@ def release(
         _copy(log, released / logs[-1])
         seconds += _training_seconds(log, json.loads((run / 'config.json').read_text()))
     config = json.loads((runs[-1] / 'config.json').read_text())
+    if len(runs) > 1:
+        # Where the stage before lay says nothing to others; the recorded command has this name.
+        config['init_from'] = f'models/stage{len(runs) - 1}'
     _update(released, data_set, name, {
         'file': file, 'logs': logs, 'sha256': sha256(path), **record, 'seed': config['seed'],
         'training_seconds': round(seconds), 'config': config, 'results': []})

@@ -1,6 +1,7 @@
 """The released networks and their record."""
 
 import csv
+import os
 
 import pytest
 
@@ -33,6 +34,13 @@ def test_the_record_is_complete(data_set, name):
     for row in entry['results']:
         assert row['target'] == name
         assert row['interval'][0] <= row['accuracy'] <= row['interval'][1]
+
+
+@NETWORKS
+def test_the_record_names_no_place_of_one_machine(data_set, name):
+    config = RELEASED[data_set][name]['config']
+    assert [value for value in config.values()
+            if isinstance(value, str) and os.path.isabs(value)] == []
 
 
 @NETWORKS

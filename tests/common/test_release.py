@@ -58,6 +58,8 @@ def test_a_training_in_stages(run, released, tmp_path):
     last = tmp_path / 'last'
     shutil.copytree(run, last)
     (last / 'last.weights.h5').write_bytes(b'fine-tuned')
+    (last / 'config.json').write_text(json.dumps(
+        {'seed': 3, 'batch_size': 100, 'init_from': str(run / 'last.weights.h5')}))
     release('letters', 'A', [run, last], weights='last.weights.h5', record=RECORD,
             released=released)
     entry = manifest(released)['letters']['A']
@@ -65,6 +67,7 @@ def test_a_training_in_stages(run, released, tmp_path):
     assert entry['logs'] == ['letters/A.stage1.log.csv', 'letters/A.stage2.log.csv']
     assert all((released / log).read_text() == LOG for log in entry['logs'])
     assert entry['training_seconds'] == 500
+    assert entry['config']['init_from'] == 'models/stage1'  # no place of the maintainer's machine
 
 
 def test_other_networks_stay(run, released):
