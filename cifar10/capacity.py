@@ -4,7 +4,6 @@ The wide network takes GPUs; once it is trained and released, it belongs in WIDT
 """
 
 import dataclasses
-import pathlib
 
 from cifar10 import dataset, train
 from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
@@ -13,7 +12,6 @@ from common.attacks import PGD
 from common.errors import UserError
 from common.figures.capacity import Sweep
 from common.figures.study import Study
-from common.run_folder import check
 
 WIDTHS = {'simple': {'width': 'simple'}}
 RELEASED = {('simple', 'none'): 'A_nat', ('simple', 'pgd'): 'A'}
@@ -25,7 +23,6 @@ _CONFIG = {
     'jit_compile': False, 'kappa': 50.0, 'log_every': 100, 'loss': 'xent', 'momentum': 0.9,
     'network': 'A', 'random_start': True, 'weight_decay': 2e-4, **FAST}
 _QUICK = {'train_steps': 60, 'learning_rate_warmup': 10, 'epsilon_warmup': 0}
-_TRAINING_IMAGES = 10_000  # of the final training loss
 
 
 def sweep(
@@ -52,14 +49,10 @@ def sweep(
     training, _ = dataset.load_training(
         validation_size=config['validation_size'], dataset=name, data_dir=data_dir)
 
-    def run(config: dict, folder: pathlib.Path) -> None:
-        train.train(config, check(folder, config), data_dir)
-
     def adversary(config: dict) -> PGD | None:
         # The released A's last stage met the paper's adversary, not the recipe's shorter one.
         if config['adversary'] == 'pgd':
             return challenge_pgd(steps=TRAINING_STEPS)
         return train.adversary(config)
 
-    images = training.subset(slice(len(study.test) if study.quick else _TRAINING_IMAGES))
-    return study, Sweep(WIDTHS, config, run, images, adversary, RELEASED)
+    return study, Sweep(WIDTHS, config, train.train, data_dir, training, adversary, RELEASED)

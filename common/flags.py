@@ -3,6 +3,7 @@
 Defaults that differ between data sets are arguments.
 """
 
+import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -244,15 +245,20 @@ def define_output_dir() -> None:
         'is kept there and found again.')
 
 
-def define_figures(figures: dict[str, str], *, epsilon: str) -> None:
-    """--figure, --epsilon, --output_dir, --budget and --restarts.
+def define_figures(
+    figures: dict[str, str], datasets: tuple[str, ...], *, epsilon: str, batch_size: int
+) -> None:
+    """All flags of the figures' programs.
 
     Args:
         figures: name -> what it shows.
+        datasets: as for `define_data`.
         epsilon: the default radius, in words.
+        batch_size: the default one.
     """
     words = '; '.join(f'{name}: {what}' for name, what in figures.items())
     flags.DEFINE_enum('figure', 'all', [*figures, 'all'], f'Which one. {words}; all: each of them.')
+    define_data(datasets)
     flags.DEFINE_float(
         'epsilon', None, f'Radius of the l-inf ball, in pixel units; by default {epsilon}.',
         lower_bound=0.0)
@@ -264,12 +270,24 @@ def define_figures(figures: dict[str, str], *, epsilon: str) -> None:
     flags.DEFINE_integer(
         'restarts', None, "Restarts around an image in figures 1 and 2 and in 'landscape'; by "
         "default the paper's.", lower_bound=2)
+    define_num_examples()
+    define_seed(0)
+    define_attack_dtype()
+    define_batch_size(batch_size)
 
 
-def fewer_examples_on_a_quick_budget() -> None:
-    """Takes every 50th image under --budget=quick, unless --every was given."""
-    if flags.FLAGS.budget == 'quick' and not flags.FLAGS['every'].present:
-        flags.FLAGS.every = 50
+def study_settings(program: str) -> dict[str, Any]:
+    """What the flags of `define_figures` say of a `common.figures.study.Study`.
+
+    Args:
+        program: name of the module that runs.
+    """
+    values = flags.FLAGS
+    return {
+        'command': as_typed(program), 'output_dir': pathlib.Path(values.output_dir),
+        'budget': values.budget, 'seed': values.seed, 'attack_dtype': values.attack_dtype,
+        'batch_size': values.batch_size,
+        'variant': '' if values.epsilon is None else f'_epsilon_{values.epsilon:g}'}
 
 
 def as_typed(program: str) -> str:
@@ -287,7 +305,12 @@ def as_typed(program: str) -> str:
 
 
 def chosen_examples() -> slice:
-    """The test images that --num_examples and --every choose: the first N of every k-th."""
+    """The test images that --num_examples and --every choose: the first N of every k-th.
+
+    A quick budget, where there is one, takes every 50th unless --every was given.
+    """
     every = flags.FLAGS.every
+    if 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick':
+        every = every if flags.FLAGS['every'].present else 50
     stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * every
     return slice(None, stop, every)

@@ -1,11 +1,9 @@
 """The networks of figure 3: network A at five widths, with three kinds of training."""
 
 import dataclasses
-import pathlib
 
 from common.figures.capacity import Sweep
 from common.figures.study import Study
-from common.run_folder import check
 from mnist import dataset, train
 from mnist.pgd_attack import challenge_pgd
 
@@ -23,7 +21,6 @@ _CONFIG = {
     'validate_every': 0, 'validation_examples': 0, 'validation_size': 0, 'weight_averaging': 0.0}
 _QUICK_STEPS = 300
 _LONGER = 4  # the claim that longer natural training helps
-_TRAINING_IMAGES = 10_000  # of the final training loss
 _REACH = 2.5  # how far the training adversary's steps lead together, in epsilons
 
 
@@ -46,10 +43,6 @@ def sweep(
     if study.quick:
         config['train_steps'] = _QUICK_STEPS
     training, _ = dataset.load_training(validation_size=0, dataset=name, data_dir=data_dir)
-
-    def run(config: dict, folder: pathlib.Path) -> None:
-        train.train(config, check(folder, config), data_dir)
-
-    images = training.subset(slice(len(study.test) if study.quick else _TRAINING_IMAGES))
     widths = {k: WIDTHS[k] for k in ('1', '4', '16')} if study.quick else WIDTHS
-    return study, Sweep(widths, config, run, images, train.adversary, longer=_LONGER)
+    return study, Sweep(
+        widths, config, train.train, data_dir, training, train.adversary, longer=_LONGER)

@@ -9,8 +9,6 @@ What is computed is kept in the output folder, so that the same command again ta
 interrupted one goes on.
 """
 
-import pathlib
-
 from absl import flags
 
 from common import checkpoints, cli
@@ -26,27 +24,20 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_figures(catalogue.FIGURES, epsilon='0.3, and 0.1 for figure 3')
-    shared_flags.define_num_examples()
-    shared_flags.define_seed(0)
-    shared_flags.define_attack_dtype()
-    shared_flags.define_batch_size(BATCH_SIZE)
+    shared_flags.define_figures(
+        catalogue.FIGURES, dataset.DATASETS, epsilon='0.3, and 0.1 for figure 3',
+        batch_size=BATCH_SIZE)
 
 
 def main() -> None:
     """Reads the flags and makes the figures."""
-    shared_flags.fewer_examples_on_a_quick_budget()
     epsilon = dataset.EPSILON if FLAGS.epsilon is None else FLAGS.epsilon
     checked_ball(epsilon, dataset.LOWER, dataset.UPPER)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     study = Study(
         'mnist', 'MNIST', test.subset(shared_flags.chosen_examples()), model.load,
         challenge_pgd(epsilon), 'pixels from 0 to 1',
-        command=shared_flags.as_typed('mnist.figures'),
-        output_dir=pathlib.Path(FLAGS.output_dir), budget=FLAGS.budget, seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype, batch_size=FLAGS.batch_size,
-        variant='' if FLAGS.epsilon is None else f'_epsilon_{FLAGS.epsilon:g}')
+        **shared_flags.study_settings('mnist.figures'))
     catalogue.make(FLAGS.figure, study, catalogue.Details(
         classes=[str(digit) for digit in range(dataset.NUM_CLASSES)],
         released=checkpoints.manifest().get('mnist', {}),

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from common import run_folder
 from common.attacks import Attack, fgsm
 from common.data import Examples
 from common.evaluation import Outcome
@@ -15,6 +16,8 @@ from common.figures.transfer import input_gradients, mean_cosine
 ADVERSARIES = {'none': 'natural', 'fgsm': 'FGSM', 'pgd': 'PGD'}
 """Name of --adversary -> how the paper's figure calls it."""
 
+_LOSS_IMAGES = 10_000  # of the final training loss
+
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
@@ -23,8 +26,9 @@ class Sweep:
     Attributes:
         widths: name of a width -> what it changes in config.json.
         config: of every training, but for width and adversary.
-        train: (config, folder) -> None; trains there, or goes on, or finds it done.
-        training_set: images on which the final training loss is measured.
+        train: (config, folder, data_dir) -> None; trains there, or goes on, or finds it done.
+        data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
+        training_set: the final training loss is measured on the first of its images.
         adversary: config -> the attack that makes training examples; None for natural training.
         released: (width, adversary) -> released network that needs no training here.
         longer: how many times longer the largest network is trained naturally once more; 1 for no
@@ -33,7 +37,8 @@ class Sweep:
 
     widths: dict[str, dict[str, Any]]
     config: dict[str, Any]
-    train: Callable[[dict[str, Any], pathlib.Path], None]
+    train: Callable[[dict[str, Any], pathlib.Path, str | None], None]
+    data_dir: str | None
     training_set: Examples
     adversary: Callable[[dict[str, Any]], Attack | None]
     released: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
@@ -80,7 +85,7 @@ def figure_3(study: Study, sweep: Sweep) -> Exhibit:
         setting=f'epsilon {study.pgd.ball.epsilon:g}; judged by FGSM and {study.pgd}, '
                 f'n = {len(study.test):,}; trained for {steps:,} steps of batch '
                 f'{sweep.config["batch_size"]} at seed {sweep.config["seed"]}; training losses '
-                f'over {len(sweep.training_set):,} training images',
+                f'over {_loss_images(study):,} training images',
         networks=[t.reference for t in trained],
         remarks=_claims(list(sweep.widths), trained, longer, transferred),
         tables=_tables(sweep, trained, longer, transferred),
@@ -126,16 +131,21 @@ def _measure(
         name = f'{study.key}-{adversary}-{width}-{study.pgd.ball.epsilon:g}-{study.budget}-{kind}'
         folder = study.output_dir / 'cache' / 'capacity' / name
         print(f'{ADVERSARIES[adversary]} training, width {width}: {folder}', flush=True)
-        sweep.train(config, folder)
+        sweep.train(config, run_folder.check(folder, config), sweep.data_dir)
         reference = str(folder)
     none = dataclasses.replace(study.pgd, steps=0, random_start=False)
     outcomes = {
         'natural': study.accuracy(none, reference, reference),
         'FGSM': study.accuracy(fgsm(study.pgd.ball), reference, reference),
         'PGD': study.accuracy(study.pgd, reference, reference)}
-    on_training = dataclasses.replace(study, test=sweep.training_set)
+    images = sweep.training_set.subset(slice(_loss_images(study)))
+    on_training = dataclasses.replace(study, test=images)
     loss = on_training.accuracy(sweep.adversary(config) or none, reference, reference).loss
     return _Trained(width, adversary, reference, outcomes, loss)
+
+
+def _loss_images(study: Study) -> int:
+    return len(study.test) if study.quick else _LOSS_IMAGES
 
 
 def _of(trained: Sequence[_Trained], adversary: str) -> list[_Trained]:

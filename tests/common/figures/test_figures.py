@@ -59,7 +59,7 @@ FAST_FIGURES = [name for name in catalogue.FIGURES if name != '4']
 
 def sweep(study):
     """Stands in for training: a network's name is written where its weights would be."""
-    def train(config, folder):
+    def train(config, folder, data_dir):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'name').write_text(NAMES[config['width'], config['adversary']])
 
@@ -69,7 +69,8 @@ def sweep(study):
     widths = {'1': {'width': 'narrow'}, '2': {'width': 'broad'}}
     config = {'train_steps': 7, 'batch_size': 2, 'seed': 0}
     return study, capacity.Sweep(
-        widths, config, train, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'}, longer=3)
+        widths, config, train, None, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'},
+        longer=3)
 
 
 NAMES = {('narrow', 'none'): 'A_nat', ('broad', 'none'): 'A_prime', ('narrow', 'fgsm'): 'A_prime',

@@ -1,0 +1,31 @@
+"""Figure 3's training is the one that cifar10.train would do."""
+
+import pytest
+
+from cifar10 import capacity, dataset, model, train
+from cifar10.pgd_attack import challenge_pgd
+from common.errors import UserError
+from common.figures.study import Study
+
+
+@pytest.fixture
+def study(tmp_path):
+    test = dataset.load('test', dataset='drawn').subset(slice(5))
+    return Study(
+        'cifar10', 'CIFAR-10', test, model.load, challenge_pgd(), 'pixels', command='', seed=3,
+        output_dir=tmp_path, budget='full')
+
+
+def test_a_sweep_asks_for_what_the_recipe_does(study, run_program, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train, 'train', lambda config, folder, data_dir: asked.append(config))
+    status, _, error = run_program(
+        train, '--recipe=fast', '--dataset=drawn', '--width=simple', '--adversary=fgsm', '--seed=3')
+    assert status == 0, error
+    _, sweep = capacity.sweep(study, None, 'drawn', None)
+    assert {**sweep.config, **sweep.widths['simple'], 'adversary': 'fgsm'} == asked[0]
+
+
+def test_the_radius_is_that_of_the_released_networks(study):
+    with pytest.raises(UserError, match='expected --epsilon=8'):
+        capacity.sweep(study, 4.0, 'drawn', None)
