@@ -1,5 +1,10 @@
 """The layers beside plain NumPy, Keras and TensorFlow's own."""
 
+import pathlib
+import subprocess
+import sys
+import textwrap
+
 import keras
 import numpy as np
 import pytest
@@ -123,3 +128,47 @@ def test_batch_norm_keeps_its_scale_and_statistics_in_float32():
     for ours, theirs in zip(mixed.variables, exact.variables, strict=True):
         assert ours.dtype == 'float32'
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+MIRRORED = textwrap.dedent('''
+    import pathlib, sys
+    import keras, numpy as np, tensorflow as tf
+    cpu = tf.config.list_physical_devices('CPU')[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    sys.path.insert(0, sys.argv[1])
+    from cifar10.layers import BatchNormalization
+    from common.attacks import PGD
+    from common.data import Examples
+    from common.optimizers import Momentum
+    from common.schedules import Piecewise
+    from common.threat_model import LinfBall
+    from common.training import Settings, Trainer
+
+    rng = np.random.default_rng(0)
+    examples = Examples(rng.random((16, 6, 6, 2), np.float32), rng.integers(0, 3, 16, np.int32), '')
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        keras.utils.set_random_seed(0)
+        strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+        with strategy.scope():
+            network = keras.Sequential([
+                keras.Input((6, 6, 2)), keras.layers.Conv2D(4, 3), kind(momentum=0.9),
+                keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(3)])
+            optimizer = Momentum(0.1)
+        Trainer(network, optimizer, PGD(LinfBall(0.1), 2, 0.05, random_start=False), examples,
+                Settings(train_steps=3, batch_size=16, seed=1, sum_loss=False,
+                         learning_rate=Piecewise((0.1,)), crafting='train', log_every=100),
+                pathlib.Path(sys.argv[2]) / kind.__module__, strategy=strategy).train()
+        np.savez(f'{sys.argv[2]}/{kind.__module__}.npz', *[v.numpy() for v in network.variables])
+''')
+
+
+@pytest.mark.slow
+def test_batch_norm_on_two_devices_is_keras(tmp_path):
+    root = str(pathlib.Path(__file__).parents[2])
+    process = subprocess.run([sys.executable, '-c', MIRRORED, root, str(tmp_path)],
+                             capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
+    ours, theirs = (np.load(path) for path in sorted(tmp_path.glob('*.npz')))
+    assert len(ours.files) == 8
+    for name in ours.files:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5)

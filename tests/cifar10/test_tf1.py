@@ -112,11 +112,11 @@ def exported(network, tmp_path_factory):
     return prefix
 
 
-def reference(prefix, x, y, *, training=False):
+def reference(prefix, x, y, *, width='simple', training=False):
     """Logits and gradient of the challenge's graph in float64, and its moving averages after."""
     reader = tf.train.load_checkpoint(str(prefix))
     with tf.Graph().as_default(), tf.device('/CPU:0'), v1.Session() as session:
-        graph = ChallengeGraph(training=training, dtype=tf.float64)
+        graph = ChallengeGraph(width, training=training, dtype=tf.float64)
         variables = v1.global_variables()
         session.run([v.initializer for v in variables], {
             v.initializer.inputs[1]: reader.get_tensor(v.op.name).astype(np.float64)
@@ -158,6 +158,23 @@ def test_logits_and_input_gradient_agree_with_the_challenges_graph(network, expo
     assert ours.keys() == moved.keys()
     for name, value in moved.items():
         np.testing.assert_allclose(ours[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_the_wide_network_agrees_with_the_challenges_graph(tmp_path):
+    network = varied(network_a('wide', seed=1))
+    tf1.export_checkpoint(network, tmp_path / 'checkpoint-1', global_step=1)
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+    y = rng.integers(0, 10, 4)
+    logits, gradient, _ = reference(tmp_path / 'checkpoint-1', x, y, width='wide')
+    with tf.device('/CPU:0'), tf.GradientTape() as tape:
+        pixels = tf.constant(x)
+        tape.watch(pixels)
+        found = network(pixels, training=False)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=found)
+    assert errors(found, logits).max() < 2e-5
+    assert errors(tape.gradient(loss, pixels), gradient).max() < 2e-2
 
 
 @pytest.mark.parametrize('width, trainable, moving', [
