@@ -268,8 +268,8 @@ def define_figures(
         'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two a figure: fewer "
         'restarts and points, and every 50th image unless --every says otherwise.')
     flags.DEFINE_integer(
-        'restarts', None, "Restarts around an image in figures 1 and 2 and in 'landscape'; by "
-        "default the paper's.", lower_bound=2)
+        'restarts', None, "Restarts around an image in figure 1, in figure 2 (at most 200) and in "
+        "'landscape' (at most 1,000); by default the paper's.", lower_bound=2)
     define_num_examples()
     define_seed(0)
     define_attack_dtype()
@@ -286,7 +286,7 @@ def study_settings(program: str) -> dict[str, Any]:
     return {
         'command': as_typed(program), 'output_dir': pathlib.Path(values.output_dir),
         'budget': values.budget, 'seed': values.seed, 'attack_dtype': values.attack_dtype,
-        'batch_size': values.batch_size,
+        'batch_size': values.batch_size, 'every': _every(),
         'variant': '' if values.epsilon is None else f'_epsilon_{values.epsilon:g}'}
 
 
@@ -309,8 +309,11 @@ def chosen_examples() -> slice:
 
     A quick budget, where there is one, takes every 50th unless --every was given.
     """
-    every = flags.FLAGS.every
-    if 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick':
-        every = every if flags.FLAGS['every'].present else 50
+    every = _every()
     stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * every
     return slice(None, stop, every)
+
+
+def _every() -> int:
+    quick = 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick'
+    return 50 if quick and not flags.FLAGS['every'].present else flags.FLAGS.every

@@ -38,24 +38,25 @@ def directions(study: Study) -> Exhibit:
     Raises:
         UserError: a network is not there, or there are too few images.
     """
-    numbers = study.images(_IMAGES)
-    measured = {name: _measure(study, name, numbers) for name in NETWORKS}
+    images = study.images(_IMAGES)
+    measured = {name: _measure(study, name, images) for name in NETWORKS}
     return study.exhibit(
         'directions', 'random directions and linear subspaces',
-        setting=f'{study.pgd}, images {numbers}, {_DRAWS} random directions and combinations each',
+        setting=f'{study.pgd}, images {[study.number(i) for i in images]}, {_DRAWS} random '
+                'directions and combinations each',
         networks=list(NETWORKS), remarks=_remarks(measured), tables=_tables(measured),
         pictures=_pictures(study, measured),
         data={name: dataclasses.asdict(m) for name, m in measured.items()})
 
 
-def _measure(study: Study, name: str, numbers: list[int]) -> _Measured:
+def _measure(study: Study, name: str, images: list[int]) -> _Measured:
     judge = Judge(study.network(name).model)
     restarting = Restarting(study.pgd, study.crafting(name), seed=study.seed,
                             batch_size=max(_DIMENSIONS))
     epsilon = study.pgd.ball.epsilon
     along = {'PGD': [], "sign of the image's gradient": [], 'random signs': []}
     subspaces, random = [], []
-    for image in numbers:
+    for image in images:
         rng = np.random.default_rng([study.seed, image])
         maxima = restarting.maxima(study.test, image, max(_DIMENSIONS))
         gradient = image_gradient(study.network(name).model, study.test, image)

@@ -24,8 +24,9 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
     Raises:
         UserError: a network is not there, or there are too few images.
     """
-    numbers = study.images(_SHOWN)
-    x, y = study.test.x[numbers], study.test.y[numbers]
+    images = study.images(_SHOWN)
+    numbers = [study.number(image) for image in images]
+    x, y = study.test.x[images], study.test.y[images]
     grid, words, titles = [list(x)], ['natural'], [[classes[label] for label in y]]
     rows = [{'image': number, 'class': classes[label]}
             for number, label in zip(numbers, y, strict=True)]

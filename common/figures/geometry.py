@@ -19,6 +19,7 @@ from common.landscape import (
 )
 
 _IMAGES = 4
+_MOST = 1000  # restarts: pairs, and memory, grow with their square
 _RADII = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # shares of epsilon
 
 
@@ -36,21 +37,23 @@ def landscape(study: Study, restarts: int | None = None) -> Exhibit:
 
     Args:
         study: the data set.
-        restarts: maxima an image; by default 200, or 40 on a quick budget.
+        restarts: maxima an image; by default 200, or 40 on a quick budget. At most 1,000, whose
+            half a million pairs an image show the distribution.
 
     Raises:
         UserError: a network is not there, or there are too few images.
     """
-    restarts = restarts or (40 if study.quick else 200)
-    numbers = study.images(_IMAGES)
-    found = {name: _measure(study, name, numbers, restarts) for name in NETWORKS}
+    restarts = min(restarts or (40 if study.quick else 200), _MOST)
+    images = study.images(_IMAGES)
+    found = {name: _measure(study, name, images, restarts) for name in NETWORKS}
     random = [pairs(random_perturbations(study.pgd, study.test, i, restarts, study.seed))
-              for i in numbers]
+              for i in images]
     reference = _Found(np.concatenate([p.distances for p in random]),
                        np.concatenate([p.angles for p in random]), [])
     return study.exhibit(
         'landscape', "section 3.1, the maxima's geometry",
-        setting=f'{study.pgd}, {restarts} restarts of each of the images {numbers}',
+        setting=f'{study.pgd}, {restarts} restarts of each of the images '
+                f'{[study.number(i) for i in images]}',
         networks=list(NETWORKS), remarks=_remarks(found, reference),
         tables=_tables(study.pgd, found, reference),
         pictures=_pictures(study, found, reference),
@@ -59,13 +62,13 @@ def landscape(study: Study, restarts: int | None = None) -> Exhibit:
               for name, f in {**found, 'random': reference}.items()})
 
 
-def _measure(study: Study, name: str, numbers: list[int], restarts: int) -> _Found:
+def _measure(study: Study, name: str, images: list[int], restarts: int) -> _Found:
     network, maxima = study.crafting(name), {}
     for share in tqdm.tqdm(_RADII, desc=f'{name}, radii', unit='radius', leave=False):
         restarting = Restarting(_scaled(study.pgd, share), network, seed=study.seed,
                                 batch_size=min(restarts, BATCH_SIZE))
-        maxima[share] = [restarting.maxima(study.test, i, restarts) for i in numbers]
-    gradients = [image_gradient(study.network(name).model, study.test, i) for i in numbers]
+        maxima[share] = [restarting.maxima(study.test, i, restarts) for i in images]
+    gradients = [image_gradient(study.network(name).model, study.test, i) for i in images]
     apart = [pairs(perturbations) for perturbations in maxima[1]]
     return _Found(
         np.concatenate([p.distances for p in apart]), np.concatenate([p.angles for p in apart]),

@@ -25,8 +25,9 @@ def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
         UserError: a network is not there, or there are too few images.
     """
     restarts = restarts or (40 if study.quick else 200)
-    numbers = study.images(_IMAGES)
-    losses = {name: [_losses(study, name, image, restarts) for image in numbers]
+    images = study.images(_IMAGES)
+    numbers = [study.number(image) for image in images]
+    losses = {name: [_losses(study, name, image, restarts) for image in images]
               for name in NETWORKS}
     rows = [_summary(name, image, values) for name in NETWORKS
             for image, values in zip(numbers, losses[name], strict=True)]
@@ -50,7 +51,7 @@ def _losses(study: Study, name: str, image: int, restarts: int) -> np.ndarray:
     restarting = Restarting(study.pgd, study.crafting(name), seed=study.seed,
                             batch_size=min(restarts, BATCH_SIZE))
     partial = study.partial('restarts', name, study.pgd, image, restarting.batch_size)
-    with tqdm.tqdm(total=restarts, desc=f'{name}, image {image}', unit='restart',
+    with tqdm.tqdm(total=restarts, desc=f'{name}, image {study.number(image)}', unit='restart',
                    leave=False) as bar:
         return restarting.final_losses(study.test, image, restarts, partial, bar.update)
 
@@ -93,12 +94,12 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
 
     Args:
         study: the data set.
-        restarts: by default the paper's 20.
+        restarts: by default the paper's 20; at most a batch, since each one is a line.
 
     Raises:
         UserError: a network is not there.
     """
-    restarts = restarts or 20
+    restarts = min(restarts or 20, BATCH_SIZE)
     image = study.images(_IMAGES)[0]
     curves = {name: Curves(study.pgd, study.crafting(name))(
         study.test, image, restarts, study.seed) for name in NETWORKS}
@@ -115,10 +116,12 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
             xlabel='PGD iteration', ylabel=_LOSS))
     return study.exhibit(
         'figure_2', 'figure 2, loss along the iterations of PGD',
-        setting=f'{study.pgd}, {restarts} restarts of image {image}', networks=list(NETWORKS),
+        setting=f'{study.pgd}, {restarts} restarts of image {study.number(image)}',
+        networks=list(NETWORKS),
         remarks=['The paper: the loss rises in a fairly consistent way and plateaus rapidly.'],
         tables=[Table.of('', rows)], pictures=pictures,
-        data={'image': image, 'losses': {n: np.round(v, 5).tolist() for n, v in curves.items()}})
+        data={'image': study.number(image),
+              'losses': {n: np.round(v, 5).tolist() for n, v in curves.items()}})
 
 
 def _share_by(curves: np.ndarray, step: int) -> float:

@@ -43,6 +43,7 @@ class Study:
         attack_dtype: precision in which examples are crafted.
         batch_size: images a batch.
         variant: end of the exhibits' names, where the setting is not the default one.
+        every: `test` is every k-th image of the whole test set.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Study:
     attack_dtype: str = 'float32'
     batch_size: int = 200
     variant: str = ''
+    every: int = 1
 
     @property
     def quick(self) -> bool:
@@ -83,7 +85,7 @@ class Study:
         return ModelLogits(self.network(reference).model, self.attack_dtype)
 
     def images(self, count: int) -> list[int]:
-        """Numbers of `count` images, drawn by the seed.
+        """Positions in `test` of `count` images, drawn by the seed.
 
         Raises:
             UserError: there are not so many.
@@ -93,6 +95,10 @@ class Study:
                             '--num_examples.')
         rng = np.random.default_rng(self.seed)
         return sorted(int(i) for i in rng.choice(len(self.test), count, replace=False))
+
+    def number(self, image: int) -> int:
+        """The image at that position of `test`, as numbered in the whole test set."""
+        return image * self.every
 
     def partial(self, name: str, reference: str, *determines: Any) -> PartialResult:
         """The cached result of that name: a file for each network and setting of its own.

@@ -12,7 +12,16 @@ from common.attacks import PGD
 from common.data import Examples
 from common.errors import UserError
 from common.exhibits import read
-from common.figures import capacity, catalogue, directions, progress, restarts, strength, transfer
+from common.figures import (
+    capacity,
+    catalogue,
+    directions,
+    geometry,
+    progress,
+    restarts,
+    strength,
+    transfer,
+)
 from common.figures.study import Study
 from common.threat_model import LinfBall
 
@@ -117,6 +126,24 @@ def test_figure_1_tells_what_the_restarts_found(study):
     assert len(losses) == 6 and row[0] == 'A'
     assert float(row[-1]) == pytest.approx(max(losses), rel=1e-3)
     assert float(row[3]) == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_images_are_numbered_as_in_the_whole_test_set(study):
+    every = dataclasses.replace(study, every=10)
+    for name in ('1', '2', 'examples'):
+        numbers, whole = (
+            np.ravel(make(name, s).data['image' if name == '2' else 'images'])
+            for s in (study, every))
+        np.testing.assert_array_equal(whole, 10 * numbers)
+    for name in ('2', 'directions', 'landscape'):
+        assert f'{10 * study.images(4)[0]}' in make(name, every).setting
+
+
+def test_figures_of_pairs_and_lines_take_no_more_restarts_than_they_can_show(study, monkeypatch):
+    monkeypatch.setattr(restarts, 'BATCH_SIZE', 3)
+    assert np.shape(restarts.figure_2(study, 100_000).data['losses']['A'])[0] == 3
+    monkeypatch.setattr(geometry, '_MOST', 4)
+    assert ', 4 restarts of each' in geometry.landscape(study, 100_000).setting
 
 
 def test_what_was_computed_is_not_computed_again(study, monkeypatch):
