@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import sys
 import time
 from typing import Any
 
 import numpy as np
 
+from common.errors import reason
 from common.files import replacing
 
 _SECONDS_BETWEEN_WRITES = 20.0
@@ -17,7 +19,7 @@ class PartialResult:
 
     Args:
         path: of the file.
-        key: everything that determines the evaluation. A file with another key is ignored.
+        key: everything that determines the evaluation. A file with another key is not used.
     """
 
     def __init__(self, path: str | os.PathLike, key: str):
@@ -26,14 +28,18 @@ class PartialResult:
         self._written = time.monotonic()
 
     def read(self, default: dict[str, Any]) -> dict[str, Any]:
-        """The state on disk, or `default` if there is none of this evaluation."""
+        """The state on disk, or `default`, with a word if the file holds something else."""
+        if not self._path.exists():
+            return default
         try:
             with np.load(self._path, allow_pickle=False) as stored:
-                if str(stored['key']) != self._key:
-                    return default
-                return {name: _plain(stored[name]) for name in default}
-        except Exception:  # NumPy and zipfile raise many kinds for damaged files
-            return default
+                if str(stored['key']) == self._key:
+                    return {name: _plain(stored[name]) for name in default}
+            found = 'results of another network or setting'
+        except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
+            found = f'no results that can be read ({reason(error)})'
+        print(f'note: {self._path} holds {found}; computing anew', file=sys.stderr)
+        return default
 
     def maybe_write(self, state: dict[str, Any]) -> None:
         """Writes the state if the last time was a while ago."""

@@ -291,9 +291,11 @@ def test_a_finished_evaluation_is_not_repeated(model, examples, on_disk, uninter
     assert outcome.gradients == uninterrupted[0].gradients
 
 
-def test_results_under_another_key_are_ignored(model, examples, on_disk):
+def test_results_under_another_key_are_not_used(model, examples, on_disk, capsys):
     evaluate(model, examples, PGD(BALL, 0, 0.1), partial=on_disk('other'))
+    assert 'computing anew' not in capsys.readouterr().err
     outcome = evaluate(model, examples, partial=on_disk())
+    assert 'holds results of another network or setting; computing' in capsys.readouterr().err
     np.testing.assert_array_equal(outcome.correct, evaluate(model, examples).correct)
     assert outcome.gradients == 3 * N
 
@@ -320,7 +322,7 @@ def damaged_versions(good: bytes):
             yield good[:position] + bytes([good[position] ^ 1 << bit]) + good[position + 1:]
 
 
-def test_damaged_partial_results_are_ignored(on_disk, tmp_path):
+def test_damaged_partial_results_are_not_used(on_disk, tmp_path, capsys):
     on_disk().write(STATE)
     path, default = tmp_path / 'results' / 'state.npz', object()
     for content in damaged_versions(path.read_bytes()):
@@ -329,6 +331,8 @@ def test_damaged_partial_results_are_ignored(on_disk, tmp_path):
         if state['restart'] is not default:  # the damage was in a byte that means nothing
             np.testing.assert_array_equal(state['standing'], STATE['standing'])
             assert (state['restart'], state['seconds']) == (3, 0.5)
+        else:
+            assert 'computing anew' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('write', [
