@@ -61,7 +61,7 @@ def main() -> None:
     if FLAGS.table:
         rows = TABLE_2.run(attacks, FLAGS.target, released)
         table_exhibit(
-            rows, key='cifar10_table_2', title='CIFAR-10: table 2',
+            rows, FLAGS.target, key='cifar10_table_2', title='CIFAR-10: table 2',
             command=shared_flags.as_typed('cifar10.eval_attack'), networks=attacks.digests,
             setting=f'{test.name}, {settings}').write(FLAGS.output_dir)
     else:

@@ -1,5 +1,6 @@
 """Tables of accuracies under attack: one target network, rows that differ in attack and source."""
 
+import copy
 import dataclasses
 import hashlib
 import pathlib
@@ -69,10 +70,20 @@ class AttackTable:
         self._papers = {'paper': paper, **(more_papers or {})}
         self._settings, self._partial_folder = settings, partial_folder
         self._networks: dict[str, Source] = {}
-        self._target = self._network(target)
-        self._stands_for = stands_for or target
+        self._aim(target, stands_for or target)
+
+    def _aim(self, target: str, stands_for: str) -> None:
+        self._target, self._stands_for = self._network(target), stands_for
         self._natural = natural_accuracy(
-            ModelLogits(self._target.model), examples, batch_size=settings.batch_size)
+            ModelLogits(self._target.model), self._examples, batch_size=self._settings.batch_size)
+
+    def on(self, target: str) -> 'AttackTable':
+        """The same attacks on another of the paper's networks."""
+        if target == self._target.name:
+            return self
+        other = copy.copy(self)  # sharing the networks
+        other._aim(target, target)
+        return other
 
     @property
     def digests(self) -> dict[str, str]:

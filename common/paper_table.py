@@ -16,7 +16,7 @@ class PaperRow:
         steps: PGD steps; 1 for FGSM, 0 for natural images.
         restarts: runs an example has to survive.
         source: whose gradients were followed.
-        accuracy: 0 to 1.
+        accuracy: 0 to 1; None for a row that the paper has not.
         target: the network judged.
     """
 
@@ -24,7 +24,7 @@ class PaperRow:
     steps: int
     restarts: int
     source: str
-    accuracy: float
+    accuracy: float | None
     target: str = 'A'
 
 
@@ -58,25 +58,28 @@ class PaperTable:
         return None
 
     def run(self, attacks: AttackTable, target: str, released: Collection[str]) -> list[Row]:
-        """Measures the rows of network A, each printed when it is done.
+        """Measures the rows, each printed when it is done.
 
         Args:
-            attacks: makes the rows.
-            target: the network judged, and the source of the white-box rows.
-            released: names of networks that are there; rows from other sources are left out.
+            attacks: makes the rows of the network judged.
+            target: that network. It takes A's place; the paper's rows of other networks are
+                measured beside the released A only.
+            released: names of networks that are there; rows that need others are left out.
         """
-        rows = [attacks.natural_row()]
+        rows = []
         for wanted in self.rows:
-            if wanted.method == 'natural' or wanted.target != 'A':
+            if wanted.target != 'A' and target != 'A':
                 continue
             if wanted.source == target != 'A':
                 continue  # it attacks itself already, in A's place
-            if wanted.source != 'A' and wanted.source not in released:
+            missing = {wanted.source, wanted.target} - {'A', *released}
+            if missing:
                 print(f'{wanted.method} from {wanted.source}: left out, that network is not '
                       'released')
                 continue
+            judged = attacks if wanted.target == 'A' else attacks.on(wanted.target)
             source = target if wanted.source == 'A' else wanted.source
-            rows.append(attacks.row(wanted.method, wanted.steps, wanted.restarts, source))
+            rows.append(judged.row(wanted.method, wanted.steps, wanted.restarts, source))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
         return rows
 

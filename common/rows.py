@@ -70,11 +70,13 @@ _COLUMNS = (
     ('steps', lambda r: _or_dash(r.steps)),
     ('restarts', lambda r: _or_dash(r.restarts)),
     ('source', lambda r: _or_dash(r.source)),
+    ('target', lambda r: r.target),
     ('accuracy', lambda r: f'{r.accuracy:.2%}'),
     ('95% interval', lambda r: f'{r.interval[0]:.2%} to {r.interval[1]:.2%}'),
     ('n', lambda r: f'{r.n:,}'),
     ('paper', lambda r: _percent(r.paper)),
 )
+_WORDS = ('method', 'source', 'target')  # to the left; numbers to the right
 _LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
 
 
@@ -88,8 +90,7 @@ def table(rows: Sequence[Row]) -> str:
     cells = [[name for name, _ in columns]]
     cells += [[show(row) for _, show in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    # Words to the left, numbers to the right.
-    lines = ['  '.join(cell.ljust(width) if name in ('method', 'source') else cell.rjust(width)
+    lines = ['  '.join(cell.ljust(width) if name in _WORDS else cell.rjust(width)
                        for cell, width, (name, _) in zip(line, widths, columns, strict=True))
              for line in cells]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])

@@ -59,7 +59,7 @@ def main() -> None:
     if FLAGS.table:
         rows = TABLE_1.run(attacks, FLAGS.target, released)
         table_exhibit(
-            rows, key='mnist_table_1', title='MNIST: table 1',
+            rows, FLAGS.target, key='mnist_table_1', title='MNIST: table 1',
             command=shared_flags.as_typed('mnist.eval_attack'), networks=attacks.digests,
             setting=f'{test.name}, {settings}').write(FLAGS.output_dir)
     else:

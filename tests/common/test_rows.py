@@ -33,10 +33,11 @@ def test_table_shows_every_row_under_its_heading():
     heading, rule, natural, attacked = table(rows()).splitlines()
     assert set(rule) == {'-'}
     assert attacked.split() == [
-        'pgd', '40', '20', 'A_prime', '90.00%', '87.98%', 'to', '91.71%', '1,000', '95.7%',
-        '1,234.6']
-    assert natural.split()[:4] == ['natural', '-', '-', '-']
-    for name in ('method', 'steps', 'restarts', 'source', 'accuracy', '95% interval', 'n', 'paper'):
+        'pgd', '40', '20', 'A_prime', 'A', '90.00%', '87.98%', 'to', '91.71%', '1,000',
+        '95.7%', '1,234.6']
+    assert natural.split()[:5] == ['natural', '-', '-', '-', 'A']
+    for name in ('method', 'steps', 'restarts', 'source', 'target', 'accuracy', '95% interval',
+                 'n', 'paper'):
         assert name in heading
 
 
