@@ -6,9 +6,11 @@ printed attack tells the whole experiment.
 """
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
+
+_TINY = 1e-12  # keeps ratios of logits that are all alike finite
 
 
 class Loss(Protocol):
@@ -52,27 +54,58 @@ class CWMargin:
 class DLR:
     """Difference of logits ratio (Croce and Hein 2020): blind to the scale of the logits.
 
-    -(z_y - max_{j != y} z_j) / (z_1 - z_3), with z_1 >= z_2 >= ... the sorted logits. The targeted
-    form is theirs too, -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2), but that it knows of no true class:
-    the highest logit other than the target's stands for it.
-
-    Attributes:
-        targeted: whether `y` is the class to reach rather than the class to leave.
+    -(z_y - max_{j != y} z_j) / (z_1 - z_3), with z_1 >= z_2 >= ... the sorted logits.
 
     Raises:
-        ValueError: fewer than 3 classes, or than 4 for the targeted form.
+        ValueError: fewer than 3 classes.
     """
 
-    targeted: bool = False
+    def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        _require_classes(logits, 3)
+        highest = tf.math.top_k(logits, 3).values
+        return -true_margin(logits, y) / (highest[:, 0] - highest[:, 2] + _TINY)
+
+
+@dataclasses.dataclass(frozen=True)
+class MarginTo:
+    """z_t - z_y, the surrogate of MultiTargeted (Gowal et al. 2019): leads to one wrong class.
+
+    Attributes:
+        target: [batch] integers, the wrong classes; None before `towards` has set them.
+    """
+
+    target: Any = None
+
+    def towards(self, target: tf.Tensor) -> 'MarginTo':
+        """The loss that leads to these [batch] classes."""
+        return dataclasses.replace(self, target=target)
 
     def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        least = 4 if self.targeted else 3
-        if logits.shape[1] is not None and logits.shape[1] < least:
-            raise ValueError(f'expected at least {least} classes; found {logits.shape[1]}')
-        margin = true_margin(logits, y)
-        highest = tf.math.top_k(logits, least).values
-        low = (highest[:, 2] + highest[:, 3]) / 2 if self.targeted else highest[:, 2]
-        return (margin if self.targeted else -margin) / (highest[:, 0] - low + 1e-12)
+        return _logit(logits, self.target) - _logit(logits, y)
+
+
+@dataclasses.dataclass(frozen=True)
+class DLRTo:
+    """The targeted DLR loss -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) (Croce and Hein 2020).
+
+    Attributes:
+        target: [batch] integers, the wrong classes; None before `towards` has set them.
+
+    Raises:
+        ValueError: fewer than 4 classes.
+    """
+
+    target: Any = None
+
+    def towards(self, target: tf.Tensor) -> 'DLRTo':
+        """The loss that leads to these [batch] classes."""
+        return dataclasses.replace(self, target=target)
+
+    def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        _require_classes(logits, 4)
+        highest = tf.math.top_k(logits, 4).values
+        scale = highest[:, 0] - (highest[:, 2] + highest[:, 3]) / 2
+        return (_logit(logits, self.target) - _logit(logits, y)) / (scale + _TINY)
 
 
 def true_margin(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -82,6 +115,15 @@ def true_margin(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     # Not the challenge's `(1 - one_hot) * z - 1e4 * one_hot`, which loses digits of large logits.
     z_other = tf.reduce_max(tf.where(chosen, logits.dtype.min, logits), axis=1)
     return z_y - z_other
+
+
+def _logit(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    return tf.gather(logits, classes, axis=1, batch_dims=1)
+
+
+def _require_classes(logits: tf.Tensor, least: int) -> None:
+    if logits.shape[1] is not None and logits.shape[1] < least:
+        raise ValueError(f'expected at least {least} classes; found {logits.shape[1]}')
 
 
 LOSSES = {'xent': CrossEntropy, 'cw': CWMargin}

@@ -1,12 +1,15 @@
 """Attacks: each a frozen dataclass that maps natural images to adversarial ones."""
 
 from common.attacks.apgd import APGD
+from common.attacks.ascent import Adam, Ascent, Momentum
 from common.attacks.base import Attack, CompiledAttack
+from common.attacks.multi_targeted import MultiTargeted
+from common.attacks.odi import ODI
 from common.attacks.pgd import PGD, fgsm
 from common.attacks.restarts import Restarts
 from common.attacks.square import Square
 from common.attacks.targeted import RandomTarget, TargetedEach
 
 __all__ = [
-    'APGD', 'Attack', 'CompiledAttack', 'PGD', 'RandomTarget', 'Restarts', 'Square',
-    'TargetedEach', 'fgsm']
+    'APGD', 'Adam', 'Ascent', 'Attack', 'CompiledAttack', 'Momentum', 'MultiTargeted', 'ODI', 'PGD',
+    'RandomTarget', 'Restarts', 'Square', 'TargetedEach', 'fgsm']

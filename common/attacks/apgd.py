@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from common.attacks.parts import judged, like, repeat, where
 from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss
 from common.threat_model import LinfBall
@@ -64,7 +65,14 @@ class APGD:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
-        state = self._start(logits_fn, x, y, seed)
+        start = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
+        return self.ascend(logits_fn, start, x, y)
+
+    def ascend(
+        self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        state = self._start(logits_fn, start, y)
         for number, length in enumerate(self.intervals):
             if number:
                 state = _after_checkpoint(state, self.intervals[number - 1])
@@ -72,11 +80,11 @@ class APGD:
             state = self._several(state, logits_fn, x, y, length - last)
         # The last point is judged without a gradient, which nobody would follow.
         x_adv = self._next(state, x)
-        return _judged(state, x_adv, *self._judge(logits_fn, x_adv, y), state.gradient).result
+        loss, fooled = judged(logits_fn, self.loss, x_adv, y, self.targeted)
+        return _seen(state, x_adv, loss, fooled, state.gradient).result
 
-    def _start(self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, seed) -> '_State':
-        x_adv = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
-        n, zero = tf.shape(x)[0], tf.zeros_like(x)
+    def _start(self, logits_fn: LogitsFn, x_adv: tf.Tensor, y: tf.Tensor) -> '_State':
+        n, zero = tf.shape(x_adv)[0], tf.zeros_like(x_adv)
         never = tf.fill([n], -float('inf'))
         state = _State(
             x_adv=x_adv, gradient=zero, before=x_adv, best=x_adv, best_gradient=zero,
@@ -89,20 +97,14 @@ class APGD:
     def _several(
         self, state: '_State', logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, count: int
     ) -> '_State':
-        def body(i: tf.Tensor, state: _State) -> tuple:
+        def body(state: _State) -> _State:
             moved = state._replace(before=state.x_adv, moves=state.moves + 1)
-            return i + 1, self._followed(moved, self._next(state, x), logits_fn, y)
+            return self._followed(moved, self._next(state, x), logits_fn, y)
 
-        def any_batch(field: tf.Tensor) -> tf.TensorShape:
-            return tf.TensorShape([None, *field.shape[1:]] if len(field.shape) else [])
-
-        _, state = tf.while_loop(
-            lambda i, _: i < count, body, (0, state), parallel_iterations=1,
-            shape_invariants=(tf.TensorShape([]), tf.nest.map_structure(any_batch, state)))
-        return state
+        return repeat(body, state, count, unroll=1)
 
     def _next(self, state: '_State', x: tf.Tensor) -> tf.Tensor:
-        step = _like(state.step, x) * tf.sign(state.gradient)
+        step = like(state.step, x) * tf.sign(state.gradient)
         ahead = self.ball.project(state.x_adv + step, x)
         share = tf.where(state.moves == 0, 1.0, _MOMENTUM)  # there is no momentum at first
         moved = (state.x_adv + share * (ahead - state.x_adv)
@@ -114,15 +116,8 @@ class APGD:
     ) -> '_State':
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)
-            loss, fooled = self._judge(logits_fn, x_adv, y)
-        return _judged(state, x_adv, loss, fooled, tape.gradient(loss, x_adv))
-
-    def _judge(
-        self, logits_fn: LogitsFn, x_adv: tf.Tensor, y: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = logits_fn(x_adv)
-        reached = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(y, tf.int32)
-        return self.loss(logits, y), reached if self.targeted else ~reached
+            loss, fooled = judged(logits_fn, self.loss, x_adv, y, self.targeted)
+        return _seen(state, x_adv, loss, fooled, tape.gradient(loss, x_adv))
 
 
 class _State(NamedTuple):
@@ -144,7 +139,7 @@ class _State(NamedTuple):
     moves: tf.Tensor  # scalar: taken so far
 
 
-def _judged(
+def _seen(
     state: _State, x_adv: tf.Tensor, loss: tf.Tensor, fooled: tf.Tensor, gradient: tf.Tensor
 ) -> _State:
     """The state after a point was judged, with the loss and the gradient found there."""
@@ -153,9 +148,9 @@ def _judged(
     return state._replace(
         x_adv=x_adv, gradient=gradient, last_loss=loss,
         rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
-        best=_where(better, x_adv, state.best), best_loss=tf.where(better, loss, state.best_loss),
-        best_gradient=_where(better, gradient, state.best_gradient),
-        result=_where(kept, x_adv, state.result), fooled=state.fooled | fooled)
+        best=where(better, x_adv, state.best), best_loss=tf.where(better, loss, state.best_loss),
+        best_gradient=where(better, gradient, state.best_gradient),
+        result=where(kept, x_adv, state.result), fooled=state.fooled | fooled)
 
 
 def _after_checkpoint(state: _State, interval: int) -> _State:
@@ -165,16 +160,6 @@ def _after_checkpoint(state: _State, interval: int) -> _State:
     halve = oscillates | stuck
     return state._replace(
         step=tf.where(halve, state.step / 2, state.step), halved=halve,
-        x_adv=_where(halve, state.best, state.x_adv),
-        gradient=_where(halve, state.best_gradient, state.gradient),
+        x_adv=where(halve, state.best, state.x_adv),
+        gradient=where(halve, state.best_gradient, state.gradient),
         checkpoint_loss=state.best_loss, rises=tf.zeros_like(state.rises))
-
-
-def _like(values: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """[batch] numbers in the shape that multiplies [batch, ...] images."""
-    return tf.reshape(values, [-1] + [1] * (len(x.shape) - 1))
-
-
-def _where(chosen: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Of [batch, ...] images those of `a` where `chosen`, [batch] bool, else those of `b`."""
-    return tf.where(_like(chosen, a), a, b)

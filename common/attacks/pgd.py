@@ -6,13 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from common.attacks.parts import repeat
 from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss
 from common.threat_model import LinfBall
-
-# The body of a tf.while_loop is optimized less well than straight-line code (no fusion of
-# convolution, bias and ReLU); ten steps an iteration recover the speed and trace in a second.
-_UNROLL = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,21 +56,13 @@ class PGD:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
-        x_adv = self.start(x, seed)
+        return self.ascend(logits_fn, self.start(x, seed), x, y)
 
-        def several(x_adv: tf.Tensor, count: int) -> tf.Tensor:
-            for _ in range(count):
-                x_adv = self.step(logits_fn, x_adv, x, y)
-            return x_adv
-
-        loops, rest = divmod(self.steps, _UNROLL)
-        if loops > 1:
-            _, x_adv = tf.while_loop(
-                lambda i, _: i < loops, lambda i, x_adv: (i + 1, several(x_adv, _UNROLL)),
-                (0, x_adv), shape_invariants=(tf.TensorShape([]), x.shape), parallel_iterations=1)
-        else:
-            x_adv = several(x_adv, loops * _UNROLL)
-        return several(x_adv, rest)
+    def ascend(
+        self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        """The last iterate from `start`, [batch, ...] float32 in the ball around `x`."""
+        return repeat(lambda x_adv: self.step(logits_fn, x_adv, x, y), start, self.steps)
 
     def start(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Where the steps begin: a random point of the ball around [batch, ...] `x`, or `x`."""

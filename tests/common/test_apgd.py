@@ -138,23 +138,3 @@ def test_it_judges_as_often_as_it_says(network, y):
 def test_refuses_to_make_no_step(steps):
     with pytest.raises(ValueError, match=f'found {steps}'):
         APGD(BALL, steps)
-
-
-def test_dlr_by_hand():
-    logits = tf.constant([[1.0, 4.0, 2.0, 3.0], [1.0, 4.0, 2.0, 3.0]])
-    found = DLR()(logits, tf.constant([1, 0]))
-    np.testing.assert_allclose(found, [-(4 - 3) / (4 - 2), -(1 - 4) / (4 - 2)])
-    found = DLR(targeted=True)(logits, tf.constant([1, 0]))
-    np.testing.assert_allclose(found, [(4 - 3) / (4 - 1.5), (1 - 4) / (4 - 1.5)])
-
-
-def test_dlr_does_not_see_the_scale_of_the_logits():
-    logits, y = tf.constant(RNG.standard_normal((5, 6)), tf.float32), tf.range(5)
-    for loss in (DLR(), DLR(targeted=True)):
-        np.testing.assert_allclose(loss(logits, y), loss(100 * logits + 7, y), rtol=1e-3)
-
-
-@pytest.mark.parametrize('loss, classes', [(DLR(), 2), (DLR(targeted=True), 3)], ids=repr)
-def test_dlr_needs_classes(loss, classes):
-    with pytest.raises(ValueError, match=f'found {classes}'):
-        loss(tf.zeros([1, classes]), tf.constant([0]))

@@ -9,15 +9,19 @@ import tensorflow as tf
 
 from common.attacks import (
     APGD,
+    ODI,
     PGD,
+    Adam,
+    Ascent,
     CompiledAttack,
+    MultiTargeted,
     RandomTarget,
     Restarts,
     Square,
     TargetedEach,
     fgsm,
 )
-from common.losses import CrossEntropy, CWMargin, true_margin
+from common.losses import CrossEntropy, CWMargin, DLRTo, MarginTo, true_margin
 from common.methods import METHODS, make_attack
 from common.threat_model import LinfBall
 
@@ -99,6 +103,17 @@ ATTACKS = {
     'apgd of one step': (functools.partial(APGD, steps=1, loss=CWMargin()), True),
     'apgd targeted': (lambda ball: TargetedEach(
         APGD(ball, 5, CrossEntropy(targeted=True), targeted=True), CLASSES), True),
+    'momentum': (lambda ball: Ascent(ball, 3, ball.epsilon / 10), True),
+    'momentum of 25 steps': (lambda ball: Ascent(
+        ball, 25, ball.epsilon / 30, random_start=False), False),
+    'adam': (lambda ball: Ascent(
+        ball, 3, ball.epsilon / 10, Adam(), CWMargin(50), decays=(0.5,)), True),
+    'multi_targeted': (lambda ball: MultiTargeted(
+        in_ball(ball, loss=MarginTo()), CLASSES - 1), True),
+    'apgd_t': (lambda ball: MultiTargeted(APGD(ball, 3, DLRTo()), 2, first=1), True),
+    'odi': (lambda ball: ODI(in_ball(ball), step_size=ball.epsilon / 10), True),
+    'odi of apgd from the image': (lambda ball: ODI(
+        APGD(ball, 2, random_start=False), steps=1), True),
     'square': (functools.partial(Square, queries=12), True),
     'restarts': (lambda ball: Restarts(in_ball(ball), 3), True),
     'restarts of targeted': (lambda ball: Restarts(TargetedEach(
@@ -191,7 +206,8 @@ def test_the_table_above_holds_every_method_of_the_command_line():
 
 @pytest.mark.parametrize('name, gradients', [
     ('pgd', 3), ('pgd of 25 steps', 25), ('pgd of 0 steps', 0), ('fgsm', 1), ('fgsm_rs', 1),
-    ('cw', 3), ('targeted', 3 * 4), ('targeted_random', 3), ('restarts', 9),
+    ('cw', 3), ('momentum', 3), ('multi_targeted', 3 * 4), ('apgd_t', 6), ('odi', 2 + 3),
+    ('targeted', 3 * 4), ('targeted_random', 3), ('restarts', 9),
     ('restarts of targeted', 2 * 3 * 4)])
 def test_counts_its_gradients(name, gradients):
     assert ATTACKS[name][0](UNIT).gradients == gradients

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.losses import LOSSES, CrossEntropy, CWMargin, make_loss, true_margin
+from common.losses import (
+    DLR,
+    LOSSES,
+    CrossEntropy,
+    CWMargin,
+    DLRTo,
+    MarginTo,
+    make_loss,
+    true_margin,
+)
 
 LOGITS = np.array([[1.0, 2.0, 5.0], [4.0, -3.0, 3.5], [0.0, 0.0, -1.0]], np.float32)
 Y = np.array([2, 1, 0])
@@ -125,3 +134,31 @@ def test_refuses_unknown_names(name):
 
 def test_printed_they_tell_their_settings():
     assert repr(CWMargin(kappa=50.0)) == 'CWMargin(kappa=50.0, targeted=False)'
+
+
+FOUR = tf.constant([[1.0, 4.0, 2.0, 3.0], [1.0, 4.0, 2.0, 3.0]])
+
+
+def test_dlr_by_hand():
+    found = DLR()(FOUR, tf.constant([1, 0]))
+    np.testing.assert_allclose(found, [-(4 - 3) / (4 - 2), -(1 - 4) / (4 - 2)])
+
+
+def test_losses_towards_a_class_by_hand():
+    y, target = tf.constant([1, 0]), tf.constant([2, 3])
+    np.testing.assert_allclose(MarginTo().towards(target)(FOUR, y), [2 - 4, 3 - 1])
+    np.testing.assert_allclose(
+        DLRTo().towards(target)(FOUR, y), [(2 - 4) / (4 - 1.5), (3 - 1) / (4 - 1.5)])
+
+
+@pytest.mark.parametrize('loss', [DLR(), DLRTo(tf.constant([3, 3, 3, 0, 0]))])
+def test_ratios_do_not_see_the_scale_of_the_logits(loss):
+    logits = tf.constant(np.random.default_rng(0).standard_normal((5, 6)), tf.float32)
+    np.testing.assert_allclose(
+        loss(logits, tf.range(5)), loss(100 * logits + 7, tf.range(5)), rtol=1e-3)
+
+
+@pytest.mark.parametrize('loss, classes', [(DLR(), 2), (DLRTo(tf.constant([1])), 3)])
+def test_ratios_need_classes(loss, classes):
+    with pytest.raises(ValueError, match=f'found {classes}'):
+        loss(tf.zeros([1, classes]), tf.constant([0]))

@@ -1,0 +1,173 @@
+"""PGD with other directions than the gradient's sign, which keeps the best point it meets."""
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol
+
+import tensorflow as tf
+
+from common.attacks.parts import judged, like, repeat, where
+from common.logits import LogitsFn
+from common.losses import CrossEntropy, Loss
+from common.threat_model import LinfBall
+
+
+class Rule(Protocol):
+    """From gradients to directions; frozen, so that a printed attack tells it."""
+
+    def start(self, x: tf.Tensor) -> Any:
+        """The memory before the first gradient, for [batch, ...] images."""
+
+    def direction(self, gradient: tf.Tensor, memory: Any, number: tf.Tensor) -> tuple:
+        """[batch, ...] direction of a step, which the step size multiplies, and the memory after.
+
+        Args:
+            gradient: [batch, ...].
+            memory: what the last call left.
+            number: scalar float32: how many gradients this is, from 1.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Momentum:
+    """The sign of a running sum of gradients, each of l1 length 1 (Dong et al. 2018, MI-FGSM).
+
+    Attributes:
+        decay: what is left of the sum at each step.
+    """
+
+    decay: float = 1.0
+
+    def start(self, x: tf.Tensor) -> tf.Tensor:
+        """No gradients yet."""
+        return tf.zeros_like(x)
+
+    def direction(self, gradient: tf.Tensor, memory: tf.Tensor, number: tf.Tensor) -> tuple:
+        """As in `Rule`."""
+        lengths = tf.reduce_sum(tf.abs(gradient), axis=list(range(1, len(gradient.shape))))
+        memory = self.decay * memory + tf.math.divide_no_nan(gradient, like(lengths, gradient))
+        return tf.sign(memory), memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    """The direction of Adam (Kingma and Ba 2015), as Uesato et al. 2018 and Gowal et al. 2019 step.
+
+    Attributes:
+        beta_1: decay of the mean of gradients.
+        beta_2: decay of the mean of their squares.
+    """
+
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+
+    def start(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """No gradients yet."""
+        return tf.zeros_like(x), tf.zeros_like(x), tf.zeros(tf.shape(x)[:1])
+
+    def direction(self, gradient: tf.Tensor, memory: tuple, number: tf.Tensor) -> tuple:
+        """As in `Rule`."""
+        first, second, scale = memory
+        # Adam's directions do not depend on the gradients' scale, but squares of small ones vanish.
+        greatest = tf.reduce_max(tf.abs(gradient), axis=list(range(1, len(gradient.shape))))
+        scale = tf.where(scale > 0, scale, greatest)
+        gradient = tf.math.divide_no_nan(gradient, like(scale, gradient))
+        first = self.beta_1 * first + (1 - self.beta_1) * gradient
+        second = self.beta_2 * second + (1 - self.beta_2) * gradient**2
+        mean, square = first / (1 - self.beta_1**number), second / (1 - self.beta_2**number)
+        return tf.math.divide_no_nan(mean, tf.sqrt(square)), (first, second, scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ascent:
+    """Steps along a rule's directions, each projected onto the ball; the best point counts.
+
+    The result is the last point that does what the adversary wants, or if there is none the one
+    with the greatest loss.
+
+    Attributes:
+        ball: the threat model.
+        steps: number of gradients; at least 1.
+        step_size: in pixel units.
+        rule: of the directions.
+        loss: what is maximized; its sum over the batch, so examples do not influence each other.
+        random_start: start from `ball.sample` rather than from the natural image.
+        decays: shares of the steps after each of which the step size is a tenth of what it was.
+        targeted: whether `y` is the class to reach, as it is for a targeted loss.
+
+    Raises:
+        ValueError: fewer than one step, or a step size that is negative or not finite.
+    """
+
+    ball: LinfBall
+    steps: int
+    step_size: float
+    rule: Rule = Momentum()
+    loss: Loss = CrossEntropy()
+    random_start: bool = True
+    decays: tuple[float, ...] = ()
+    targeted: bool = False
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f'steps must be at least 1; found {self.steps}')
+        if not 0 <= self.step_size < float('inf'):
+            raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.steps
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        start = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
+        return self.ascend(logits_fn, start, x, y)
+
+    def ascend(
+        self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        n = tf.shape(x)[0]
+        state = _State(
+            start, start, tf.fill([n], -float('inf')), tf.zeros([n], tf.bool), tf.constant(0.0),
+            self.rule.start(start))
+
+        def step(state: _State) -> _State:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(state.x_adv)
+                loss, fooled = judged(logits_fn, self.loss, state.x_adv, y, self.targeted)
+            gradient = tape.gradient(loss, state.x_adv)
+            number = state.number + 1
+            direction, memory = self.rule.direction(gradient, state.memory, number)
+            moved = self.ball.project(state.x_adv + self._step_size(number) * direction, x)
+            return _better(state, loss, fooled)._replace(
+                x_adv=moved, memory=memory, number=number)
+
+        state = repeat(step, state, self.steps)
+        # The last point is judged without a gradient, which nobody would follow.
+        return _better(state, *judged(
+            logits_fn, self.loss, state.x_adv, y, self.targeted)).result
+
+    def _step_size(self, number: tf.Tensor) -> tf.Tensor:
+        passed = [tf.cast(number > share * self.steps, tf.float32) for share in self.decays]
+        return self.step_size * 0.1 ** tf.add_n([tf.constant(0.0), *passed])
+
+
+class _State(NamedTuple):
+    """Where every image of the batch stands: [batch, ...] images and [batch] numbers."""
+
+    x_adv: tf.Tensor  # the point to be judged next
+    result: tf.Tensor  # what the attack would return
+    loss: tf.Tensor  # there
+    fooled: tf.Tensor  # whether that does what the adversary wants
+    number: tf.Tensor  # scalar: gradients so far
+    memory: Any  # of the rule
+
+
+def _better(state: _State, loss: tf.Tensor, fooled: tf.Tensor) -> _State:
+    kept = fooled | ((loss > state.loss) & ~state.fooled)
+    return state._replace(
+        result=where(kept, state.x_adv, state.result), loss=tf.where(kept, loss, state.loss),
+        fooled=state.fooled | fooled)

@@ -1,0 +1,58 @@
+"""Output-diversified initialization (Tashiro, Song and Ermon 2020, "Diversity can be transferred:
+output diversification for white- and black-box attacks")."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from common.attacks.parts import repeat
+from common.attacks.restarts import restart_seed
+from common.logits import LogitsFn
+
+
+@dataclasses.dataclass(frozen=True)
+class ODI:
+    """Starts an attack where the logits have moved along a direction drawn for each image.
+
+    Random points of a ball look alike to the network, so restarts from them find much the same;
+    a few steps that maximize a random combination of the logits part them.
+
+    Attributes:
+        attack: PGD, Ascent or APGD; its own random point is where the steps here begin.
+        steps: of the initialization; the authors' is 2.
+        step_size: in pixel units; None for epsilon, the authors' for white-box attacks in l-inf.
+
+    Raises:
+        ValueError: fewer than one step.
+    """
+
+    attack: object
+    steps: int = 2
+    step_size: float | None = None
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f'steps must be at least 1; found {self.steps}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.steps + self.attack.gradients
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        ball = self.attack.ball
+        size = ball.epsilon if self.step_size is None else self.step_size
+        start = ball.sample(x, restart_seed(seed, 0)) if self.attack.random_start else x
+        weights = tf.random.stateless_uniform(
+            tf.shape(logits_fn(x)), restart_seed(seed, 1), minval=-1.0, maxval=1.0)
+
+        def step(x_adv: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(x_adv)
+                output = tf.reduce_sum(weights * logits_fn(x_adv))
+            return ball.project(x_adv + size * tf.sign(tape.gradient(output, x_adv)), x)
+
+        return self.attack.ascend(logits_fn, repeat(step, start, self.steps), x, y)
