@@ -6,8 +6,10 @@ The wide network takes GPUs; once it is trained and released, it belongs in WIDT
 import dataclasses
 
 from cifar10 import dataset, train
+from cifar10.paper import SIMPLE_TRAININGS
 from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import FAST
+from common import checkpoints
 from common.attacks import PGD
 from common.errors import UserError
 from common.figures.capacity import Sweep
@@ -55,4 +57,8 @@ def sweep(
             return challenge_pgd(steps=TRAINING_STEPS)
         return train.adversary(config)
 
-    return study, Sweep(WIDTHS, config, train.train, data_dir, training, adversary, RELEASED)
+    records = checkpoints.manifest().get('cifar10', {})
+    return study, Sweep(
+        WIDTHS, config, train.train, data_dir, training, adversary, RELEASED,
+        commands={r: records[r]['command'] for r in RELEASED.values() if r in records},
+        papers={('simple', kind): paper for kind, paper in SIMPLE_TRAININGS.items()})

@@ -61,9 +61,10 @@ def main() -> None:
     if FLAGS.table:
         rows = TABLE_2.run(attacks, FLAGS.target, released)
         table_exhibit(
-            rows, FLAGS.target, key='cifar10_table_2', title='CIFAR-10: table 2',
+            rows, key='cifar10_table_2' + shared_flags.variant(), title='CIFAR-10: table 2',
             command=shared_flags.as_typed('cifar10.eval_attack'), networks=attacks.digests,
-            setting=f'{test.name}, {settings}').write(FLAGS.output_dir)
+            setting=f'{test.name}, {len(test):,} images; {settings}',
+            why=TABLE_2.why if FLAGS.target == 'A' else ()).write(FLAGS.output_dir)
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
     print(table(rows))

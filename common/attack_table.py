@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +39,12 @@ class AttackSettings:
     random_start: bool = True
     seed: int = 0
     attack_dtype: str = 'float32'
+
+    def __str__(self) -> str:
+        start = 'a random start' if self.random_start else 'the image itself as the start'
+        return (f'epsilon {self.ball.epsilon:g}, step size {self.step_size:g}, {start}, batches of '
+                f'{self.batch_size}, seed {self.seed}, crafted in {self.attack_dtype}, judged in '
+                'float32')
 
 
 PaperAccuracy = Callable[[str, int, int, str, str, AttackSettings], float | None]
@@ -124,7 +129,7 @@ class AttackTable:
             attack, self._network(source), target, self._examples,
             batch_size=settings.batch_size, seed=settings.seed,
             attack_dtype=settings.attack_dtype, progress=name, on_batch=on_batch,
-            partial_path=self._partial_path(name))
+            partial_folder=self._partial_folder)
         return self._row(outcome, method, steps, restarts, source, shown=dict(
             steps=steps, restarts=restarts, step_size=step_size, source=source))
 
@@ -149,10 +154,3 @@ class AttackTable:
         if reference not in self._networks:
             self._networks[reference] = Source(reference, self._load(reference))
         return self._networks[reference]
-
-    def _partial_path(self, name: str) -> pathlib.Path | None:
-        if self._partial_folder is None:
-            return None
-        # References may be paths, longer together than a file's name may be.
-        short = hashlib.sha256(name.encode()).hexdigest()[:16]
-        return self._partial_folder / f'row-{short}.npz'

@@ -41,12 +41,14 @@ class Outcome:
 
     Attributes:
         correct: [n] bool, which images it classified correctly (under every restart).
+        predictions: [n] int32, the classes it took them for, as judged last.
         loss: mean cross-entropy of the images as judged last.
         seconds: wall time of attack and judgement, compilation included.
         gradients: input gradients spent on all images together.
     """
 
     correct: np.ndarray
+    predictions: np.ndarray
     loss: float
     seconds: float
     gradients: int = 0
@@ -105,12 +107,12 @@ def natural_accuracy(logits_fn: LogitsFn, examples: Examples, *, batch_size: int
     """
     _require_some(examples)
     judge, start = Judge(logits_fn), time.perf_counter()
-    correct, losses = np.empty(len(examples), bool), np.empty(len(examples), np.float32)
+    predictions, losses = np.empty(len(examples), np.int32), np.empty(len(examples), np.float32)
     for index in _batches(np.arange(len(examples)), batch_size):
-        y = examples.y[index]
-        predictions, losses[index] = judge(tf.constant(examples.x[index]), tf.constant(y))
-        correct[index] = predictions == y
-    return Outcome(correct, float(losses.mean()), time.perf_counter() - start)
+        predictions[index], losses[index] = judge(
+            tf.constant(examples.x[index]), tf.constant(examples.y[index]))
+    return Outcome(predictions == examples.y, predictions, float(losses.mean()),
+                   time.perf_counter() - start)
 
 
 def adversarial_accuracy(
@@ -191,8 +193,8 @@ def compiled_accuracy(
     finally:
         if partial is not None:
             partial.write(dataclasses.asdict(state))
-    return Outcome(
-        state.standing, float(state.losses.mean()), float(state.seconds), int(state.gradients))
+    return Outcome(state.standing, state.predictions, float(state.losses.mean()),
+                   float(state.seconds), int(state.gradients))
 
 
 def _run_restart(
@@ -209,7 +211,7 @@ def _run_restart(
         predictions, losses = judge(x_adv, y)
         if on_batch is not None:  # before the batch counts as done, in case this fails
             on_batch(index, x_adv.numpy())
-        state.record(index, predictions == examples.y[index], losses,
+        state.record(index, examples.y[index], predictions, losses,
                      time.perf_counter() - start, perturb.attack.gradients)
         yield
 
@@ -231,7 +233,8 @@ class _State:
 
     standing: np.ndarray  # [n] bool: survived all finished restarts
     survived: np.ndarray  # [n] bool: survived the restart in progress too
-    losses: np.ndarray  # [n] float32: cross-entropy as judged last
+    predictions: np.ndarray  # [n] int32: as judged last
+    losses: np.ndarray  # [n] float32: cross-entropies, likewise
     restart: int
     batch: int
     seconds: float
@@ -239,10 +242,12 @@ class _State:
 
     @classmethod
     def start(cls, n: int) -> '_State':
-        return cls(np.ones(n, bool), np.ones(n, bool), np.zeros(n, np.float32), 0, 0, 0.0, 0)
+        return cls(np.ones(n, bool), np.ones(n, bool), np.zeros(n, np.int32),
+                   np.zeros(n, np.float32), 0, 0, 0.0, 0)
 
-    def record(self, index, correct, losses, seconds, gradients) -> None:
-        self.survived[index] = correct
+    def record(self, index, y, predictions, losses, seconds, gradients) -> None:
+        self.survived[index] = predictions == y
+        self.predictions[index] = predictions
         self.losses[index] = losses
         self.batch += 1
         self.seconds += seconds

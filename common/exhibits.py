@@ -68,7 +68,7 @@ class Exhibit:
         tables: numbers for reading.
         pictures: likewise.
         data: all numbers, for those who draw or reckon themselves: whatever JSON can hold.
-        seconds: wall time of the computation, without what was found in the cache.
+        seconds: wall time of the computation; after an interruption of its longest part.
         date: of the computation, as YYYY-MM-DD.
         versions: of the software.
     """
@@ -90,12 +90,32 @@ class Exhibit:
     def write(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes <key>.exhibit.json, in place of an older one.
 
+        If that one has the same numbers, taken from the cache this time, it keeps the date and
+        the time that they took, and its pictures where none could be drawn now.
+
         Raises:
             UserError: the folder cannot be written.
         """
         path = pathlib.Path(folder) / f'{self.key}{SUFFIX}'
-        write_json(path, dataclasses.asdict(self))
+        write_json(path, dataclasses.asdict(self._beside(path)))
         return path
+
+    def _beside(self, path: pathlib.Path) -> 'Exhibit':
+        if not path.exists():
+            return self
+        try:
+            older = read(path)
+        except UserError:
+            return self
+        same = all(json.loads(json.dumps(getattr(self, name))) == json.loads(
+            json.dumps(getattr(older, name))) for name in ('setting', 'networks', 'data'))
+        if not same:
+            return self
+        pictures = self.pictures or tuple(
+            picture for picture in older.pictures if (path.parent / picture.file).exists())
+        return dataclasses.replace(
+            self, date=older.date, versions=older.versions, pictures=pictures,
+            seconds=max(self.seconds, older.seconds))
 
 
 def read(path: pathlib.Path) -> Exhibit:

@@ -4,6 +4,7 @@ Defaults that differ between data sets are arguments.
 """
 
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -286,8 +287,7 @@ def study_settings(program: str) -> dict[str, Any]:
     return {
         'command': as_typed(program), 'output_dir': pathlib.Path(values.output_dir),
         'budget': values.budget, 'seed': values.seed, 'attack_dtype': values.attack_dtype,
-        'batch_size': values.batch_size, 'every': _every(),
-        'variant': '' if values.epsilon is None else f'_epsilon_{values.epsilon:g}'}
+        'batch_size': values.batch_size, 'every': _every(), 'variant': variant()}
 
 
 def as_typed(program: str) -> str:
@@ -298,10 +298,24 @@ def as_typed(program: str) -> str:
     Args:
         program: name of its module.
     """
-    without = ('figure', 'output_dir', 'data_dir')
-    given = [flag.serialize() for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
-             if flag.present and flag.name not in without]
-    return ' '.join([f'python -m {program}', *given])
+    return ' '.join([f'python -m {program}', *(flag.serialize() for flag in _shaping())])
+
+
+def variant() -> str:
+    """End of an exhibit's name: the flags that make it another one than the default.
+
+    So a quick look does not take the place of what hours have computed.
+    """
+    given = [f'_{flag.name}_{pathlib.Path(str(flag.value)).name}' for flag in _shaping()
+             if flag.value != flag.default and flag.name != 'table']
+    return re.sub(r'[^\w.+-]', '_', ''.join(given))
+
+
+def _shaping() -> list[flags.Flag]:
+    """The flags that were given and shape what is computed."""
+    without = ('figure', 'output_dir', 'data_dir', 'json')
+    return [flag for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+            if flag.present and flag.name not in without]
 
 
 def chosen_examples() -> slice:

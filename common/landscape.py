@@ -12,8 +12,8 @@ import tensorflow as tf
 from common.attacks import PGD, CompiledAttack
 from common.data import Examples
 from common.evaluation import Judge
-from common.logits import LogitsFn
-from common.losses import CrossEntropy
+from common.logits import LogitsFn, snapshot
+from common.losses import LogOdds
 from common.partial import PartialResult
 
 BATCH_SIZE = 200  # restarts at a time
@@ -27,17 +27,19 @@ class Restarting:
 
     Args:
         attack: PGD with a random start.
-        logits_fn: the network.
+        logits_fn: the network whose gradients are followed.
+        judge: of the points where it ends; None for the same network.
         seed: of the starting points.
         batch_size: restarts at a time; memory grows with it and not with the restarts.
     """
 
     def __init__(
-        self, attack: PGD, logits_fn: LogitsFn, *, seed: int = 0, batch_size: int = BATCH_SIZE
+        self, attack: PGD, logits_fn: LogitsFn, judge: Judge | None = None, *, seed: int = 0,
+        batch_size: int = BATCH_SIZE,
     ):
         self.attack, self._seed, self.batch_size = attack, seed, batch_size
         self._perturb = CompiledAttack(attack, logits_fn)
-        self._judge = Judge(logits_fn)
+        self._judge = judge or Judge(logits_fn)
 
     def final_losses(
         self, examples: Examples, image: int, restarts: int,
@@ -101,15 +103,16 @@ class Curves:
 
     Args:
         attack: PGD with a random start.
-        logits_fn: the network.
+        logits_fn: the network whose gradients are followed.
+        judge: of the losses; None for the same network.
     """
 
-    def __init__(self, attack: PGD, logits_fn: LogitsFn):
-        self._attack = attack
+    def __init__(self, attack: PGD, logits_fn: LogitsFn, judge: Judge | None = None):
+        self._attack, self._judge = attack, judge or Judge(logits_fn)
 
         @tf.function(autograph=False, reduce_retracing=True)
         def advance(x_adv, x, y):
-            return CrossEntropy()(logits_fn(x_adv), y), attack.step(logits_fn, x_adv, x, y)
+            return attack.step(snapshot(logits_fn), x_adv, x, y)
 
         self._advance = advance
 
@@ -120,9 +123,9 @@ class Curves:
         x, y = repeated(examples, image, restarts)
         x_adv = self._attack.start(x, tf.constant([seed, image]))
         losses = []
-        for _ in range(self._attack.steps + 1):
-            loss, x_adv = self._advance(x_adv, x, y)
-            losses.append(loss.numpy())
+        for step in range(self._attack.steps + 1):
+            x_adv = self._advance(x_adv, x, y) if step else x_adv
+            losses.append(self._judge(x_adv, y)[1])
         return np.stack(losses, axis=1)
 
 
@@ -153,21 +156,38 @@ def pairs(perturbations: np.ndarray) -> Pairs:
 
 
 def random_perturbations(
-    attack: PGD, examples: Examples, image: int, count: int, seed: int = 0
+    attack: PGD, examples: Examples, image: int, count: int, seed: int = 0, *,
+    clipped: bool = False,
 ) -> np.ndarray:
-    """[count, pixels] float32: uniform points of the ball (clipped to the pixel range)."""
+    """[count, pixels] float32: uniform points of the l-inf ball.
+
+    Args:
+        attack: whose ball.
+        examples: the images.
+        image: number of the one in the middle.
+        count: how many.
+        seed: of the randomness.
+        clipped: whether the points are moved into the pixel range, as PGD's starting points are.
+            Half of all noise on a black pixel vanishes then.
+    """
     x, _ = repeated(examples, image, count)
-    points = attack.ball.sample(x, tf.constant([seed, image])) - x
+    ball = attack.ball
+    if not clipped:
+        ball = dataclasses.replace(ball, lower=-float('inf'), upper=float('inf'))
+    points = ball.sample(x, tf.constant([seed, image])) - x
     return points.numpy().reshape(count, -1)
 
 
 def image_gradient(logits_fn: LogitsFn, examples: Examples, image: int) -> np.ndarray:
-    """[pixels] float32: gradient of the cross-entropy at the natural image."""
+    """[pixels] float32: direction of the cross-entropy's gradient at the natural image.
+
+    Its length is that of `common.losses.LogOdds`, which keeps the direction of sure networks.
+    """
     x, y = repeated(examples, image, 1)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        loss = CrossEntropy()(logits_fn(x), y)
-    return tape.gradient(loss, x).numpy().ravel()
+        odds = LogOdds()(logits_fn(x), y)
+    return tape.gradient(odds, x).numpy().ravel()
 
 
 def correlations(perturbations: np.ndarray, gradient: np.ndarray) -> np.ndarray:

@@ -31,6 +31,20 @@ class CrossEntropy:
 
 
 @dataclasses.dataclass(frozen=True)
+class LogOdds:
+    """log (1 - p_y) / p_y, the logarithm of the odds against class y.
+
+    The cross-entropy is log(1 + exp(this)), so their gradients have the same direction. But where
+    p_y rounds to 1 the cross-entropy's loses the part of z_y, and this one's does not.
+    """
+
+    def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        chosen = tf.one_hot(y, tf.shape(logits)[1], on_value=True, off_value=False, dtype=tf.bool)
+        others = tf.where(chosen, tf.constant(-float('inf'), logits.dtype), logits)
+        return tf.reduce_logsumexp(others, axis=1) - _logit(logits, y)
+
+
+@dataclasses.dataclass(frozen=True)
 class CWMargin:
     """Carlini and Wagner's margin loss, -relu(z_y - max_{j != y} z_j + kappa), maximized.
 

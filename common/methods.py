@@ -5,7 +5,7 @@ from typing import Any
 
 from common.attacks import PGD, Attack, RandomTarget, Restarts, TargetedEach, fgsm
 from common.errors import UserError
-from common.losses import CrossEntropy, CWMargin, make_loss
+from common.losses import CrossEntropy, CWMargin, LogOdds, make_loss
 from common.threat_model import LinfBall
 
 CW_PLUS_KAPPA = 50.0
@@ -14,6 +14,7 @@ _BYTE_RANGE = 255  # of pixels whose unit is a grey level
 METHODS = {
     'pgd': 'PGD on the cross-entropy',
     'fgsm': 'one step of size epsilon from the image itself',
+    'fgsm_odds': 'fgsm with exact gradients: cross-entropy loses theirs where a network is sure',
     'fgsm_rs': 'one step of size epsilon from a random point of the ball',
     'targeted': "PGD towards each wrong class in turn (the table's row)",
     'targeted_random': 'PGD towards one wrong class, drawn for each image',
@@ -21,7 +22,7 @@ METHODS = {
     'cw+': f'the same with kappa = {CW_PLUS_KAPPA:g}',
 }
 
-ONE_STEP = ('fgsm', 'fgsm_rs')
+ONE_STEP = ('fgsm', 'fgsm_odds', 'fgsm_rs')
 """Methods whose number and size of steps are fixed."""
 
 
@@ -46,7 +47,8 @@ def make_attack(
     """
     if method not in METHODS:
         raise ValueError(f'unknown method {method!r}; expected one of: {", ".join(METHODS)}')
-    randomized = method in ('fgsm_rs', 'targeted_random') or (random_start and method != 'fgsm')
+    randomized = method in ('fgsm_rs', 'targeted_random') or (
+        random_start and method not in ONE_STEP)
 
     def pgd(loss) -> PGD:
         return PGD(ball, steps, step_size, loss, random_start)
@@ -54,6 +56,7 @@ def make_attack(
     makers = {
         'pgd': lambda: pgd(CrossEntropy()),
         'fgsm': lambda: fgsm(ball),
+        'fgsm_odds': lambda: fgsm(ball, LogOdds()),
         'fgsm_rs': lambda: fgsm(ball, random_start=True),
         'targeted': lambda: TargetedEach(pgd(CrossEntropy(targeted=True)), num_classes),
         'targeted_random': lambda: RandomTarget(pgd(CrossEntropy(targeted=True)), num_classes),

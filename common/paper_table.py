@@ -36,11 +36,13 @@ class PaperTable:
         rows: in the paper's order.
         epsilon: radius of the ball, in pixel units.
         step_size: of PGD, likewise.
+        why: sentences that explain where the released networks' numbers differ.
     """
 
     rows: tuple[PaperRow, ...]
     epsilon: float
     step_size: float
+    why: tuple[str, ...] = ()
 
     def accuracy(
         self, method: str, steps: int, restarts: int, source: str, target: str,
@@ -72,8 +74,7 @@ class PaperTable:
                 continue
             if wanted.source == target != 'A':
                 continue  # it attacks itself already, in A's place
-            missing = {wanted.source, wanted.target} - {'A', *released}
-            if missing:
+            if {wanted.source, wanted.target} - {'A', *released}:
                 print(f'{wanted.method} from {wanted.source}: left out, that network is not '
                       'released')
                 continue

@@ -1,5 +1,6 @@
 """Half-finished results on disk, so that an hour of attacking survives an interruption."""
 
+import hashlib
 import os
 import pathlib
 import sys
@@ -26,6 +27,19 @@ class PartialResult:
         self._path = pathlib.Path(path)
         self._key = key
         self._written = time.monotonic()
+
+    @classmethod
+    def of(cls, folder: str | os.PathLike, name: str, *determines: Any) -> 'PartialResult':
+        """The file of an evaluation in a folder, named after everything that determines it.
+
+        Args:
+            folder: where it lies.
+            name: the beginning of the file's name.
+            *determines: what the result depends on, with a `repr` that tells all of it.
+        """
+        key = repr((name, *determines))
+        short = hashlib.sha256(key.encode()).hexdigest()[:16]
+        return cls(pathlib.Path(folder) / f'{name}-{short}.npz', key)
 
     def read(self, default: dict[str, Any]) -> dict[str, Any]:
         """The state on disk, or `default`, with a word if the file holds something else."""

@@ -87,7 +87,7 @@ def histograms(
     with _figure(path, rows, columns, width=width) as axes:
         for axis, (title, series) in zip(axes.flat, panels, strict=False):
             everything = np.concatenate(list(series.values()))
-            edges = np.histogram_bin_edges(everything, bins)
+            edges = _edges(everything, bins)
             for name, values in series.items():
                 axis.hist(values, edges, density=density, alpha=0.65, color=colours[name],
                           label=name, histtype='stepfilled', edgecolor=colours[name])
@@ -99,6 +99,13 @@ def histograms(
         for axis in axes[:, 0]:
             axis.set_ylabel(ylabel)
         _legend(axes)
+
+
+def _edges(values: np.ndarray, bins: int) -> np.ndarray:
+    """[bins + 1] float64 edges over all values, apart even where the values hardly are."""
+    low, high = float(values.min()), float(values.max())
+    least = 1e-6 * max(abs(low), abs(high), 1e-30)
+    return np.linspace(low - least, high + least, bins + 1)
 
 
 def bundles(
@@ -126,7 +133,7 @@ def lines(
     ylabel: str, xscale: str = 'linear', yscale: str = 'linear', percent: bool = False,
     whole: bool = True, markers: bool = True, sharey: bool = True,
     xticks: Sequence[float] | None = None,
-    xnames: Sequence[str] | None = None, width: float = 3.6,
+    xnames: Sequence[str] | None = None, width: float = 3.6, marks: Sequence[float] = (),
 ) -> None:
     """Lines with bands, one panel each.
 
@@ -144,6 +151,7 @@ def lines(
         xticks: where the axis is labelled; None leaves it to matplotlib.
         xnames: the labels there; None shows the numbers.
         width: of a panel, in inches.
+        marks: where vertical lines stand.
     """
     with _figure(path, 1, len(panels), width=width, height=2.9, sharey=sharey) as axes:
         for axis, (title, series) in zip(axes.flat, panels, strict=True):
@@ -154,6 +162,8 @@ def lines(
                 if line.low is not None:
                     axis.fill_between(
                         line.x, line.low, line.high, color=style['color'], alpha=0.2, linewidth=0)
+            for mark in marks:
+                axis.axvline(mark, color='grey', linewidth=1, linestyle='--')
             axis.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
             if xticks is not None:
                 axis.set_xticks(xticks, xnames or [f'{tick:g}' for tick in xticks])
@@ -163,6 +173,38 @@ def lines(
             if percent:
                 axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
         axes[0, 0].set_ylabel(ylabel)
+        _legend(axes)
+
+
+def bars(
+    path: str | os.PathLike, groups: Sequence[str],
+    series: dict[str, Sequence[Sequence[float]]], *,
+    papers: dict[str, Sequence[float | None]],
+) -> None:
+    """Accuracies as bars with intervals, beside the paper's.
+
+    Args:
+        path: of the PNG file.
+        groups: names of the groups of bars.
+        series: name -> (accuracy, lower end, upper end) of each group.
+        papers: name -> the paper's accuracy of each group, or None.
+    """
+    width = 0.8 / len(series)
+    with _figure(path, 1, 1, width=5.5, height=2.9) as axes:
+        axis = axes[0, 0]
+        for number, (name, values) in enumerate(series.items()):
+            x = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
+            middle, low, high = np.array(values).T
+            axis.bar(x, middle, width * 0.9, color=COLOURS[number], label=name,
+                     yerr=(middle - low, high - middle), ecolor='black', capsize=2)
+            known = [(place, paper) for place, paper in zip(x, papers[name], strict=True)
+                     if paper is not None]
+            if known:
+                axis.scatter(*zip(*known, strict=True), marker='D', s=22, facecolors='white',
+                             edgecolors='black', zorder=3, label='the paper')
+        axis.set_xticks(range(len(groups)), groups)
+        axis.set(ylabel='accuracy', ylim=(-0.02, 1.02))
+        axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
         _legend(axes)
 
 
@@ -181,9 +223,10 @@ def heatmap(
         xlabel: what the columns are.
         title: a line.
         form: format of the numbers.
-        low: value of the darkest colour.
+        low: value of the darkest colour; less where a value is less.
         high: value of the lightest.
     """
+    low = min(low, float(np.nanmin(values)))
     size = 0.62 * max(len(rows), len(columns)) + 1.6
     with _figure(path, 1, 1, width=size + 0.6, height=size) as axes:
         axis = axes[0, 0]

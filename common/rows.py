@@ -54,6 +54,11 @@ class Row:
         return cls(accuracy=outcome.accuracy, n=outcome.n, interval=outcome.interval,
                    seconds=round(outcome.seconds, 3), gradients=outcome.gradients, **settings)
 
+    @property
+    def papers(self) -> dict[str, float | None]:
+        """All published numbers: heading -> accuracy, 0 to 1, or None."""
+        return {'paper': self.paper, **self.more_papers}
+
     def as_json(self) -> dict[str, Any]:
         """Name -> value, with `more_papers` as keys of their own."""
         values = dataclasses.asdict(self)

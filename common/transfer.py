@@ -35,7 +35,7 @@ def transfer_accuracy(
     attack_dtype: str = 'float32',
     progress: str | None = None,
     on_batch: OnBatch | None = None,
-    partial_path: str | os.PathLike | None = None,
+    partial_folder: str | os.PathLike | None = None,
 ) -> Outcome:
     """Accuracy of `target` on examples crafted with the gradients of `source`.
 
@@ -49,13 +49,14 @@ def transfer_accuracy(
         attack_dtype: precision of the gradients.
         progress: words before the progress bar; None shows none.
         on_batch: called after each batch.
-        partial_path: file by which an interrupted evaluation goes on; None for none.
+        partial_folder: where results are kept, so that an interrupted evaluation goes on and a
+            finished one is not repeated; None for nowhere.
     """
     partial = None
-    if partial_path is not None:
-        key = (attack, weights_digest(source.model), weights_digest(target.model),
-               examples.digest(), batch_size, seed, attack_dtype)
-        partial = PartialResult(partial_path, repr(key))
+    if partial_folder is not None:
+        partial = PartialResult.of(
+            partial_folder, 'accuracy', attack, weights_digest(source.model),
+            weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype)
     return adversarial_accuracy(
         attack, ModelLogits(source.model, attack_dtype), ModelLogits(target.model), examples,
         batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch, partial=partial)

@@ -59,9 +59,10 @@ def main() -> None:
     if FLAGS.table:
         rows = TABLE_1.run(attacks, FLAGS.target, released)
         table_exhibit(
-            rows, FLAGS.target, key='mnist_table_1', title='MNIST: table 1',
+            rows, key='mnist_table_1' + shared_flags.variant(), title='MNIST: table 1',
             command=shared_flags.as_typed('mnist.eval_attack'), networks=attacks.digests,
-            setting=f'{test.name}, {settings}').write(FLAGS.output_dir)
+            setting=f'{test.name}, {len(test):,} images; {settings}',
+            why=TABLE_1.why if FLAGS.target == 'A' else ()).write(FLAGS.output_dir)
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
     print(table(rows))

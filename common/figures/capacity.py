@@ -1,14 +1,18 @@
 """Figure 3: what capacity does, trained naturally, against FGSM and against PGD (section 4)."""
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from common import run_folder
 from common.attacks import Attack, fgsm
 from common.data import Examples
-from common.evaluation import Outcome
+from common.evaluation import Outcome, wilson_interval
 from common.exhibits import Exhibit, Picture, Table
 from common.figures.study import Study, draw
 from common.figures.transfer import input_gradients, mean_cosine
@@ -31,6 +35,8 @@ class Sweep:
         training_set: the final training loss is measured on the first of its images.
         adversary: config -> the attack that makes training examples; None for natural training.
         released: (width, adversary) -> released network that needs no training here.
+        commands: released network -> the command that trained it.
+        papers: (width, adversary) -> the paper's accuracies: natural, FGSM, PGD.
         longer: how many times longer the largest network is trained naturally once more; 1 for no
             such training.
     """
@@ -42,6 +48,9 @@ class Sweep:
     training_set: Examples
     adversary: Callable[[dict[str, Any]], Attack | None]
     released: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    commands: dict[str, str] = dataclasses.field(default_factory=dict)
+    papers: dict[tuple[str, str], tuple[float, float, float]] = dataclasses.field(
+        default_factory=dict)
     longer: int = 1
 
 
@@ -56,12 +65,21 @@ class _Trained:
     training_loss: float
 
 
+    @property
+    def words(self) -> str:
+        """The network by its training."""
+        return f'{ADVERSARIES[self.adversary]} training, width {self.width}'
+
+
 @dataclasses.dataclass(frozen=True)
 class _Transferred:
-    """What examples from one naturally trained network do to another network."""
+    """What PGD examples of one network do to another one."""
 
+    source: _Trained
     target: _Trained
-    accuracy: float
+    fooled: float  # share of the images that the target classifies correctly when natural
+    interval: tuple[float, float]  # of it, 95%
+    n: int  # such images
     cosine: float  # mean, between the two networks' input gradients
 
 
@@ -79,22 +97,33 @@ def figure_3(study: Study, sweep: Sweep) -> Exhibit:
                for adversary in ADVERSARIES for width in sweep.widths]
     longer = _longer(study, sweep) if sweep.longer > 1 else None
     transferred = _transfer(study, trained)
-    steps = sweep.config['train_steps']
+    everyone = [*trained, *([longer] if longer else [])]
     return study.exhibit(
         'figure_3', 'figure 3, capacity',
         setting=f'epsilon {study.pgd.ball.epsilon:g}; judged by FGSM and {study.pgd}, '
-                f'n = {len(study.test):,}; trained for {steps:,} steps of batch '
-                f'{sweep.config["batch_size"]} at seed {sweep.config["seed"]}; training losses '
-                f'over {_loss_images(study):,} training images',
-        networks=[t.reference for t in trained],
-        remarks=_claims(list(sweep.widths), trained, longer, transferred),
+                f'n = {len(study.test):,}; training losses over {_loss_images(study):,} training '
+                'images',
+        networks=[t.reference for t in everyone],
+        remarks=[*_claims(list(sweep.widths), trained, longer, transferred),
+                 *_how_trained(sweep, trained)],
         tables=_tables(sweep, trained, longer, transferred),
         pictures=_pictures(study, sweep, trained),
         data={'trained': [_numbers(t) for t in trained],
               'longer': longer and _numbers(longer),
               'transferred': [
-                  {'width': t.target.width, 'adversary': t.target.adversary,
-                   'accuracy': t.accuracy, 'cosine': t.cosine} for t in transferred]})
+                  {'source': t.source.words, 'target': t.target.words, 'fooled': t.fooled,
+                   'interval': t.interval, 'n': t.n, 'cosine': t.cosine} for t in transferred]})
+
+
+def _how_trained(sweep: Sweep, trained: Sequence[_Trained]) -> list[str]:
+    own = [t for t in trained if t.reference not in sweep.commands]
+    released = [t for t in trained if t.reference in sweep.commands]
+    config = sweep.config
+    return [
+        *([f'Trained here ({"; ".join(t.words for t in own)}): {config["train_steps"]:,} steps of '
+           f'batch {config["batch_size"]}, seed {config["seed"]}.'] if own else []),
+        *(f'{t.words}: the released {t.reference}, {sweep.commands[t.reference]}'
+          for t in released)]
 
 
 def _numbers(trained: _Trained) -> dict[str, Any]:
@@ -113,13 +142,22 @@ def _longer(study: Study, sweep: Sweep) -> _Trained:
 
 
 def _transfer(study: Study, trained: Sequence[_Trained]) -> list[_Transferred]:
-    """From the largest naturally trained network to all others."""
-    source = _of(trained, 'none')[-1]
-    gradients = input_gradients(study, source.reference)
-    return [_Transferred(
-        target, study.accuracy(study.pgd, source.reference, target.reference).accuracy,
-        mean_cosine(gradients, input_gradients(study, target.reference)))
-        for target in trained if target is not source]
+    """From the ends of natural training and the largest network of PGD training to all others."""
+    natural = _of(trained, 'none')
+    ends = [natural[0], natural[-1], _of(trained, 'pgd')[-1]]
+    sources = {t.reference: t for t in ends}.values()  # each once where there is one width
+    gradients = {t.reference: input_gradients(study, t.reference) for t in trained}
+    return [_moved(study, source, target, mean_cosine(
+        gradients[source.reference], gradients[target.reference]))
+        for source in sources for target in trained if target is not source]
+
+
+def _moved(study: Study, source: _Trained, target: _Trained, cosine: float) -> _Transferred:
+    right = target.outcomes['natural'].correct
+    stands = study.accuracy(study.pgd, source.reference, target.reference).correct
+    fooled, n = int(np.sum(right & ~stands)), int(np.sum(right))
+    return _Transferred(source, target, fooled / max(n, 1),
+                        wilson_interval(fooled, n) if n else (0.0, 1.0), n, cosine)
 
 
 def _measure(
@@ -128,7 +166,9 @@ def _measure(
     config = {**sweep.config, **sweep.widths[width], 'adversary': adversary}
     reference = sweep.released.get((width, adversary))
     if reference is None:
-        name = f'{study.key}-{adversary}-{width}-{study.pgd.ball.epsilon:g}-{study.budget}-{kind}'
+        # Named after all that shapes the run, so that another one does not meet it.
+        short = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+        name = f'{study.key}-{adversary}-{width}-{kind}-{short}'
         folder = study.output_dir / 'cache' / 'capacity' / name
         print(f'{ADVERSARIES[adversary]} training, width {width}: {folder}', flush=True)
         sweep.train(config, run_folder.check(folder, config), sweep.data_dir)
@@ -160,18 +200,29 @@ def _tables(
         'trained': ADVERSARIES[t.adversary] + (
             f', {sweep.longer} times longer' if t is longer else ''), 'width': t.width,
         **{name: f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})'
-           for name, o in t.outcomes.items()}}
+           for name, o in t.outcomes.items()},
+        **_beside(sweep, t, t is longer)}
         for t in (*trained, *([longer] if longer else []))]
     losses = [{'width': width, **{
         f'trained: {words}': f'{t.training_loss:.4f}' for adversary, words in ADVERSARIES.items()
         for t in _of(trained, adversary) if t.width == width}} for width in sweep.widths]
     return [Table.of('Accuracy, with 95% intervals', accuracies),
             Table.of('Final loss on training images, under the adversary of the training', losses),
-            Table.of(f'PGD examples of the naturally trained network of width '
-                     f'{list(sweep.widths)[-1]} on the others', [
-                         {'trained': ADVERSARIES[t.target.adversary], 'width': t.target.width,
-                          'accuracy': f'{t.accuracy:.2%}', 'cosine of gradients': f'{t.cosine:.3f}'}
+            Table.of('PGD examples of one network on another: share fooled of the images that it '
+                     'classifies correctly', [
+                         {'source': t.source.words, 'target': t.target.words,
+                          'fooled': f'{t.fooled:.1%}',
+                          '95% interval': f'{t.interval[0]:.1%} to {t.interval[1]:.1%}',
+                          'n': f'{t.n:,}', 'cosine of gradients': f'{t.cosine:.3f}'}
                          for t in transferred])]
+
+
+def _beside(sweep: Sweep, trained: _Trained, other: bool) -> dict[str, str | None]:
+    """The paper's accuracies as a column, where it gives any."""
+    if not sweep.papers:
+        return {}
+    found = None if other else sweep.papers.get((trained.width, trained.adversary))
+    return {'the paper': found and ' / '.join(f'{value:.1%}' for value in found)}
 
 
 def _pictures(study: Study, sweep: Sweep, trained: Sequence[_Trained]) -> list[Picture]:
@@ -196,6 +247,17 @@ def _pictures(study: Study, sweep: Sweep, trained: Sequence[_Trained]) -> list[P
             xlabel='capacity scale', ylabel='cross-entropy', yscale='log', width=5.5,
             xticks=x, xnames=list(sweep.widths))
 
+    def bars(plots, path):
+        plots.bars(
+            path, [f'training: {words}' for words in ADVERSARIES.values()],
+            {judged: [[o.accuracy, *o.interval] for o in (t.outcomes[judged] for t in trained)]
+             for judged in ('natural', 'FGSM', 'PGD')},
+            papers={judged: [sweep.papers.get((t.width, t.adversary), (None,) * 3)[i]
+                             for t in trained]
+                    for i, judged in enumerate(('natural', 'FGSM', 'PGD'))})
+
+    if len(sweep.widths) == 1:
+        return draw(study.path('figure_3'), 'Accuracy for three kinds of training', bars)
     return [
         *draw(study.path('figure_3'), 'Accuracy over capacity for three kinds of training',
               accuracies),
@@ -208,40 +270,64 @@ def _claims(
 ) -> list[str]:
     """Each claim of the paper's section 4, with the numbers for or against it."""
     found = {(t.adversary, t.width): t for t in trained}
-    small, large = widths[0], widths[-1]
+    large = widths[-1]
 
     def shown(adversary: str, width: str, judged: str) -> str:
         return f'{found[adversary, width].outcomes[judged].accuracy:.1%}'
+
+    much_longer = [] if longer is None else [
+        'Training for much longer than natural accuracy needs significantly raises adversarial '
+        f'accuracy (paper). Measured: under FGSM {shown("none", large, "FGSM")} becomes '
+        f'{longer.outcomes["FGSM"].accuracy:.1%}, under PGD {shown("none", large, "PGD")} becomes '
+        f'{longer.outcomes["PGD"].accuracy:.1%}.']
+    return [
+        *(_of_capacity(widths, shown, found) if len(widths) > 1 else []), *much_longer,
+        'FGSM training helps against one-step attacks, and against iterative ones where epsilon is '
+        f'small, which on colour images it is not (paper). Measured at width {large}: FGSM training '
+        f'leaves {shown("fgsm", large, "FGSM")} under FGSM and {shown("fgsm", large, "PGD")} '
+        f'under PGD, natural training {shown("none", large, "FGSM")} and '
+        f'{shown("none", large, "PGD")}, PGD training {shown("pgd", large, "FGSM")} and '
+        f'{shown("pgd", large, "PGD")}.',
+        'Label leaking is a higher accuracy on FGSM examples than on natural images, and suggests '
+        'insufficient capacity (paper). Measured with FGSM training: ' + '; '.join(
+            f'width {width}, {_difference(found["fgsm", width])}' for width in widths) + '.',
+        'More capacity and stronger adversaries decrease transferability, and gradients correlate '
+        'less (paper). ' + ' '.join(
+            _of_source(source, transferred)
+            for source in dict.fromkeys(t.source.words for t in transferred))]
+
+
+def _of_capacity(widths: Sequence[str], shown, found) -> list[str]:
+    small, large = widths[0], widths[-1]
 
     def change(adversary: str, judged: str) -> str:
         return f'from {shown(adversary, small, judged)} to {shown(adversary, large, judged)}'
 
     losses = ', '.join(f'{found["pgd", width].training_loss:.3g}' for width in widths)
-    leaking = found['fgsm', large].outcomes
-    moved = '; '.join(
-        f'{ADVERSARIES[t.target.adversary]} training, width {t.target.width}: {t.accuracy:.1%}, '
-        f'cosine {t.cosine:.3f}' for t in transferred)
-    much_longer = [] if longer is None else [
-        'Training for much longer than natural accuracy needs significantly raises adversarial '
-        f'accuracy (paper): under FGSM {shown("none", large, "FGSM")} becomes '
-        f'{longer.outcomes["FGSM"].accuracy:.1%}, under PGD {shown("none", large, "PGD")} becomes '
-        f'{longer.outcomes["PGD"].accuracy:.1%}.']
     return [
-        f'Capacity alone helps (paper): trained naturally, accuracy under FGSM goes '
-        f'{change("none", "FGSM")} and under PGD {change("none", "PGD")} from width {small} to '
-        f'{large}.',
-        *much_longer,
-        f'Even weak adversaries benefit robustness (paper): with FGSM training, accuracy under '
-        f'FGSM goes {change("fgsm", "FGSM")}, under PGD {change("fgsm", "PGD")}; naturally trained '
-        f'networks have {shown("none", large, "PGD")} under PGD at width {large}. Label leaking, '
-        'a higher accuracy on FGSM images than on natural ones, is '
-        + ('seen' if leaking['FGSM'].accuracy > leaking['natural'].accuracy else 'not seen')
-        + f' at width {large} ({shown("fgsm", large, "FGSM")} against '
-        f'{shown("fgsm", large, "natural")}).',
-        f'Weak models may fail to converge (paper): with PGD training, width {small} reaches '
-        f'{shown("pgd", small, "natural")} natural and {shown("pgd", small, "PGD")} under PGD; '
-        f'trained naturally, {shown("none", small, "natural")}.',
-        f'The value of the saddle point falls with capacity (paper): final PGD training losses '
-        f'{losses} at widths {", ".join(widths)}.',
-        'More capacity and stronger adversaries decrease transferability, and gradients correlate '
-        f'less (paper): examples of the naturally trained network of width {large} leave {moved}.']
+        'Capacity alone helps, against one-step attacks (paper). Measured with natural training: '
+        f'accuracy under FGSM goes {change("none", "FGSM")} and under PGD '
+        f'{change("none", "PGD")} from width {small} to {large}.',
+        'Weak models may fail to converge when trained against PGD (paper). Measured: width '
+        f'{small} reaches {shown("pgd", small, "natural")} natural and '
+        f'{shown("pgd", small, "PGD")} under PGD; trained naturally, '
+        f'{shown("none", small, "natural")}.',
+        'The value of the saddle point falls with capacity (paper). Measured: final PGD training '
+        f'losses {losses} at widths {", ".join(widths)}.']
+
+
+def _difference(trained: _Trained) -> str:
+    natural, attacked = trained.outcomes['natural'], trained.outcomes['FGSM']
+    points = 100 * (attacked.accuracy - natural.accuracy)
+    apart = natural.interval[1] < attacked.interval[0] or attacked.interval[1] < natural.interval[0]
+    return (f'{points:+.2f} points under FGSM' if apart
+            else f'{points:+.2f} points, within the intervals')
+
+
+def _of_source(source: str, transferred: Sequence[_Transferred]) -> str:
+    parts = [f'{ADVERSARIES[adversary]} training ' + ', '.join(
+        f'{t.fooled:.1%} (width {t.target.width}, cosine {t.cosine:.2f})'
+        for t in transferred if t.source.words == source and t.target.adversary == adversary)
+        for adversary in ADVERSARIES
+        if any(t.source.words == source and t.target.adversary == adversary for t in transferred)]
+    return f'Examples of {source} fool: {"; ".join(parts)}.'

@@ -1,11 +1,13 @@
 """All figures by the names under which programs make them."""
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.checkpoints import RELEASED
+from common.errors import UserError
 from common.exhibits import Exhibit
 from common.figures import (
     capacity,
@@ -69,17 +71,36 @@ def make(figure: str, study: Study, details: Details) -> None:
         details: what else they need.
 
     Raises:
-        UserError: a network is not there, or files cannot be written.
+        UserError: a network is not there, or files cannot be written. Of all figures, those that
+            can be made are made first.
     """
-    makers = makers_of(details)
+    if not study.pgd.ball.epsilon > 0:
+        raise UserError('expected --epsilon above 0 for figures of the adversary; found 0. Choose '
+                        'a radius, or drop --epsilon for the paper\'s.')
+    missing = {'A', 'A_nat'} - set(details.released)
+    if missing:
+        raise UserError(f'expected the released networks A and A_nat; found no record of '
+                        f'{" and ".join(sorted(missing))} in the manifest. Restore checkpoints/ '
+                        '(git checkout, or install the package again).')
+    makers, failed = makers_of(details), []
     for name in FIGURES if figure == ALL else [figure]:
         start = time.perf_counter()
-        exhibit = makers[name](study)
+        try:
+            exhibit = makers[name](study)
+        except UserError as error:
+            if figure != ALL:
+                raise
+            failed.append(name)
+            print(f'figure {name}: {error}', file=sys.stderr)
+            continue
         exhibit = dataclasses.replace(exhibit, seconds=time.perf_counter() - start)
         path = exhibit.write(study.output_dir)
         print(f'{exhibit.title}: {path}', flush=True)
         for remark in exhibit.remarks:
             print(f'  {remark}')
+    if failed:
+        raise UserError(f'expected all figures; not made, for the reasons above: '
+                        f'{", ".join(failed)}. The others are there.')
 
 
 def makers_of(details: Details) -> dict[str, Callable[[Study], Exhibit]]:

@@ -18,6 +18,8 @@ _IMAGES = 4
 _DRAWS = 200  # random directions, and random combinations, of each image
 _SHARES = np.linspace(0, 1, 11)  # of epsilon
 _DIMENSIONS = (1, 2, 4, 8, 16, 32)
+_TOLD = (1, 4, 32)  # of these, in words
+_MAXIMA, _SIGNS = 'maxima', 'random signs'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +27,8 @@ class _Measured:
     """Means over images and draws of one network."""
 
     along: dict[str, list[float]]  # kind of direction -> loss at each of _SHARES
-    subspaces: list[tuple[float, float]]  # loss and share misclassified at each of _DIMENSIONS
-    random: tuple[float, float]  # the same of random sign vectors
+    # What is combined -> mean loss and share misclassified at each of _DIMENSIONS.
+    combined: dict[str, list[tuple[float, float]]]
 
 
 def directions(study: Study) -> Exhibit:
@@ -50,12 +52,12 @@ def directions(study: Study) -> Exhibit:
 
 
 def _measure(study: Study, name: str, images: list[int]) -> _Measured:
-    judge = Judge(study.network(name).model)
-    restarting = Restarting(study.pgd, study.crafting(name), seed=study.seed,
+    judge = study.judge(name)
+    restarting = Restarting(study.pgd, study.crafting(name), judge, seed=study.seed,
                             batch_size=max(_DIMENSIONS))
     epsilon = study.pgd.ball.epsilon
-    along = {'PGD': [], "sign of the image's gradient": [], 'random signs': []}
-    subspaces, random = [], []
+    along = {'PGD': [], "sign of the image's gradient": [], _SIGNS: []}
+    combined = {_MAXIMA: [], _SIGNS: []}
     for image in images:
         rng = np.random.default_rng([study.seed, image])
         maxima = restarting.maxima(study.test, image, max(_DIMENSIONS))
@@ -64,14 +66,15 @@ def _measure(study: Study, name: str, images: list[int]) -> _Measured:
         kinds = (maxima, epsilon * np.sign(gradient)[None], signs)
         for losses, vectors in zip(along.values(), kinds, strict=True):
             losses.append([_judged(study, judge, image, share * vectors)[0] for share in _SHARES])
-        subspaces.append([
-            _judged(study, judge, image, _combinations(maxima[:k], epsilon, rng))
-            for k in _DIMENSIONS])
-        random.append(_judged(study, judge, image, signs))
+        # Combinations of many vectors are shorter in l2 when stretched to epsilon in l-inf, so
+        # those of maxima are compared with those of as many random vectors.
+        for results, vectors in zip(combined.values(), (maxima, signs), strict=True):
+            results.append([
+                _judged(study, judge, image, _combinations(vectors[:k], epsilon, rng))
+                for k in _DIMENSIONS])
     return _Measured(
         {kind: np.mean(losses, axis=0).tolist() for kind, losses in along.items()},
-        [tuple(pair) for pair in np.mean(subspaces, axis=0).tolist()],
-        tuple(np.mean(random, axis=0).tolist()))
+        {kind: np.mean(results, axis=0).tolist() for kind, results in combined.items()})
 
 
 def _combinations(vectors: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
@@ -93,12 +96,13 @@ def _judged(
 
 def _remarks(measured: dict[str, _Measured]) -> list[str]:
     parts = [
-        f'{NETWORKS[name]}: {m.subspaces[0][1]:.0%} of the images at the ends of a line through '
-        f'one maximum are misclassified, {m.subspaces[-1][1]:.0%} of random combinations of '
-        f'{_DIMENSIONS[-1]} maxima, and {m.random[1]:.0%} under random signs'
-        for name, m in measured.items()]
-    return ['; '.join(parts) + '. A line has two ends, and its far one leads away from the '
-            'maximum.',
+        f'{NETWORKS[name]}, of random combinations of {k} maxima '
+        f'{m.combined[_MAXIMA][i][1]:.0%} are misclassified, of {k} random sign vectors '
+        f'{m.combined[_SIGNS][i][1]:.0%}'
+        for name, m in measured.items() for i, k in enumerate(_DIMENSIONS) if k in _TOLD]
+    return ['Measured: ' + '; '.join(parts) + '. Combinations have the l-inf length epsilon, and '
+            'the images are clipped to the pixel range. With one vector there are two points, of '
+            'which one leads away from the maximum.',
             'The paper: the structure of adversarial examples cannot be described fully by the '
             'linear subspace view.']
 
@@ -108,13 +112,12 @@ def _tables(measured: dict[str, _Measured]) -> list[Table]:
         f'{share:.1f} epsilon': f'{losses[i]:.4g}' for i, share in enumerate(_SHARES)
         if i in (0, 2, 5, 8, 10)}} for name, m in measured.items()
         for kind, losses in m.along.items()]
-    spans = [{'network': name, 'maxima combined': k, 'mean loss': f'{loss:.4g}',
+    spans = [{'network': name, 'combined': kind, 'how many': k, 'mean loss': f'{loss:.4g}',
               'misclassified': f'{wrong:.1%}'}
-             for name, m in measured.items()
-             for k, (loss, wrong) in zip(
-                 (*_DIMENSIONS, 'random signs instead'), (*m.subspaces, m.random), strict=True)]
+             for name, m in measured.items() for kind, results in m.combined.items()
+             for k, (loss, wrong) in zip(_DIMENSIONS, results, strict=True)]
     return [Table.of('Mean loss along directions', along),
-            Table.of('In the span of maxima', spans)]
+            Table.of('Random combinations, stretched to epsilon', spans)]
 
 
 def _pictures(study: Study, measured: dict[str, _Measured]) -> list[Picture]:
@@ -124,11 +127,11 @@ def _pictures(study: Study, measured: dict[str, _Measured]) -> list[Picture]:
                   path, [(NETWORKS[name], [
                       plots.Line(kind, _SHARES * study.pgd.ball.epsilon, losses)
                       for kind, losses in m.along.items()]) for name, m in measured.items()],
-                  xlabel=f'distance ({study.unit})', ylabel='cross-entropy', sharey=False)),
-        *draw(study.path('directions_subspaces'), 'Share misclassified in the span of maxima',
+                  xlabel=f'l-inf distance ({study.unit})', ylabel='cross-entropy', sharey=False)),
+        *draw(study.path('directions_subspaces'), 'Share misclassified of random combinations',
               lambda plots, path: plots.lines(
-                  path, [('random combinations of maxima', [
-                      plots.Line(NETWORKS[name], _DIMENSIONS, [wrong for _, wrong in m.subspaces])
-                      for name, m in measured.items()])],
-                  xlabel='maxima combined', ylabel='misclassified', percent=True, xscale='log',
-                  xticks=_DIMENSIONS, width=5.5))]
+                  path, [(NETWORKS[name], [
+                      plots.Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
+                      for kind, results in m.combined.items()]) for name, m in measured.items()],
+                  xlabel='vectors combined', ylabel='misclassified', percent=True, xscale='log',
+                  xticks=_DIMENSIONS))]

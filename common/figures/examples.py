@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from common.evaluation import Judge
+from common.evaluation import Judge, wilson_interval
 from common.exhibits import Exhibit, Table
 from common.figures.restarts import NETWORKS
 from common.figures.study import Study, draw
-from common.logits import ModelLogits
 
 _SHOWN = 8
 
@@ -67,36 +66,33 @@ def confusion(study: Study, classes: Sequence[str]) -> Exhibit:
     Raises:
         UserError: the network is not there.
     """
-    judge = Judge(ModelLogits(study.network('A').model))
     counts = np.zeros((len(classes), len(classes)), int)
-
-    def count(index: np.ndarray, x_adv: np.ndarray) -> None:
-        predictions, _ = judge(tf.constant(x_adv), tf.constant(study.test.y[index]))
-        np.add.at(counts, (study.test.y[index], predictions), 1)
-
-    partial = study.partial('confusion', 'A', study.pgd)
-    stored = partial.read({'counts': None})['counts']
-    if stored is None:
-        study.accuracy(study.pgd, 'A', 'A', on_batch=count)
-        partial.write({'counts': counts})
-    else:
-        counts = stored
+    np.add.at(counts, (study.test.y, study.accuracy(study.pgd, 'A', 'A').predictions), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     pictures = draw(
         study.path('confusion'), 'Confusion matrix of A under attack',
         lambda plots, path: plots.heatmap(
             path, shares, rows=classes, columns=classes, ylabel='class', xlabel='taken for',
             title=f'A under PGD-{study.pgd.steps}', form='.0%'))
-    wrong = shares - np.diag(np.diag(shares))
-    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
-    weakest = int(np.diag(shares).argmin())
     return study.exhibit(
         'confusion', 'mistakes under attack', setting=f'{study.pgd}, n = {len(study.test):,}',
         networks=['A'],
-        remarks=[f'The most frequent mistake is {classes[column]} for {classes[row]} '
-                 f'({wrong[row, column]:.1%} of that class); the least robust class is '
-                 f'{classes[weakest]} ({shares[weakest, weakest]:.1%} stand).'],
+        remarks=_mistakes(counts, shares, classes),
         tables=[Table.of('Images; rows: class, columns: taken for', [
             {'': classes[i], **{classes[j]: int(n) for j, n in enumerate(line)}}
             for i, line in enumerate(counts)])],
         pictures=pictures, data={'classes': list(classes), 'counts': counts.tolist()})
+
+
+def _mistakes(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> list[str]:
+    wrong = shares - np.diag(np.diag(shares))
+    if not wrong.any():
+        return ['No image is misclassified.']
+    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    sizes = counts.sum(axis=1)
+    weakest = int(np.where(sizes > 0, np.diag(shares), np.inf).argmin())
+    low, high = wilson_interval(int(counts[weakest, weakest]), int(sizes[weakest]))
+    return [f'The likeliest mistake is {classes[column]} for {classes[row]} '
+            f'({wrong[row, column]:.1%} of that class); the least robust class is '
+            f'{classes[weakest]}, of which {shares[weakest, weakest]:.1%} stand '
+            f'({low:.1%} to {high:.1%}, n = {sizes[weakest]:,}).']

@@ -23,31 +23,49 @@ def figure_4(study: Study, entry: dict[str, Any], released: pathlib.Path) -> Exh
         UserError: a log is missing or damaged.
     """
     stages = [_read(released / log) for log in entry['logs']]
-    steps = np.concatenate([
-        stage[:, 0] + sum(s[-1, 0] for s in stages[:i]) for i, stage in enumerate(stages)])
-    losses = np.concatenate([stage[:, 1] for stage in stages])
-    smooth = _smoothed(losses)
-    rising = int(sum(np.sum(stage[:, 2] < 1) for stage in stages))
-    rows = [{'step': f'{int(steps[i]):,}', 'loss of the batch': f'{losses[i]:.4f}',
-             'mean of nine': f'{smooth[i]:.4f}'}
-            for i in np.unique(np.linspace(0, len(steps) - 1, 11).astype(int))]
+    starts = np.cumsum([0, *(stage[-1, 0] for stage in stages[:-1])])
+    steps = [stage[:, 0] + start for stage, start in zip(stages, starts, strict=True)]
+    smooth = [_smoothed(stage[:, 1]) for stage in stages]
+    rows = [{'stage': number, 'step': f'{int(steps[number - 1][i]):,}',
+             'loss of the batch': f'{stage[i, 1]:.4f}',
+             'mean of nine': f'{smooth[number - 1][i]:.4f}'}
+            for number, stage in enumerate(stages, 1)
+            for i in np.unique(np.linspace(0, len(stage) - 1, 11).astype(int))]
     pictures = draw(
         study.path('figure_4'), 'Training loss of adversarial examples over the steps',
         lambda plots, path: plots.lines(
-            path, [(study.title, [plots.Line('a batch', steps, losses),
-                                  plots.Line('mean of nine', steps, smooth)])],
+            path, [(study.title, [
+                plots.Line('a batch', *_with_gaps(steps, [stage[:, 1] for stage in stages])),
+                plots.Line('mean of nine', *_with_gaps(steps, smooth))])],
             xlabel='training step', ylabel='adversarial cross-entropy', markers=False,
-            yscale='log', width=5.5))
+            yscale='log', width=5.5, marks=starts[1:]))
     return study.exhibit(
         'figure_4', 'figure 4, adversarial loss during training',
         setting=f'the log of: {entry["command"]}', networks=['A'],
-        remarks=[
-            f'The loss goes from {smooth[rising]:.3g} to {smooth[-1]:.3g} (means of nine logged '
-            'batches)' + (f', counted from where the radius, which grew from 0 at first, is the '
-                          f'whole: step {int(steps[rising]):,}' if rising else '') + '.',
-            'The paper: a steady decrease, with sharp drops where the step size decreases.'],
+        remarks=[*(_course(number, len(stages), stage, smooth[number - 1])
+                   for number, stage in enumerate(stages, 1)),
+                 'The paper: a steady decrease.'],
         tables=[Table.of('', rows)], pictures=pictures,
-        data={'steps': steps.tolist(), 'losses': losses.tolist()})
+        data={'steps': [s.tolist() for s in steps],
+              'losses': [stage[:, 1].tolist() for stage in stages]})
+
+
+def _course(number: int, stages: int, stage: np.ndarray, smooth: np.ndarray) -> str:
+    # While the radius grows from 0, so does the loss.
+    whole = np.flatnonzero(stage[:, 2] >= 1)
+    first = int(whole[0]) if len(whole) else 0
+    words = 'The loss' if stages == 1 else f'In stage {number} of {stages} the loss'
+    return (f'{words} goes from {smooth[first]:.3g} to {smooth[-1]:.3g} (means of up to nine '
+            'logged batches)' + (
+                f', counted from step {int(stage[first, 0]):,}, where the radius, which grows from '
+                '0, is the whole' if first else '') + '.')
+
+
+def _with_gaps(steps: list[np.ndarray], values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Stages one after the other, with a NaN between them that no line crosses."""
+    gap = [np.array([np.nan])]
+    return tuple(np.concatenate([part for stage in kind for part in (stage, *gap)][:-1])
+                 for kind in (steps, values))
 
 
 def _read(path: pathlib.Path) -> np.ndarray:

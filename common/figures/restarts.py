@@ -27,8 +27,7 @@ def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
     restarts = restarts or (40 if study.quick else 200)
     images = study.images(_IMAGES)
     numbers = [study.number(image) for image in images]
-    losses = {name: [_losses(study, name, image, restarts) for image in images]
-              for name in NETWORKS}
+    losses = {name: _losses(study, name, images, restarts) for name in NETWORKS}
     rows = [_summary(name, image, values) for name in NETWORKS
             for image, values in zip(numbers, losses[name], strict=True)]
     pictures = draw(
@@ -47,19 +46,29 @@ def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
             name: [_thinned(v) for v in values] for name, values in losses.items()}})
 
 
-def _losses(study: Study, name: str, image: int, restarts: int) -> np.ndarray:
-    restarting = Restarting(study.pgd, study.crafting(name), seed=study.seed,
+def _losses(study: Study, name: str, images: list[int], restarts: int) -> list[np.ndarray]:
+    """[restarts] final losses of each image."""
+    restarting = Restarting(study.pgd, study.crafting(name), study.judge(name), seed=study.seed,
                             batch_size=min(restarts, BATCH_SIZE))
-    partial = study.partial('restarts', name, study.pgd, image, restarting.batch_size)
-    with tqdm.tqdm(total=restarts, desc=f'{name}, image {study.number(image)}', unit='restart',
-                   leave=False) as bar:
-        return restarting.final_losses(study.test, image, restarts, partial, bar.update)
+    found = []
+    for image in images:
+        partial = study.partial('restarts', name, study.pgd, image, restarting.batch_size)
+        with tqdm.tqdm(total=restarts, desc=f'{name}, image {study.number(image)}',
+                       unit='restart', leave=False) as bar:
+            found.append(
+                restarting.final_losses(study.test, image, restarts, partial, bar.update))
+    return found
 
 
 def _thinned(values: np.ndarray, most: int = 2000) -> list[float]:
-    """Enough of the values to draw them again, since an exhibit is no archive."""
-    every = -(-len(values) // most)
-    return np.sort(values)[::every].astype(float).round(5).tolist()
+    """Enough of the values to draw them again, with both ends, since an exhibit is no archive."""
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), most)).round().astype(int))
+    return _short(np.sort(values)[chosen])
+
+
+def _short(values: np.ndarray) -> list:
+    """To five significant digits: losses of one figure differ by orders of magnitude."""
+    return [_short(v) if np.ndim(v) else float(f'{v:.5g}') for v in values]
 
 
 def _summary(name: str, image: int, losses: np.ndarray) -> dict[str, object]:
@@ -73,20 +82,21 @@ def _panels(
     numbers: Sequence[int], losses: dict[str, list[np.ndarray]]
 ) -> list[tuple[str, dict[str, np.ndarray]]]:
     # A row each, since the losses differ by orders of magnitude.
-    return [(f'image {image}', {words: losses[name][i]})
+    return [(f'{name}, image {image}', {words: losses[name][i]})
             for name, words in NETWORKS.items() for i, image in enumerate(numbers)]
 
 
 def _concentration(losses: dict[str, list[np.ndarray]], restarts: int) -> str:
     parts = []
     for name, words in NETWORKS.items():
-        spread = [(np.percentile(v, 99) - np.percentile(v, 1)) / max(np.median(v), 1e-9)
-                  for v in losses[name]]
         medians = [np.median(v) for v in losses[name]]
-        parts.append(f'{words}: medians {min(medians):.3g} to {max(medians):.3g}, and 98% of an '
-                     f"image's losses lie within {min(spread):.0%} to {max(spread):.0%} of its "
-                     'median')
-    return f'Measured over {restarts:,} restarts an image; ' + '; '.join(parts) + '.'
+        most = [v.max() / max(np.median(v), 1e-9) for v in losses[name]]
+        spread = [np.percentile(v, 99) / max(np.percentile(v, 1), 1e-9) for v in losses[name]]
+        parts.append(
+            f'{words}, medians of {min(medians):.3g} to {max(medians):.3g}; the 99% quantile of an '
+            f'image is {min(spread):.3g} to {max(spread):.3g} times its 1% quantile, the greatest '
+            f'loss {min(most):.3g} to {max(most):.3g} times its median')
+    return f'Measured over {restarts:,} restarts an image: ' + '. '.join(parts) + '.'
 
 
 def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
@@ -101,7 +111,7 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
     """
     restarts = min(restarts or 20, BATCH_SIZE)
     image = study.images(_IMAGES)[0]
-    curves = {name: Curves(study.pgd, study.crafting(name))(
+    curves = {name: Curves(study.pgd, study.crafting(name), study.judge(name))(
         study.test, image, restarts, study.seed) for name in NETWORKS}
     middle = study.pgd.steps // 2
     rows = [{'network': name, 'start': f'{v[:, 0].mean():.4g}',
@@ -118,10 +128,20 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
         'figure_2', 'figure 2, loss along the iterations of PGD',
         setting=f'{study.pgd}, {restarts} restarts of image {study.number(image)}',
         networks=list(NETWORKS),
-        remarks=['The paper: the loss rises in a fairly consistent way and plateaus rapidly.'],
+        remarks=[_levelling(curves), (
+            'The paper: the loss rises in a fairly consistent way and plateaus rapidly.')],
         tables=[Table.of('', rows)], pictures=pictures,
         data={'image': study.number(image),
-              'losses': {n: np.round(v, 5).tolist() for n, v in curves.items()}})
+              'losses': {n: _short(v) for n, v in curves.items()}})
+
+
+def _levelling(curves: dict[str, np.ndarray]) -> str:
+    parts = []
+    for name, words in NETWORKS.items():
+        last = 1 - _share_by(curves[name], curves[name].shape[1] * 3 // 4)
+        parts.append(f'{words}, the last quarter of the steps brings {last:.0%} of the rise of the '
+                     f'mean loss, which has {"not levelled off" if last > 0.1 else "levelled off"}')
+    return 'Measured: ' + '; '.join(parts) + '.'
 
 
 def _share_by(curves: np.ndarray, step: int) -> float:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from common.attacks import PGD, Attack
 from common.checkpoints import weights_digest
 from common.data import Examples
 from common.errors import UserError
-from common.evaluation import OnBatch, Outcome
+from common.evaluation import Judge, Outcome
 from common.exhibits import Exhibit, Picture, Table
 from common.logits import ModelLogits
 from common.partial import PartialResult
@@ -84,6 +83,10 @@ class Study:
         """The network as attacks see it."""
         return ModelLogits(self.network(reference).model, self.attack_dtype)
 
+    def judge(self, reference: str) -> Judge:
+        """Judges images by the network in float32, whatever attacks compute in."""
+        return Judge(self.network(reference).model)
+
     def images(self, count: int) -> list[int]:
         """Positions in `test` of `count` images, drawn by the seed.
 
@@ -108,32 +111,24 @@ class Study:
             reference: the network.
             *determines: whatever else the result depends on, besides images, seed and precision.
         """
-        digest = weights_digest(self.network(reference).model)
-        key = repr((name, digest, self.test.digest(), self.seed, self.attack_dtype, determines))
-        short = hashlib.sha256(key.encode()).hexdigest()[:16]
-        return PartialResult(self.output_dir / 'cache' / f'{self.key}-{name}-{short}.npz', key)
+        return PartialResult.of(
+            self.output_dir / 'cache', name, weights_digest(self.network(reference).model),
+            self.test.digest(), self.seed, self.attack_dtype, *determines)
 
-    def accuracy(
-        self, attack: Attack, source: str, target: str, on_batch: OnBatch | None = None
-    ) -> Outcome:
+    def accuracy(self, attack: Attack, source: str, target: str) -> Outcome:
         """Accuracy of `target` on examples crafted on `source`, from the cache if it is there.
 
         Args:
             attack: the attack.
             source: reference of the network whose gradients are followed.
             target: reference of the network judged.
-            on_batch: called with each batch of adversarial images; then nothing is taken from the
-                cache, which has no images.
         """
-        name = f'{attack} {source} {target}'
-        short = hashlib.sha256(name.encode()).hexdigest()[:16]
         return transfer_accuracy(
             attack, self.network(source), self.network(target),
             self.test, batch_size=self.batch_size, seed=self.seed,
-            attack_dtype=self.attack_dtype, on_batch=on_batch,
-            progress=f'{target} attacked from {source}',
-            partial_path=None if on_batch else (
-                self.output_dir / 'cache' / f'{self.key}-accuracy-{short}.npz'))
+            attack_dtype=self.attack_dtype,
+            progress=f'{pathlib.Path(target).name} attacked from {pathlib.Path(source).name}',
+            partial_folder=self.output_dir / 'cache')
 
     def path(self, name: str) -> pathlib.Path:
         """Where a picture goes."""

@@ -1,32 +1,33 @@
 """The paper's tables as exhibits."""
 
-import pathlib
 from collections.abc import Sequence
 
 from common.exhibits import Exhibit, Table
 from common.rows import Row
 
+_ROUNDED = 0.0005  # published accuracies are rounded to a tenth of a percent
+
 
 def table_exhibit(
-    rows: Sequence[Row], target: str, *, key: str, title: str, command: str, setting: str,
-    networks: dict[str, str],
+    rows: Sequence[Row], *, key: str, title: str, command: str, setting: str,
+    networks: dict[str, str], why: Sequence[str] = (),
 ) -> Exhibit:
     """A table of accuracies under attack, beside the paper's.
 
     Args:
         rows: of one target network, or of several.
-        target: the network that takes A's place.
-        key: name of the exhibit; that of another network than A is added to it.
+        key: name of the exhibit.
         title: likewise.
         command: what was typed.
         setting: what the rows have in common.
         networks: name -> SHA-256 of the weights.
+        why: sentences that explain differences from published numbers, where there are such.
     """
-    strongest = _strongest(rows)
-    variant = '' if target == 'A' else f'_{pathlib.Path(target).name}'
+    strongest, published = _strongest(rows), _published(rows)
     return Exhibit(
-        key=key + variant, title=title, command=command, setting=setting, networks=networks,
-        remarks=_remarks(rows), seconds=sum(row.seconds for row in rows),
+        key=key, title=title, command=command, setting=setting, networks=networks,
+        remarks=(*(_compared(rows, name) for name in published), *(why if published else ())),
+        seconds=sum(row.seconds for row in rows),
         tables=(Table.of('', [_cells(row, row in strongest) for row in rows]),),
         data=[row.as_json() for row in rows])
 
@@ -38,23 +39,26 @@ def _strongest(rows: Sequence[Row]) -> list[Row]:
                 key=lambda row: row.accuracy) for group in groups]
 
 
+def _published(rows: Sequence[Row]) -> list[str]:
+    """Headings of the columns of published numbers that have any."""
+    names = dict.fromkeys(name for row in rows for name in row.papers)
+    return [name for name in names if any(row.papers.get(name) is not None for row in rows)]
+
+
 def _cells(row: Row, strongest: bool) -> dict[str, object]:
     low, high = row.interval
-    papers = {'paper': row.paper, **row.more_papers}
     return {
         'method': row.method, 'steps': row.steps, 'restarts': row.restarts, 'source': row.source,
         'target': row.target, 'accuracy': f'{row.accuracy:.2%}',
         '95% interval': f'{low:.2%} to {high:.2%}', 'n': f'{row.n:,}',
-        **{name: None if value is None else f'{value:.1%}' for name, value in papers.items()},
+        **{name: None if value is None else f'{value:.1%}' for name, value in row.papers.items()},
         'strongest of its source': 'yes' if strongest else ''}
 
 
-def _remarks(rows: Sequence[Row]) -> tuple[str, ...]:
-    compared = [row for row in rows if row.paper is not None]
-    if not compared:
-        return ()
-    higher = sum(row.interval[0] > row.paper for row in compared)
-    lower = sum(row.interval[1] < row.paper for row in compared)
-    return (f"Of {len(compared)} rows that the paper has too, {higher} are above the paper's "
-            f'number by more than the 95% interval, {lower} below it, and '
-            f'{len(compared) - higher - lower} agree within it.',)
+def _compared(rows: Sequence[Row], name: str) -> str:
+    """How many rows lie beside a column of published numbers, which are rounded to a tenth."""
+    known = [(row, row.papers[name]) for row in rows if row.papers.get(name) is not None]
+    higher = sum(row.interval[0] > paper + _ROUNDED for row, paper in known)
+    lower = sum(row.interval[1] < paper - _ROUNDED for row, paper in known)
+    return (f'Beside the column {name!r}: {higher} of {len(known)} rows lie above, {lower} below, '
+            f'and {len(known) - higher - lower} agree within the 95% interval.')

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.exhibits import Exhibit, Table
 from common.figures.study import Study, draw
-from common.losses import CrossEntropy
+from common.losses import LogOdds
 
 
 def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
@@ -20,8 +20,9 @@ def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
     Raises:
         UserError: a network is not there.
     """
-    accuracy = np.array([[study.accuracy(study.pgd, source, target).accuracy for target in names]
-                         for source in names])
+    outcomes = [[study.accuracy(study.pgd, source, target) for target in names]
+                for source in names]
+    accuracy = np.array([[outcome.accuracy for outcome in row] for row in outcomes])
     gradients = {name: input_gradients(study, name) for name in names}
     cosines = np.array([[mean_cosine(gradients[a], gradients[b]) for b in names] for a in names])
     pictures = [
@@ -37,25 +38,27 @@ def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
         'transfer', 'transfer between networks',
         setting=f'{study.pgd}, n = {len(study.test):,}', networks=list(names),
         remarks=_remarks(names, accuracy, cosines),
-        tables=[_table('Accuracy; rows: source, columns: target', names, accuracy, '.2%'),
-                _table("Mean cosine between the networks' input gradients", names, cosines, '.3f')],
+        tables=[_table('Accuracy; rows: source, columns: target', names, [
+                    [f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})' for o in row]
+                    for row in outcomes]),
+                _table("Mean cosine between the networks' input gradients", names, [
+                    [f'{cosine:.3f}' for cosine in row] for row in cosines])],
         pictures=pictures,
         data={'networks': list(names), 'accuracy': accuracy.tolist(), 'cosines': cosines.tolist()})
 
 
 def input_gradients(study: Study, name: str) -> np.ndarray:
-    """[n, pixels] float32 gradients of the cross-entropy at the images, of length 1 (or 0)."""
+    """[n, pixels] float32 directions of the cross-entropy's gradients at the images (or 0)."""
     network = study.network(name).model
 
     @tf.function(autograph=False, reduce_retracing=True)
     def gradient(x, y):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss = tf.reduce_sum(CrossEntropy()(network(x), y))
-        flat = tf.reshape(tape.gradient(loss, x), [tf.shape(x)[0], -1])
-        # The gradients of a sure network are so small that their squares vanish.
-        flat = tf.math.divide_no_nan(flat, tf.reduce_max(tf.abs(flat), axis=1, keepdims=True))
-        return tf.math.l2_normalize(flat, axis=1)
+            # Of the same direction as the cross-entropy, also where a network is sure.
+            odds = LogOdds()(network(x), y)
+        flat = tf.reshape(tape.gradient(odds, x), [tf.shape(x)[0], -1])
+        return tf.math.divide_no_nan(flat, tf.norm(flat, axis=1, keepdims=True))
 
     batches = range(0, len(study.test), study.batch_size)
     return np.concatenate([
@@ -68,10 +71,10 @@ def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.einsum('np,np->n', a, b).mean())
 
 
-def _table(title: str, names: Sequence[str], values: np.ndarray, form: str) -> Table:
+def _table(title: str, names: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
     return Table.of(title, [
-        {'': name, **{other: format(v, form) for other, v in zip(names, row, strict=True)}}
-        for name, row in zip(names, values, strict=True)])
+        {'': name, **dict(zip(names, row, strict=True))}
+        for name, row in zip(names, cells, strict=True)])
 
 
 def _remarks(names: Sequence[str], accuracy: np.ndarray, cosines: np.ndarray) -> list[str]:
@@ -83,5 +86,6 @@ def _remarks(names: Sequence[str], accuracy: np.ndarray, cosines: np.ndarray) ->
         f'{accuracy[natural, a]:.2%}, its own {accuracy[a, a]:.2%}. The input gradients of A and '
         f'A_prime have a mean cosine of {cosines[a, prime]:.3f}, those of A and A_nat one of '
         f'{cosines[a, natural]:.3f}.',
-        'The paper: a stronger training adversary reduces the effectiveness of transferred '
-        "examples, and the gradients of source and target correlate less."]
+        'The paper: more capacity and stronger training adversaries reduce the effectiveness of '
+        'transferred examples, and as capacity grows the gradients of source and target correlate '
+        'less.']

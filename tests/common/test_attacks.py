@@ -21,7 +21,7 @@ from common.attacks import (
     TargetedEach,
     fgsm,
 )
-from common.losses import CrossEntropy, CWMargin, DLRTo, MarginTo, true_margin
+from common.losses import CrossEntropy, CWMargin, DLRTo, LogOdds, MarginTo, true_margin
 from common.methods import METHODS, make_attack
 from common.threat_model import LinfBall
 
@@ -93,6 +93,7 @@ ATTACKS = {
     'cw': (functools.partial(in_ball, loss=CWMargin()), True),
     'cw+': (functools.partial(in_ball, loss=CWMargin(kappa=50)), True),
     'fgsm': (fgsm, False),
+    'fgsm_odds': (functools.partial(fgsm, loss=LogOdds()), False),
     'fgsm_rs': (functools.partial(fgsm, random_start=True), True),
     'targeted': (lambda ball: TargetedEach(
         in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES), True),

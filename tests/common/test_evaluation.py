@@ -84,7 +84,8 @@ def test_interval_stays_in_the_unit_interval_and_holds_the_proportion(n):
 
 
 def test_outcome_counts():
-    outcome = Outcome(np.array([True, False, True, True]), loss=0.5, seconds=1.0)
+    outcome = Outcome(
+        np.array([True, False, True, True]), np.arange(4), loss=0.5, seconds=1.0)
     assert (outcome.n, outcome.accuracy, outcome.gradients) == (4, 0.75, 0)
     assert outcome.interval == wilson_interval(3, 4)
 
@@ -94,6 +95,7 @@ def test_natural_accuracy_judges_every_image(model, examples):
     expected = np.ones(N, bool)
     expected[[1, -1]] = False  # the last one lies in the short batch
     np.testing.assert_array_equal(outcome.correct, expected)
+    np.testing.assert_array_equal(outcome.predictions, np.argmax(model(examples.x), axis=1))
     assert (outcome.n, outcome.gradients) == (N, 0)
     assert outcome.accuracy == 21 / 23
     loss = np.mean(CrossEntropy()(model(examples.x), examples.y))
@@ -279,6 +281,8 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(
                        on_batch=lambda index, _: rest.append(index))
     expected, batches = uninterrupted
     np.testing.assert_array_equal(outcome.correct, expected.correct)
+    np.testing.assert_array_equal(outcome.predictions, expected.predictions)
+    np.testing.assert_array_equal(outcome.correct, outcome.predictions == examples.y)
     assert (outcome.loss, outcome.gradients) == (expected.loss, expected.gradients)
     assert list(map(list, rest)) == list(map(list, batches[done:]))
 
@@ -398,14 +402,13 @@ def test_the_worst_of_several_runs_is_chosen_in_float32(dtype):
 
 def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_path, monkeypatch):
     monkeypatch.setattr(partial_module, '_SECONDS_BETWEEN_WRITES', -1.0)
-    path = str(tmp_path / 'row.npz')
     me, other = Source('me', model), Source('other', network(seed=4))
 
     def batches(attack=ATTACK, source=me, target=me, examples=examples, seed=7, **settings):
         done = []
         transfer_accuracy(
             attack, source, target, examples, **{'batch_size': BATCH} | settings, seed=seed,
-            partial_path=path, on_batch=lambda index, _: done.append(index))
+            partial_folder=tmp_path, on_batch=lambda index, _: done.append(index))
         return len(done)
 
     assert batches() == 5
@@ -420,6 +423,7 @@ def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_pat
     assert batches(examples=dataclasses.replace(examples, name='others')) == 5
     assert batches(examples=examples.subset(slice(10))) == 2
     assert batches(examples=examples.subset(slice(10, 20))) == 2
+    assert batches() == 0  # none of these took the first one's place
 
 
 def test_nothing_is_left_beside_the_results(model, examples, on_disk, tmp_path):

@@ -15,7 +15,7 @@ from common.landscape import (
     pairs,
     random_perturbations,
 )
-from common.losses import CrossEntropy
+from common.losses import CrossEntropy, LogOdds
 from common.partial import PartialResult
 from common.threat_model import LinfBall
 
@@ -120,7 +120,7 @@ def test_the_gradient_and_its_correlations(network):
     gradient = image_gradient(network, EXAMPLES, 3)
     step = np.eye(9, dtype=np.float32)[4] * 1e-3
     x = np.stack([EXAMPLES.x[3].ravel() + step, EXAMPLES.x[3].ravel() - step]).reshape(2, 3, 3, 1)
-    up, down = CrossEntropy()(network(x), tf.fill([2], EXAMPLES.y[3])).numpy()
+    up, down = LogOdds()(network(x), tf.fill([2], EXAMPLES.y[3])).numpy()
     assert gradient[4] == pytest.approx((up - down) / 2e-3, rel=0.01)
     across = np.zeros(9, np.float32)
     across[:2] = gradient[1], -gradient[0]

@@ -10,6 +10,7 @@ from common.losses import (
     CrossEntropy,
     CWMargin,
     DLRTo,
+    LogOdds,
     MarginTo,
     make_loss,
     true_margin,
@@ -162,3 +163,24 @@ def test_ratios_do_not_see_the_scale_of_the_logits(loss):
 def test_ratios_need_classes(loss, classes):
     with pytest.raises(ValueError, match=f'found {classes}'):
         loss(tf.zeros([1, classes]), tf.constant([0]))
+
+
+def test_log_odds_are_what_their_name_says():
+    p = tf.nn.softmax(FOUR).numpy()[[0, 1], [1, 0]]
+    found = LogOdds()(FOUR, tf.constant([1, 0]))
+    np.testing.assert_allclose(found, np.log((1 - p) / p), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.log1p(np.exp(found)), CrossEntropy()(FOUR, tf.constant([1, 0])), rtol=1e-5)
+
+
+def test_log_odds_keep_the_gradient_where_the_probability_rounds_to_one():
+    logits, y = np.array([[30.0, 0.0, -1.0]], np.float32), np.array([0])
+    others = np.exp([0.0, -1.0]) / np.exp([0.0, -1.0]).sum()
+    exact = np.array([[-1.0, *others]])
+    np.testing.assert_allclose(gradient(LogOdds(), logits, y), exact, rtol=1e-5)
+    lost = gradient(CrossEntropy(), logits, y)
+    assert lost[0, 0] == 0 < lost[0, 1]  # what the sum of the row, 0, cannot be
+    sure = np.array([[3.0, 0.0, -1.0]], np.float32)
+    ours, theirs = (gradient(loss, sure, y) for loss in (LogOdds(), CrossEntropy()))
+    np.testing.assert_allclose(
+        ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), rtol=1e-4)

@@ -32,6 +32,26 @@ def test_an_exhibit_comes_back_as_it_was_written(tmp_path):
     assert read(EXHIBIT.write(tmp_path)) == EXHIBIT
 
 
+def test_numbers_from_the_cache_keep_the_date_and_time_that_they_took(folder):
+    (folder / 'digits_figure_1.exhibit.json').unlink()
+    older = dataclasses.replace(EXHIBIT, date='2001-02-03', seconds=3000.0, versions='old')
+    path = older.write(folder)
+    dataclasses.replace(EXHIBIT, pictures=(), remarks=('Said otherwise.',)).write(folder)
+    assert read(path) == dataclasses.replace(older, remarks=('Said otherwise.',))
+    (folder / 'digits.png').unlink()
+    dataclasses.replace(EXHIBIT, pictures=()).write(folder)
+    assert read(path).pictures == ()
+
+
+@pytest.mark.parametrize('change', [
+    {'data': {'losses': [2.5, None]}}, {'networks': {'A_nat': 'another'}}, {'setting': '9 images'}])
+def test_other_numbers_have_a_date_of_their_own(folder, change):
+    (folder / 'digits_figure_1.exhibit.json').unlink()
+    dataclasses.replace(EXHIBIT, date='2001-02-03', seconds=3000.0).write(folder)
+    newer = dataclasses.replace(EXHIBIT, pictures=(), **change)
+    assert read(newer.write(folder)) == newer
+
+
 def test_exhibits_come_by_key(folder):
     assert [exhibit.key for exhibit in read_all(folder)] == ['a_table', 'digits_figure_1']
 

@@ -8,7 +8,8 @@ import numpy as np
 from common.evaluation import Outcome, wilson_interval
 from common.rows import Row, table, write_rows
 
-OUTCOME = Outcome(np.arange(1000) % 10 > 0, loss=0.3, seconds=1234.56789, gradients=40_000)
+OUTCOME = Outcome(
+    np.arange(1000) % 10 > 0, np.zeros(1000, int), loss=0.3, seconds=1234.56789, gradients=40_000)
 SETTINGS = {
     'method': 'pgd', 'steps': 40, 'restarts': 20, 'step_size': 0.01, 'source': 'A_prime',
     'target': 'A', 'epsilon': 0.3, 'natural': 0.988, 'paper': 0.957}

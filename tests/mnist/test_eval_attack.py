@@ -243,4 +243,4 @@ def test_help(run_program):
     assert status == 0
     for flag in ('dataset', 'epsilon', 'steps', 'source', 'target', 'method', '[no]table', 'json',
                  'restarts', 'num_examples', 'batch_size'):
-        assert f'--{flag}: ' in out
+        assert f'--{flag}:' in out

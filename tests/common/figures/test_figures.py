@@ -11,11 +11,13 @@ import pytest
 from common.attacks import PGD
 from common.data import Examples
 from common.errors import UserError
+from common.evaluation import Outcome
 from common.exhibits import read
 from common.figures import (
     capacity,
     catalogue,
     directions,
+    examples,
     geometry,
     progress,
     restarts,
@@ -219,7 +221,7 @@ def test_means_of_windows():
 def test_figure_4_joins_the_stages(study, released):
     folder, entry = released
     data = progress.figure_4(study, entry, folder).data
-    assert data == {'steps': [0, 10, 10, 20], 'losses': [2.0, 1.0, 0.9, 0.5]}
+    assert data == {'steps': [[0, 10], [10, 20]], 'losses': [[2.0, 1.0], [0.9, 0.5]]}
 
 
 @pytest.mark.parametrize('contents', [
@@ -277,11 +279,99 @@ def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study)
     natural = dataclasses.replace(study.pgd, steps=0, random_start=False)
     assert rows['none', '1']['training_loss'] == pytest.approx(
         nine.accuracy(natural, 'A_nat', 'A_nat').loss)
-    moved = exhibit.data['transferred']
-    assert len(moved) == 5  # the source itself is left out
-    black_box = study.accuracy(study.pgd, 'A_prime', 'A').accuracy
-    assert [t['accuracy'] for t in moved if (t['adversary'], t['width']) == ('pgd', '2')] == [
-        black_box]
+    moved = {(t['source'], t['target']): t for t in exhibit.data['transferred']}
+    # From three networks to the five others each.
+    assert len(moved) == len(exhibit.data['transferred']) == 15
+    found = moved['natural training, width 1', 'PGD training, width 2']
+    stands = study.accuracy(study.pgd, 'A_nat', 'A')  # the stand-ins behind these names
+    natural = study.accuracy(natural, 'A', 'A')
+    assert found['n'] == np.sum(natural.correct)
+    assert found['fooled'] * found['n'] == pytest.approx(
+        np.sum(natural.correct & ~stands.correct))
     assert exhibit.data['longer']['natural'] == rows['none', '2']['natural']  # the same stand-in
     shown = f'{rows["pgd", "1"]["PGD"]["accuracy"]:.1%} under PGD'
-    assert shown in exhibit.remarks[2]
+    assert shown in exhibit.remarks[1]
+
+
+def test_figure_3_of_one_width_says_nothing_of_capacity(study):
+    def one(study):
+        study, two = sweep(study)
+        return study, dataclasses.replace(
+            two, widths={'2': two.widths['2']}, longer=1, commands={'A': 'how A was trained'},
+            papers={('2', 'pgd'): (0.9, 0.5, 0.4)})
+
+    exhibit = capacity.figure_3(*one(study))
+    said = ' '.join(exhibit.remarks)
+    for claim in ('Capacity alone', 'saddle point', 'longer', 'fail to converge'):
+        assert claim not in said
+    assert 'PGD training, width 2: the released A, how A was trained' in said
+    column = exhibit.tables[0].columns.index('the paper')
+    assert [row[column] for row in exhibit.tables[0].rows] == ['-', '-', '90.0% / 50.0% / 40.0%']
+    assert {t['source'] for t in exhibit.data['transferred']} == {
+        'natural training, width 2', 'PGD training, width 2'}
+
+
+def test_losses_are_judged_in_float32_whatever_attacks_compute_in(study):
+    rough = dataclasses.replace(
+        study, attack_dtype='bfloat16', pgd=dataclasses.replace(study.pgd, steps=0))
+    exact = dataclasses.replace(rough, attack_dtype='float32')
+    for name in ('1', '2'):  # without a step both judge the same random points
+        assert make(name, rough).data == make(name, exact).data
+
+
+def test_thinned_losses_keep_both_ends():
+    values = np.random.default_rng(0).uniform(1e-9, 1e-3, 54321).astype(np.float32)
+    kept = restarts._thinned(values)
+    assert len(kept) == 2000 and kept == sorted(kept)
+    np.testing.assert_allclose(kept[0], values.min(), rtol=1e-4)
+    np.testing.assert_allclose(kept[-1], values.max(), rtol=1e-4)
+    np.testing.assert_allclose(restarts._thinned(values[:7]), np.sort(values[:7]), rtol=1e-4)
+
+
+def details(**changes):
+    networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
+    return catalogue.Details(**{
+        'classes': CLASSES, 'released': networks, 'radii': RADII, 'steps': (1, 2),
+        'restarts': (1, 2), 'step_sizes': (0.01,), 'capacity': sweep, 'restarts_of_an_image': 5,
+        **changes})
+
+
+def test_of_all_figures_those_that_can_be_made_are_made(study, monkeypatch, capsys):
+    def refuse(study):
+        raise UserError('no such radius')
+
+    monkeypatch.setattr(catalogue, 'makers_of', lambda _: {
+        name: restarts.figure_2 if name == 'confusion' else refuse for name in catalogue.FIGURES})
+    with pytest.raises(UserError, match='not made.*: 1, 2, .*examples'):
+        catalogue.make('all', study, details())
+    assert (study.output_dir / 'tiny_figure_2.exhibit.json').exists()
+    assert 'figure 3: no such radius' in capsys.readouterr().err
+    with pytest.raises(UserError, match='no such radius'):
+        catalogue.make('3', study, details())
+
+
+@pytest.mark.parametrize('changes, ball, words', [
+    ({}, LinfBall(0.0), 'above 0'), ({'released': {'A': {}}}, LinfBall(0.1), 'A_nat')])
+def test_what_no_figure_can_be_made_of(study, changes, ball, words):
+    study = dataclasses.replace(study, pgd=dataclasses.replace(study.pgd, ball=ball))
+    with pytest.raises(UserError, match=words):
+        catalogue.make('all', study, details(**changes))
+
+
+def test_what_is_said_of_the_largest_radii(study):
+    def outcomes(*accuracies):
+        return [Outcome(np.arange(10) < 10 * a, np.zeros(10), 0.0, 0.0) for a in accuracies]
+
+    share = np.bincount(TEST.y).max() / 30
+    said, = strength._end(study, (0, 0.2, 0.5), outcomes(1, 0, 0))
+    assert said.startswith('Nothing is left of A from epsilon 0.2 on.') and f'{share:.1%}' in said
+    said, = strength._end(study, (0, 0.2, 0.4), outcomes(0, 0, 0.5))
+    assert 'At epsilon 0.4' in said and '50.00%' in said and 'grey' not in said
+
+
+def test_confusion_without_mistakes_or_without_some_classes():
+    counts = np.diag([3, 0, 2])
+    assert examples._mistakes(counts, np.eye(3), CLASSES) == ['No image is misclassified.']
+    counts[2] = [1, 0, 1]
+    said, = examples._mistakes(counts, counts / [[3], [1], [2]], CLASSES)
+    assert 'zero for two (50.0% of that class)' in said and 'least robust class is two' in said
