@@ -69,7 +69,7 @@ def add_results(
     data_set: str, name: str, rows: list[dict[str, Any]], attack_dtype: str = 'float32',
     released: pathlib.Path = RELEASED,
 ) -> None:
-    """Adds rows to a network's entry; a row measured again replaces the old one.
+    """Adds the rows that judge a network to its entry; one measured again replaces the old one.
 
     Args:
         data_set: key of the manifest.
@@ -79,8 +79,12 @@ def add_results(
         released: folder of released weights.
 
     Raises:
-        UserError: there is no such network.
+        UserError: there is no such network, or no row of it.
     """
+    rows = [row for row in rows if row['target'] == name]  # a table may have others beside it
+    if not rows:
+        raise UserError(f'expected results of {name}; found none. Evaluate it with '
+                        f'--target={name}.')
     entry = manifest(released).get(data_set, {}).get(name)
     if entry is None:
         raise UserError(f'expected a released network; found none named {name!r}. Release it with '

@@ -284,8 +284,9 @@ def _claims(
         *(_of_capacity(widths, shown, found) if len(widths) > 1 else []), *much_longer,
         'FGSM training helps against one-step attacks, and against iterative ones where epsilon is '
         f'small, which on colour images it is not (paper). Measured at width {large}: FGSM '
-        f'training leaves {shown("fgsm", large, "FGSM")} under FGSM and {shown("fgsm", large, "PGD")} '
-        f'under PGD, natural training {shown("none", large, "FGSM")} and '
+        f'training leaves {shown("fgsm", large, "FGSM")} under FGSM and '
+        f'{shown("fgsm", large, "PGD")} under PGD, natural training '
+        f'{shown("none", large, "FGSM")} and '
         f'{shown("none", large, "PGD")}, PGD training {shown("pgd", large, "FGSM")} and '
         f'{shown("pgd", large, "PGD")}.',
         'Label leaking is a higher accuracy on FGSM examples than on natural images, and suggests '

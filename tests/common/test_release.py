@@ -37,7 +37,7 @@ def released(tmp_path):
 
 def row(accuracy, **changes):
     return {'method': 'pgd', 'steps': 40, 'restarts': 1, 'step_size': 0.01, 'source': 'A',
-            'epsilon': 0.3, 'accuracy': accuracy, **changes}
+            'target': 'A', 'epsilon': 0.3, 'accuracy': accuracy, **changes}
 
 
 def put(run, released, name='A'):
@@ -84,6 +84,14 @@ def test_a_row_measured_again_replaces_the_old_one_only(run, released):
     add_results('letters', 'A', [row(0.7)], 'bfloat16', released=released)
     assert manifest(released)['letters']['A']['results'] == [
         row(0.7, attack_dtype='bfloat16'), row(0.8, steps=100, attack_dtype='float32')]
+
+
+def test_rows_of_other_networks_are_left_out(run, released):
+    put(run, released)
+    add_results('letters', 'A', [row(0.9), row(0.1, target='A_nat')], released=released)
+    assert [r['target'] for r in manifest(released)['letters']['A']['results']] == ['A']
+    with pytest.raises(UserError, match='expected results of A; found none'):
+        add_results('letters', 'A', [row(0.1, target='A_nat')], released=released)
 
 
 @pytest.mark.parametrize('name', ['last.weights.h5', 'config.json', 'log.csv'])
