@@ -172,7 +172,7 @@ def lines(
                 axis.set_ylim(-0.02, 1.02)
             if percent:
                 axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
-        axes[0, 0].set_ylabel(ylabel)
+        axes[0, 0].set_ylabel(ylabel if whole or not percent else f'{ylabel} (axis cut)')
         _legend(axes)
 
 

@@ -66,6 +66,16 @@ class Row:
         return {**values, **more_papers}
 
 
+def strongest(rows: Sequence[Row]) -> list[Row]:
+    """The row with the least accuracy of each source and target that have several.
+
+    The paper marks them likewise.
+    """
+    groups = dict.fromkeys((row.source, row.target) for row in rows if row.source is not None)
+    several = [[row for row in rows if (row.source, row.target) == group] for group in groups]
+    return [min(group, key=lambda row: row.accuracy) for group in several if len(group) > 1]
+
+
 def _percent(value: float | None) -> str:
     return '-' if value is None else f'{value:.1%}'
 
@@ -86,12 +96,15 @@ _LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text, with a heading."""
+    """The rows as aligned text, with a heading; the strongest attack of each source is marked."""
     more = dict.fromkeys(name for row in rows for name in row.more_papers)
     columns = [
         *_COLUMNS,
         *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
         _LAST_COLUMN]
+    marked = strongest(rows)
+    if marked:
+        columns.append(('strongest', lambda r: 'yes' if r in marked else ''))
     cells = [[name for name, _ in columns]]
     cells += [[show(row) for _, show in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

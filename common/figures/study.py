@@ -140,7 +140,9 @@ class Study:
         data: Any,
     ) -> Exhibit:
         """The finished exhibit, with all that is the same for every figure."""
-        images = f'{self.test.name}, {len(self.test):,} images to choose from'
+        images = f'{self.test.name}, {len(self.test):,} images'
+        if self.every > 1:
+            images += f' (those numbered 0, {self.every}, {2 * self.every} and so on)'
         return Exhibit(
             key=f'{self.key}_{name}{self.variant}', title=f'{self.title}: {title}',
             command=f'{self.command} --figure={name.removeprefix("figure_")}',

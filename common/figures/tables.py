@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from common.exhibits import Exhibit, Table
-from common.rows import Row
+from common.rows import Row, strongest
 
 _ROUNDED = 0.0005  # published accuracies are rounded to a tenth of a percent
 
@@ -23,20 +23,13 @@ def table_exhibit(
         networks: name -> SHA-256 of the weights.
         why: sentences that explain differences from published numbers, where there are such.
     """
-    strongest, published = _strongest(rows), _published(rows)
+    marked, published = strongest(rows), _published(rows)
     return Exhibit(
         key=key, title=title, command=command, setting=setting, networks=networks,
         remarks=(*(_compared(rows, name) for name in published), *(why if published else ())),
         seconds=sum(row.seconds for row in rows),
-        tables=(Table.of('', [_cells(row, row in strongest) for row in rows]),),
+        tables=(Table.of('', [_cells(row, row in marked) for row in rows]),),
         data=[row.as_json() for row in rows])
-
-
-def _strongest(rows: Sequence[Row]) -> list[Row]:
-    """The row with the least accuracy of each source and target, as the paper marks them."""
-    groups = dict.fromkeys((row.source, row.target) for row in rows if row.source is not None)
-    return [min((row for row in rows if (row.source, row.target) == group),
-                key=lambda row: row.accuracy) for group in groups]
 
 
 def _published(rows: Sequence[Row]) -> list[str]:
@@ -45,14 +38,14 @@ def _published(rows: Sequence[Row]) -> list[str]:
     return [name for name in names if any(row.papers.get(name) is not None for row in rows)]
 
 
-def _cells(row: Row, strongest: bool) -> dict[str, object]:
+def _cells(row: Row, marked: bool) -> dict[str, object]:
     low, high = row.interval
     return {
         'method': row.method, 'steps': row.steps, 'restarts': row.restarts, 'source': row.source,
         'target': row.target, 'accuracy': f'{row.accuracy:.2%}',
         '95% interval': f'{low:.2%} to {high:.2%}', 'n': f'{row.n:,}',
         **{name: None if value is None else f'{value:.1%}' for name, value in row.papers.items()},
-        'strongest of its source': 'yes' if strongest else ''}
+        'strongest of its source': 'yes' if marked else ''}
 
 
 def _compared(rows: Sequence[Row], name: str) -> str:

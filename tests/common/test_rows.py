@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from common.evaluation import Outcome, wilson_interval
-from common.rows import Row, table, write_rows
+from common.rows import Row, strongest, table, write_rows
 
 OUTCOME = Outcome(
     np.arange(1000) % 10 > 0, np.zeros(1000, int), loss=0.3, seconds=1234.56789, gradients=40_000)
@@ -52,6 +52,16 @@ def test_table_is_aligned():
         assert line[heading.index('source') - 1] == ' ' != line[heading.index('source')]
         end = heading.index('accuracy') + len('accuracy')
         assert line[end - 1] == '%' and line[end] == ' '
+
+
+def test_the_strongest_attack_of_each_source_is_marked():
+    natural, attacked = rows()
+    weak = dataclasses.replace(attacked, method='fgsm', accuracy=0.95)
+    other = dataclasses.replace(attacked, source='A', accuracy=0.97)  # the only one of its source
+    assert strongest([natural, weak, attacked, other]) == [attacked]
+    heading, _, *lines = table([natural, weak, attacked, other]).splitlines()
+    assert heading.endswith('strongest')
+    assert [line.endswith('yes') for line in lines] == [False, False, True, False]
 
 
 def test_table_without_rows_is_its_heading():
