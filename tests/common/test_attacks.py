@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from common.attacks import (
     APGD,
+    FAB,
     ODI,
     PGD,
     Adam,
@@ -115,6 +116,9 @@ ATTACKS = {
     'odi': (lambda ball: ODI(in_ball(ball), step_size=ball.epsilon / 10), True),
     'odi of apgd from the image': (lambda ball: ODI(
         APGD(ball, 2, random_start=False), steps=1), True),
+    'fab_t': (lambda ball: MultiTargeted(FAB(ball, 3), 2), False),
+    'fab from a random point': (lambda ball: MultiTargeted(
+        FAB(ball, 1, random_start=True), 1), True),
     'square': (functools.partial(Square, queries=12), True),
     'restarts': (lambda ball: Restarts(in_ball(ball), 3), True),
     'restarts of targeted': (lambda ball: Restarts(TargetedEach(

@@ -1,0 +1,144 @@
+"""Fast Adaptive Boundary attack, targeted (Croce and Hein 2020, "Minimally distorted adversarial
+examples with a fast adaptive boundary attack"; FAB-T of AutoAttack with `MultiTargeted`)."""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from common.attacks.parts import like, repeat, where
+from common.logits import LogitsFn
+from common.losses import Loss, MarginTo
+from common.threat_model import LinfBall
+
+_TINY = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class FAB:
+    """Walks along the decision boundary to the adversarial image nearest to the natural one.
+
+    Every step goes to where the linearized loss is 0, by the shortest way in l-inf that stays in
+    the pixel range, from the present point and from the natural image alike, and mixes the two.
+    The result is the nearest image found that fools the network, moved into the ball; it needs no
+    step size, and no epsilon but for that.
+
+    Attributes:
+        ball: the threat model.
+        steps: number of gradients; at least 1.
+        loss: above 0 where one wrong class beats the true one; `MultiTargeted` sets the class.
+        random_start: start from `ball.sample` rather than from the natural image.
+        bias: the greatest share of the step from the natural image (the authors' alpha_max).
+        overshoot: how far past the boundary the steps lead (eta).
+        back: what is left of a perturbation that fools the network, before the next step (beta).
+
+    Raises:
+        ValueError: fewer than one step.
+    """
+
+    ball: LinfBall
+    steps: int = 100
+    loss: Loss = MarginTo()
+    random_start: bool = False
+    bias: float = 0.1
+    overshoot: float = 1.05
+    back: float = 0.9
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f'steps must be at least 1; found {self.steps}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.steps
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        start = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
+        return self.ascend(logits_fn, start, x, y)
+
+    def ascend(
+        self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        def step(state: _State) -> _State:
+            moved = self._step(logits_fn, state.x_adv, x, y)
+            predicted = tf.argmax(logits_fn(moved), axis=1, output_type=tf.int32)
+            fooled = predicted != tf.cast(y, tf.int32)
+            distance = self.ball.distance(moved, x)
+            nearer = fooled & (distance < state.distance)
+            return _State(where(fooled, x + self.back * (moved - x), moved),
+                          where(nearer, moved, state.nearest),
+                          tf.where(nearer, distance, state.distance))
+
+        # Two forward passes and a backward one in each: unrolling gains little.
+        state = repeat(step, _State(
+            start, start, tf.fill(tf.shape(x)[:1], float('inf'))), self.steps, unroll=1)
+        found = where(tf.math.is_finite(state.distance), state.nearest, state.x_adv)
+        return self.ball.project(found, x)
+
+    def _step(
+        self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x_adv)
+            value = self.loss(logits_fn(x_adv), y)
+        gradient = tape.gradient(value, x_adv)
+        axes = list(range(1, len(x.shape)))
+        at_x = value + tf.reduce_sum(gradient * (x - x_adv), axis=axes)
+        here = to_hyperplane(x_adv, value, gradient, self.ball.lower, self.ball.upper)
+        there = to_hyperplane(x, at_x, gradient, self.ball.lower, self.ball.upper)
+        lengths = [tf.maximum(tf.reduce_max(tf.abs(way), axis=axes), 1e-8) for way in (here, there)]
+        share = like(tf.minimum(lengths[0] / (lengths[0] + lengths[1]), self.bias), x)
+        moved = ((1 - share) * (x_adv + self.overshoot * here)
+                 + share * (x + self.overshoot * there))
+        return tf.clip_by_value(moved, self.ball.lower, self.ball.upper)
+
+
+class _State(NamedTuple):
+    """Where every image of the batch stands: [batch, ...] images and [batch] numbers."""
+
+    x_adv: tf.Tensor
+    nearest: tf.Tensor  # the image that fools the network, nearest to the natural one so far
+    distance: tf.Tensor  # its l-inf distance; infinite while there is none
+
+
+def to_hyperplane(
+    x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, lower: float, upper: float
+) -> tf.Tensor:
+    """The way of least l-inf length from `x` to where a linear function is 0, in the pixel range.
+
+    All pixels that can still move go equally far, so what a length r achieves is the sum of
+    |gradient| min(r, room), which is piecewise linear in r. Where not even all the room suffices,
+    the way uses it all.
+
+    Args:
+        x: [batch, ...] float32 images in the range.
+        value: [batch] the function there.
+        gradient: [batch, ...] of the function.
+        lower: least pixel value.
+        upper: greatest pixel value.
+
+    Returns:
+        [batch, ...] float32: what to add.
+    """
+    direction = tf.sign(gradient) * like(-tf.sign(value), x)
+    room = tf.where(direction > 0, upper - x, tf.where(direction < 0, x - lower, 0.0))
+    n = tf.shape(x)[0]
+    flat_room, weight = (tf.reshape(t, [n, -1]) for t in (room, tf.abs(gradient)))
+    order = tf.argsort(flat_room, axis=1)
+    rooms, weights = (tf.gather(t, order, axis=1, batch_dims=1) for t in (flat_room, weight))
+    # With r = the j-th smallest room, pixels before j have used theirs up; the others moved by r.
+    used_up = tf.cumsum(rooms * weights, axis=1, exclusive=True)
+    moving = tf.reduce_sum(weights, axis=1, keepdims=True) - tf.cumsum(
+        weights, axis=1, exclusive=True)
+    achieved = used_up + rooms * moving
+    # The first j that achieves enough: the length lies between its room and the one before.
+    target = tf.abs(value)[:, None]
+    j = tf.minimum(tf.searchsorted(achieved, target), tf.shape(rooms)[1] - 1)
+    used_up, moving = (tf.gather(t, j, axis=1, batch_dims=1) for t in (used_up, moving))
+    length = (target - used_up) / tf.maximum(moving, _TINY)
+    return direction * tf.minimum(room, like(length[:, 0], x))
