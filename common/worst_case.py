@@ -1,0 +1,201 @@
+"""A cascade of attacks in which only the images that still stand go on (worst-case accuracy)."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from common.attacks import Attack, CompiledAttack
+from common.attacks.restarts import restart_seed
+from common.data import Examples
+from common.errors import UserError
+from common.evaluation import Judge, wilson_interval
+from common.logits import LogitsFn
+from common.partial import PartialResult
+
+STANDS = -1
+OnBroken = Callable[[np.ndarray, np.ndarray], None]
+"""Receives [k] numbers of images and the [k, ...] float32 images that break them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One attack of a cascade.
+
+    Attributes:
+        name: in tables.
+        attack: run once on every image that stands.
+        restarts: how often, each time on what still stands.
+        queries: forward passes without a gradient that a run spends on an image.
+    """
+
+    name: str
+    attack: Attack
+    restarts: int = 1
+    queries: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What a cascade left of n images, and what broke the others.
+
+    Attributes:
+        stages: the attacks, in their order.
+        broken_by: [n] int32 number of the stage that broke each image; STANDS for none.
+        restart: [n] int32 in which restart of it.
+        gradients: [n] int64 input gradients spent on each image until then, or in all.
+        queries: [n] int64 forward passes without a gradient, likewise.
+        seconds: [stages] wall time, compilation included.
+    """
+
+    stages: tuple[Stage, ...]
+    broken_by: np.ndarray
+    restart: np.ndarray
+    gradients: np.ndarray
+    queries: np.ndarray
+    seconds: np.ndarray
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return len(self.broken_by)
+
+    @property
+    def standing(self) -> np.ndarray:
+        """[n] bool: classified correctly under every attack."""
+        return self.broken_by == STANDS
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images that stand, 0 to 1."""
+        return float(np.mean(self.standing))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the accuracy (Wilson)."""
+        return wilson_interval(int(np.sum(self.standing)), self.n)
+
+    def after(self, stage: int) -> float:
+        """Accuracy after so many stages, 0 to 1: after(0) is 1."""
+        return float(np.mean((self.broken_by == STANDS) | (self.broken_by >= stage)))
+
+
+@dataclasses.dataclass
+class _State:
+    """How far a cascade has come: enough to go on after an interruption."""
+
+    broken_by: np.ndarray
+    restarts: np.ndarray
+    gradients: np.ndarray
+    queries: np.ndarray
+    seconds: np.ndarray
+    stage: int = 0
+    restart: int = 0
+    batch: int = 0
+
+    @classmethod
+    def start(cls, n: int, stages: int) -> '_State':
+        return cls(np.full(n, STANDS, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int64),
+                   np.zeros(n, np.int64), np.zeros(stages))
+
+    @property
+    def standing(self) -> np.ndarray:
+        """[n] bool."""
+        return self.broken_by == STANDS
+
+    def attacked(self) -> np.ndarray:
+        """Numbers of the images that stood when the present run began."""
+        in_this_run = (self.broken_by == self.stage) & (self.restarts == self.restart)
+        return np.flatnonzero(self.standing | in_this_run)
+
+    def record(self, stage: Stage, index: np.ndarray, broken: np.ndarray, seconds: float) -> None:
+        """One batch of the present run."""
+        self.gradients[index] += stage.attack.gradients
+        self.queries[index] += stage.queries
+        self.broken_by[index[broken]] = self.stage
+        self.restarts[index[broken]] = self.restart
+        self.seconds[self.stage] += seconds
+        self.batch += 1
+
+
+def worst_case(
+    stages: Sequence[Stage],
+    source: LogitsFn,
+    judge: Judge,
+    examples: Examples,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    progress: str | None = None,
+    on_broken: OnBroken | None = None,
+    partial: PartialResult | None = None,
+) -> Verdict:
+    """Runs the stages one after the other on the images that still stand.
+
+    Stage s, restart r, batch b depend on the seed and these numbers. The first stage is run on the
+    same batches with the same randomness as `evaluation.adversarial_accuracy` would run it, so
+    that a cascade never leaves more than its first attack alone.
+
+    Args:
+        stages: attacks, the cheapest killers first.
+        source: the network whose gradients are followed.
+        judge: judges what the attacks return.
+        examples: the images.
+        batch_size: images a batch.
+        seed: of the attacks' randomness.
+        progress: words before the progress bar; None shows none.
+        on_broken: called when images are broken, before that is recorded on disk.
+        partial: where an interrupted cascade left its results, and leaves them again.
+
+    Raises:
+        UserError: no examples, or NaN logits.
+    """
+    if not len(examples):
+        raise UserError('expected at least one image to evaluate; found none. Raise '
+                        '--num_examples.')
+    state = _State.start(len(examples), len(stages))
+    if partial is not None:
+        state = _State(**partial.read(default=dataclasses.asdict(state)))
+    batches = _batches(state, stages, source, judge, examples, batch_size, seed, on_broken)
+    try:
+        with tqdm.tqdm(desc=progress, unit='batch', disable=progress is None, leave=False,
+                       dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 60) as bar:
+            for words in batches:
+                bar.update()
+                bar.set_postfix_str(words, refresh=False)
+                if partial is not None:
+                    partial.maybe_write(dataclasses.asdict(state))
+    finally:
+        if partial is not None:
+            partial.write(dataclasses.asdict(state))
+    return Verdict(tuple(stages), state.broken_by, state.restarts, state.gradients, state.queries,
+                   state.seconds)
+
+
+def _batches(
+    state: _State, stages: Sequence[Stage], source: LogitsFn, judge: Judge, examples: Examples,
+    batch_size: int, seed: int, on_broken: OnBroken | None,
+) -> Iterator[str]:
+    """Goes on from the state to the end; yields words after each batch."""
+    while state.stage < len(stages) and state.standing.any():
+        stage = stages[state.stage]
+        perturb = CompiledAttack(stage.attack, source)
+        while state.restart < stage.restarts and state.standing.any():
+            attacked = state.attacked()
+            run_seed = restart_seed(tf.constant([seed, state.stage]), state.restart)
+            while state.batch * batch_size < len(attacked):
+                start = time.perf_counter()
+                index = attacked[state.batch * batch_size:][:batch_size]
+                x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
+                x_adv = perturb(x, y, seed=tf.random.fold_in(run_seed, state.batch))
+                broken = judge(x_adv, y)[0] != examples.y[index]
+                if on_broken is not None and broken.any():
+                    on_broken(index[broken], x_adv.numpy()[broken])
+                state.record(stage, index, broken, time.perf_counter() - start)
+                yield f'{stage.name}, {np.mean(state.standing):.2%} stand'
+            state.restart, state.batch = state.restart + 1, 0
+        state.stage, state.restart = state.stage + 1, 0

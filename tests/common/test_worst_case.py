@@ -1,0 +1,137 @@
+"""A cascade: what it leaves, whom it blames, how it goes on."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import partial as partial_module
+from common.attacks import PGD, Square, fgsm
+from common.data import Examples
+from common.errors import UserError
+from common.evaluation import Judge, adversarial_accuracy
+from common.losses import CWMargin
+from common.partial import PartialResult
+from common.threat_model import LinfBall
+from common.worst_case import STANDS, Stage, worst_case
+
+BALL, N = LinfBall(0.12), 50
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope='module')
+def network():
+    init = [keras.initializers.RandomNormal(stddev=0.9, seed=i) for i in (1, 2)]
+    return keras.Sequential([
+        keras.Input((3, 3, 1)), keras.layers.Flatten(),
+        keras.layers.Dense(10, activation='tanh', kernel_initializer=init[0]),
+        keras.layers.Dense(4, kernel_initializer=init[1])])
+
+
+@pytest.fixture(scope='module')
+def examples(network):
+    x = RNG.uniform(0, 1, (N, 3, 3, 1)).astype(np.float32)
+    y = np.argmax(network(x), axis=1).astype(np.int32)
+    y[7] = (y[7] + 1) % 4  # one is wrong from the start
+    return Examples(x, y, 'x')
+
+
+STAGES = (
+    Stage('fgsm_rs', fgsm(LinfBall(0.12), random_start=True)),
+    Stage('natural', PGD(BALL, 0, 0.1, random_start=False)),
+    Stage('pgd', PGD(BALL, 5, 0.04, CWMargin(50)), restarts=3),
+    Stage('square', Square(BALL, 30), queries=30),
+)
+
+
+def run(network, examples, stages=STAGES, **settings):
+    return worst_case(stages, network, Judge(network), examples,
+                      **{'batch_size': 8, 'seed': 3, **settings})
+
+
+@pytest.fixture(scope='module')
+def verdict(network, examples):
+    return run(network, examples)
+
+
+def test_the_first_stage_is_that_attack_alone(network, examples, verdict):
+    alone = adversarial_accuracy(
+        STAGES[0].attack, network, network, examples, batch_size=8, seed=3)
+    np.testing.assert_array_equal(alone.correct, verdict.broken_by != 0)
+    assert verdict.after(0) == 1 and verdict.after(1) == alone.accuracy
+
+
+def test_every_stage_breaks_some_and_only_standing_images_go_on(verdict):
+    assert {0, 2, STANDS} <= set(verdict.broken_by)
+    after = [verdict.after(stage) for stage in range(5)]
+    assert after == sorted(after, reverse=True) and after[-1] == verdict.accuracy
+    spent = {0: {1}, 1: {1}, 2: {1 + 5, 1 + 10, 1 + 15}, 3: {16}, STANDS: {16}}
+    for stage, gradients in spent.items():
+        assert set(verdict.gradients[verdict.broken_by == stage]) <= gradients
+    np.testing.assert_array_equal(
+        verdict.queries, np.where(np.isin(verdict.broken_by, (3, STANDS)), 30, 0))
+    by_pgd = verdict.broken_by == 2
+    np.testing.assert_array_equal(verdict.gradients[by_pgd], 1 + 5 * (verdict.restart[by_pgd] + 1))
+    assert verdict.interval[0] < verdict.accuracy < verdict.interval[1]
+
+
+def test_what_breaks_an_image_is_handed_out_once(network, examples):
+    found = {}
+
+    def keep(index, x_adv):
+        assert len(index) == len(x_adv) > 0
+        for i, image in zip(index, x_adv, strict=True):
+            assert i not in found
+            found[i] = image
+
+    verdict = run(network, examples, on_broken=keep)
+    assert sorted(found) == list(np.flatnonzero(~verdict.standing))
+    index = sorted(found)
+    x_adv = tf.constant(np.stack([found[i] for i in index]))
+    assert (np.argmax(network(x_adv), axis=1) != examples.y[index]).all()
+    assert BALL.contains(x_adv, tf.constant(examples.x[index])).numpy().all()
+
+
+# In the first stage of 7 batches, on its border, in restarts, and in the last stage.
+@pytest.mark.parametrize('batches', [1, 6, 7, 9, 14, 20])
+def test_an_interrupted_cascade_goes_on_where_it_stopped(
+        network, examples, verdict, batches, tmp_path, monkeypatch):
+    monkeypatch.setattr(partial_module, '_SECONDS_BETWEEN_WRITES', -1.0)
+    path, calls = tmp_path / 'state.npz', []
+
+    class Interrupting(Judge):
+        def __call__(self, x, y):
+            calls.append(len(y))
+            if len(calls) == batches + 1:
+                raise KeyboardInterrupt
+            return super().__call__(x, y)
+
+    with pytest.raises(KeyboardInterrupt):
+        worst_case(STAGES, network, Interrupting(network), examples, batch_size=8, seed=3,
+                   partial=PartialResult(path, 'key'))
+    rest = worst_case(STAGES, network, Interrupting(network), examples, batch_size=8, seed=3,
+                      partial=PartialResult(path, 'key'))
+    for name in ('broken_by', 'restart', 'gradients', 'queries'):
+        np.testing.assert_array_equal(getattr(rest, name), getattr(verdict, name))
+
+
+def test_a_finished_cascade_is_not_run_again(network, examples, verdict, tmp_path):
+    path = tmp_path / 'state.npz'
+    run(network, examples, partial=PartialResult(path, 'key'))
+    again = worst_case(STAGES, None, None, examples, batch_size=8, seed=3,
+                       partial=PartialResult(path, 'key'))
+    np.testing.assert_array_equal(again.broken_by, verdict.broken_by)
+
+
+def test_it_ends_when_nothing_stands(network, examples):
+    wrong = dataclasses.replace(examples, y=(examples.y + 1) % 4)
+    stages = (Stage('natural', PGD(BALL, 0, 0.1, random_start=False)), Stage('never', None))
+    keep = np.argmax(network(examples.x), axis=1) == examples.y
+    assert run(network, wrong.subset(np.flatnonzero(keep)), stages).accuracy == 0
+
+
+def test_no_images(network, examples):
+    with pytest.raises(UserError, match='found none'):
+        run(network, examples.subset(slice(0)))
