@@ -3,19 +3,21 @@
 import copy
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from common.checkpoints import weights_digest
 from common.data import Examples
-from common.evaluation import OnBatch, Outcome, natural_accuracy
+from common.evaluation import Judge, OnBatch, Outcome, natural_accuracy
 from common.logits import ModelLogits
 from common.methods import ONE_STEP, make_attack
+from common.partial import PartialResult
 from common.rows import Row
 from common.threat_model import LinfBall
 from common.transfer import Source, transfer_accuracy
+from common.worst_case import OnExamples, Stage, Verdict, worst_case
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +56,11 @@ PaperAccuracy = Callable[[str, int, int, str, str, AttackSettings], float | None
 class AttackTable:
     """Makes the rows, loading each network once.
 
-    Args:
+    Attributes:
         examples: the images attacked.
+
+    Args:
+        examples: likewise.
         target: reference of the network judged.
         load: reference -> network.
         paper: what the paper reports.
@@ -71,7 +76,7 @@ class AttackTable:
         more_papers: dict[str, PaperAccuracy] | None = None, stands_for: str | None = None,
         partial_folder: pathlib.Path | None = None,
     ):
-        self._examples, self._load = examples, load
+        self.examples, self._load = examples, load
         self._papers = {'paper': paper, **(more_papers or {})}
         self._settings, self._partial_folder = settings, partial_folder
         self._networks: dict[str, Source] = {}
@@ -80,7 +85,7 @@ class AttackTable:
     def _aim(self, target: str, stands_for: str) -> None:
         self._target, self._stands_for = self._network(target), stands_for
         self._natural = natural_accuracy(
-            ModelLogits(self._target.model), self._examples, batch_size=self._settings.batch_size)
+            ModelLogits(self._target.model), self.examples, batch_size=self._settings.batch_size)
 
     def on(self, target: str) -> 'AttackTable':
         """The same attacks on another of the paper's networks."""
@@ -126,12 +131,43 @@ class AttackTable:
             random_start=settings.random_start, num_classes=settings.num_classes)
         name = f'{method}-{steps}x{restarts} from {source} on {target.name}'
         outcome = transfer_accuracy(
-            attack, self._network(source), target, self._examples,
+            attack, self._network(source), target, self.examples,
             batch_size=settings.batch_size, seed=settings.seed,
             attack_dtype=settings.attack_dtype, progress=name, on_batch=on_batch,
             partial_folder=self._partial_folder)
         return self._row(outcome, method, steps, restarts, source, shown=dict(
             steps=steps, restarts=restarts, step_size=step_size, source=source))
+
+    def partial(self, folder: pathlib.Path, name: str, *determines: Any) -> PartialResult:
+        """Where something computed of the target, the images and the settings is kept."""
+        settings = self._settings
+        return PartialResult.of(
+            folder, name, weights_digest(self._target.model), self.examples.digest(),
+            settings.batch_size, settings.seed, settings.attack_dtype, *determines)
+
+    def worst_case(
+        self, stages: Sequence[Stage], partial: PartialResult | None = None,
+        on_examples: OnExamples | None = None,
+    ) -> tuple[Row, Verdict]:
+        """The target under a cascade that follows its own gradients.
+
+        Args:
+            stages: the cascade.
+            partial: where an interrupted one left its results, and leaves them again.
+            on_examples: receives the worst examples.
+        """
+        settings, model = self._settings, self._target.model
+        verdict = worst_case(
+            stages, ModelLogits(model, settings.attack_dtype), Judge(ModelLogits(model)),
+            self.examples, batch_size=settings.batch_size, seed=settings.seed,
+            progress=f'worst case of {self._target.name}', on_examples=on_examples,
+            partial=partial)
+        return Row(
+            method='worst_case', steps=None, restarts=None, step_size=None,
+            source=self._target.name, target=self._target.name, epsilon=settings.ball.epsilon,
+            natural=self._natural.accuracy, accuracy=verdict.accuracy, n=verdict.n,
+            interval=verdict.interval, paper=None, seconds=round(float(verdict.seconds.sum()), 3),
+            gradients=int(verdict.gradients.sum())), verdict
 
     def _row(
         self, outcome: Outcome, method: str, steps: int, restarts: int, source: str,

@@ -14,6 +14,9 @@ from absl import flags
 from common.errors import UserError
 from common.logits import DTYPES
 
+WORST_CASE = 'worst_case'
+"""The --method that is a cascade."""
+
 _FINITE = 'expected a finite number'
 
 
@@ -202,22 +205,43 @@ def define_submission() -> None:
         'predictions', 'pred.npy', 'Where the predicted classes are written, as .npy (int64).')
 
 
-def define_transfer(methods: dict[str, str], table: str) -> None:
-    """--source, --target, --method and --table.
+def define_transfer(methods: dict[str, str], presets: dict[str, str], table: str) -> None:
+    """--source, --target, --method, --preset, --output and --table.
 
     Args:
         methods: name -> what the attack is.
+        presets: name -> what the cascade of --method=worst_case is.
         table: the paper's table that --table runs.
     """
     define_checkpoint('source', 'A', 'The network whose gradients craft the examples')
     define_checkpoint('target', 'A', 'The network that is judged')
     words = '; '.join(f'{name}: {what}' for name, what in methods.items())
     flags.DEFINE_enum(
-        'method', 'pgd', [*methods, 'natural'], f'The attack. {words}; natural: none.')
+        'method', 'pgd', [*methods, 'natural', WORST_CASE], f'The attack. {words}; natural: none; '
+        f'{WORST_CASE}: the cascade of --preset.')
+    words = '; '.join(f'{name}: {what}' for name, what in presets.items())
+    flags.DEFINE_enum('preset', 'standard', list(presets), f'Of --method={WORST_CASE}. {words}.')
+    flags.DEFINE_string(
+        'output', None, f'With --method={WORST_CASE}: a .npy file for the worst example of each '
+        'image, as the challenge wants submissions.')
     flags.DEFINE_boolean(
         'table', False, f"Run the rows of the paper's {table} against --target, those whose source "
         'network is there, instead of one attack.')
     define_output_dir()
+
+
+def refuse_what_the_method_ignores() -> None:
+    """Refuses flags that were given and that --method does not know.
+
+    Raises:
+        UserError: one was given.
+    """
+    if flags.FLAGS.table:
+        refuse_with('table', ('source', 'method', 'steps', 'restarts', 'preset', 'output'))
+    elif flags.FLAGS.method == WORST_CASE:
+        refuse_with(f'method={WORST_CASE}', ('source', 'restarts', 'random_start'))
+    else:
+        refuse_with(f'method={flags.FLAGS.method}', ('preset', 'output'))
 
 
 def refuse_with(chosen: str, others: tuple[str, ...]) -> None:

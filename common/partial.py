@@ -18,13 +18,16 @@ _SECONDS_BETWEEN_WRITES = 20.0
 class PartialResult:
     """One file with the state of one evaluation, finished or not.
 
+    Attributes:
+        path: of the file.
+
     Args:
         path: of the file.
         key: everything that determines the evaluation. A file with another key is not used.
     """
 
     def __init__(self, path: str | os.PathLike, key: str):
-        self._path = pathlib.Path(path)
+        self.path = pathlib.Path(path)
         self._key = key
         self._written = time.monotonic()
 
@@ -43,16 +46,16 @@ class PartialResult:
 
     def read(self, default: dict[str, Any]) -> dict[str, Any]:
         """The state on disk, or `default`, with a word if the file holds something else."""
-        if not self._path.exists():
+        if not self.path.exists():
             return default
         try:
-            with np.load(self._path, allow_pickle=False) as stored:
+            with np.load(self.path, allow_pickle=False) as stored:
                 if str(stored['key']) == self._key:
                     return {name: _plain(stored[name]) for name in default}
             found = 'results of another network or setting'
         except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
             found = f'no results that can be read ({reason(error)})'
-        print(f'note: {self._path} holds {found}; computing anew', file=sys.stderr)
+        print(f'note: {self.path} holds {found}; computing anew', file=sys.stderr)
         return default
 
     def maybe_write(self, state: dict[str, Any]) -> None:
@@ -62,13 +65,13 @@ class PartialResult:
 
     def write(self, state: dict[str, Any]) -> None:
         """Writes the state: names -> arrays and numbers."""
-        with replacing(self._path, suffix='.npz') as temporary:
+        with replacing(self.path, suffix='.npz') as temporary:
             np.savez(temporary, key=np.array(self._key), **state)
         self._written = time.monotonic()
 
     def remove(self) -> None:
         """Forgets the state."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def _plain(array: np.ndarray) -> Any:

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,8 +19,11 @@ from common.logits import LogitsFn
 from common.partial import PartialResult
 
 STANDS = -1
-OnBroken = Callable[[np.ndarray, np.ndarray], None]
-"""Receives [k] numbers of images and the [k, ...] float32 images that break them."""
+OnExamples = Callable[[np.ndarray, np.ndarray], None]
+"""Receives [k] numbers and [k, ...] float32 images: all of the first stage, then what breaks more.
+
+What it received last for an image is its worst example.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +135,7 @@ def worst_case(
     batch_size: int,
     seed: int = 0,
     progress: str | None = None,
-    on_broken: OnBroken | None = None,
+    on_examples: OnExamples | None = None,
     partial: PartialResult | None = None,
 ) -> Verdict:
     """Runs the stages one after the other on the images that still stand.
@@ -148,7 +152,7 @@ def worst_case(
         batch_size: images a batch.
         seed: of the attacks' randomness.
         progress: words before the progress bar; None shows none.
-        on_broken: called when images are broken, before that is recorded on disk.
+        on_examples: called with adversarial images, before the batch is recorded on disk.
         partial: where an interrupted cascade left its results, and leaves them again.
 
     Raises:
@@ -160,7 +164,7 @@ def worst_case(
     state = _State.start(len(examples), len(stages))
     if partial is not None:
         state = _State(**partial.read(default=dataclasses.asdict(state)))
-    batches = _batches(state, stages, source, judge, examples, batch_size, seed, on_broken)
+    batches = _batches(state, stages, source, judge, examples, batch_size, seed, on_examples)
     try:
         with tqdm.tqdm(desc=progress, unit='batch', disable=progress is None, leave=False,
                        dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 60) as bar:
@@ -178,7 +182,7 @@ def worst_case(
 
 def _batches(
     state: _State, stages: Sequence[Stage], source: LogitsFn, judge: Judge, examples: Examples,
-    batch_size: int, seed: int, on_broken: OnBroken | None,
+    batch_size: int, seed: int, on_examples: OnExamples | None,
 ) -> Iterator[str]:
     """Goes on from the state to the end; yields words after each batch."""
     while state.stage < len(stages) and state.standing.any():
@@ -193,9 +197,39 @@ def _batches(
                 x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
                 x_adv = perturb(x, y, seed=tf.random.fold_in(run_seed, state.batch))
                 broken = judge(x_adv, y)[0] != examples.y[index]
-                if on_broken is not None and broken.any():
-                    on_broken(index[broken], x_adv.numpy()[broken])
+                if on_examples is not None:
+                    kept = broken if state.stage else np.ones(len(index), bool)
+                    on_examples(index[kept], x_adv.numpy()[kept])
                 state.record(stage, index, broken, time.perf_counter() - start)
                 yield f'{stage.name}, {np.mean(state.standing):.2%} stand'
             state.restart, state.batch = state.restart + 1, 0
         state.stage, state.restart = state.stage + 1, 0
+
+
+def table(verdict: Verdict) -> str:
+    """The stages as aligned text: what each cost, what it broke, what was left."""
+    cells = [('stage', 'restarts', 'broke', 'left', 'gradients', 'queries', 'seconds')]
+    for number, stage in enumerate(verdict.stages):
+        cells.append((
+            stage.name, str(stage.restarts), f'{np.sum(verdict.broken_by == number):,}',
+            f'{verdict.after(number + 1):.2%}', f'{stage.attack.gradients * stage.restarts:,}',
+            f'{stage.queries * stage.restarts:,}', f'{verdict.seconds[number]:,.1f}'))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ['  '.join(cell.rjust(width) if i else cell.ljust(width)
+                       for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+             for line in cells]
+    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def records(verdict: Verdict) -> dict[str, Any]:
+    """What JSON can hold: the stages, and of each image what broke it after how many gradients."""
+    return {
+        'stages': [{'name': stage.name, 'attack': repr(stage.attack), 'restarts': stage.restarts,
+                    'broke': int(np.sum(verdict.broken_by == number)),
+                    'accuracy_after': verdict.after(number + 1),
+                    'seconds': round(float(verdict.seconds[number]), 3)}
+                   for number, stage in enumerate(verdict.stages)],
+        'images': {'broken_by': [None if s == STANDS else verdict.stages[s].name
+                                 for s in verdict.broken_by],
+                   'restart': verdict.restart.tolist(), 'gradients': verdict.gradients.tolist(),
+                   'queries': verdict.queries.tolist()}}

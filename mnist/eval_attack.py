@@ -15,8 +15,10 @@ from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
 from common.figures.tables import table_exhibit
 from common.files import require_writable
+from common.leaderboard import evaluate
 from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
+from common.presets import PRESETS, preset
 from common.rows import table, write_rows
 from mnist import dataset, model
 from mnist.paper import TABLE_1
@@ -31,15 +33,16 @@ def define_flags() -> None:
         dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
     shared_flags.define_restarts()
     shared_flags.define_batch_size(BATCH_SIZE)
-    shared_flags.define_transfer(METHODS, 'Table 1')
+    shared_flags.define_transfer(METHODS, PRESETS, 'Table 1')
     shared_flags.define_num_examples()
     shared_flags.define_json()
 
 
 def main() -> None:
     """Reads the flags, evaluates and prints a table."""
-    if FLAGS.table:
-        shared_flags.refuse_with('table', ('source', 'method', 'steps', 'restarts'))
+    shared_flags.refuse_what_the_method_ignores()
+    if FLAGS.output:
+        require_writable(FLAGS.output)
     if FLAGS.json:
         require_writable(FLAGS.json)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
@@ -63,10 +66,16 @@ def main() -> None:
             command=shared_flags.as_typed('mnist.eval_attack'), networks=attacks.digests,
             setting=f'{test.name}, {len(test):,} images; {settings}',
             why=TABLE_1.why if FLAGS.target == 'A' else ()).write(FLAGS.output_dir)
+    elif FLAGS.method == shared_flags.WORST_CASE:
+        stages = preset(FLAGS.preset, settings.ball, steps=FLAGS.steps,
+                        step_size=FLAGS.step_size, num_classes=dataset.NUM_CLASSES)
+        rows = [evaluate(
+            attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'), output=FLAGS.output,
+            shape=(len(test), -1), json=FLAGS.json)]
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
     print(table(rows))
-    if FLAGS.json:
+    if FLAGS.json and FLAGS.method != shared_flags.WORST_CASE:
         write_rows(FLAGS.json, rows)
         if not FLAGS.table:
             shutil.rmtree(cache, ignore_errors=True)

@@ -1,6 +1,7 @@
 """A cascade: what it leaves, whom it blames, how it goes on."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from common import partial as partial_module
+from common import worst_case as worst_case_module
 from common.attacks import PGD, Square, fgsm
 from common.data import Examples
 from common.errors import UserError
@@ -77,21 +79,29 @@ def test_every_stage_breaks_some_and_only_standing_images_go_on(verdict):
     assert verdict.interval[0] < verdict.accuracy < verdict.interval[1]
 
 
-def test_what_breaks_an_image_is_handed_out_once(network, examples):
-    found = {}
+def test_the_examples_handed_out_last_are_the_worst(network, examples):
+    worst, times = np.full_like(examples.x, np.nan), np.zeros(N, int)
 
     def keep(index, x_adv):
-        assert len(index) == len(x_adv) > 0
-        for i, image in zip(index, x_adv, strict=True):
-            assert i not in found
-            found[i] = image
+        worst[index] = x_adv
+        times[index] += 1
 
-    verdict = run(network, examples, on_broken=keep)
-    assert sorted(found) == list(np.flatnonzero(~verdict.standing))
-    index = sorted(found)
-    x_adv = tf.constant(np.stack([found[i] for i in index]))
-    assert (np.argmax(network(x_adv), axis=1) != examples.y[index]).all()
-    assert BALL.contains(x_adv, tf.constant(examples.x[index])).numpy().all()
+    verdict = run(network, examples, on_examples=keep)
+    # All in the first stage, and once more what a later one breaks.
+    np.testing.assert_array_equal(times, 1 + (verdict.broken_by > 0))
+    assert BALL.contains(tf.constant(worst), tf.constant(examples.x)).numpy().all()
+    right = np.argmax(network(worst), axis=1) == examples.y
+    np.testing.assert_array_equal(right, verdict.standing)
+
+
+def test_stages_in_words_and_as_json(verdict):
+    lines = worst_case_module.table(verdict).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [stage.name for stage in STAGES]
+    assert lines[-1].split()[3] == f'{verdict.accuracy:.2%}'
+    found = json.loads(json.dumps(worst_case_module.records(verdict)))
+    assert sum(stage['broke'] for stage in found['stages']) == N - np.sum(verdict.standing)
+    assert found['images']['broken_by'].count(None) == np.sum(verdict.standing)
+    assert found['images']['gradients'] == verdict.gradients.tolist()
 
 
 # In the first stage of 7 batches, on its border, in restarts, and in the last stage.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from common.logits import ModelLogits
 from common.paper_table import PaperRow, PaperTable
 from common.threat_model import LinfBall
 from common.weights import save_weights
+from common.worst_case import Stage
 from mnist import dataset, drawn, eval_attack, model
 
 KEYS = {'method', 'steps', 'restarts', 'step_size', 'source', 'target', 'epsilon', 'natural',
@@ -203,6 +205,72 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
     assert run_program(eval_attack, *arguments)[0] == 0
     again = json.loads((tmp_path / 'rows.json').read_text())
     assert comparable(again) == comparable(contents)
+
+
+@pytest.fixture
+def worst(run_program, networks, tmp_path, monkeypatch):
+    """(*flags) -> (status, terminal output, error output) of a cascade that takes seconds."""
+    def few(name, ball, *, steps, step_size, num_classes):
+        assert (name, num_classes) == ('quick', 10)
+        return (Stage('pgd', PGD(ball, steps, step_size)),
+                Stage('restarts', PGD(ball, steps, 2 * step_size), restarts=2))
+
+    monkeypatch.setattr(eval_attack, 'preset', few)
+
+    def run(*arguments):
+        return run_program(
+            eval_attack, '--dataset=drawn', f'--target={networks[0]}', '--method=worst_case',
+            '--preset=quick', '--steps=3', '--step_size=0.02', '--epsilon=0.05',
+            '--batch_size=30', '--num_examples=100', f'--output_dir={tmp_path}/report', *arguments)
+
+    return run
+
+
+def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path):
+    path = tmp_path / 'attack.npy'
+    status, out, err = worst(f'--output={path}', f'--json={tmp_path}/worst.json', '--epsilon=0.02')
+    assert status == 0, err
+    contents = json.loads((tmp_path / 'worst.json').read_text())
+    row, = contents['rows']
+    assert row.keys() == KEYS and row['method'] == 'worst_case'
+    pgd = attack('--epsilon=0.02')[3]['rows'][0]
+    assert row['accuracy'] < pgd['accuracy'] == contents['stages'][0]['accuracy_after']
+    x_adv, test = np.load(path), dataset.load('test', dataset='drawn').subset(slice(100))
+    assert x_adv.shape == (100, 784) and x_adv.dtype == np.float32
+    x_adv = x_adv.reshape(test.x.shape)
+    assert LinfBall(0.02).contains(x_adv, test.x).numpy().all()
+    right = np.argmax(model.load(networks[0])(x_adv), axis=1) == test.y
+    assert right.mean() == row['accuracy']
+    assert contents['images']['broken_by'].count(None) == right.sum()
+
+
+def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, monkeypatch):
+    whole, parts = tmp_path / 'whole.npy', tmp_path / 'parts.npy'
+    assert worst(f'--output={whole}')[0] == 0
+    shutil.rmtree(tmp_path / 'report')
+    for batches in (2, 3):
+        with monkeypatch.context() as patch:
+            interrupt(patch, batches)
+            status, _, err = worst(f'--output={parts}')
+            assert status == 130 and 'run the same command again' in err
+    assert not parts.exists()
+    assert worst(f'--output={parts}')[0] == 0
+    np.testing.assert_array_equal(np.load(parts), np.load(whole))
+    # Without its images the record is of no use for a submission.
+    for images in (tmp_path / 'report' / 'cache').glob('*.images'):
+        images.write_bytes(b'damaged')
+    assert worst(f'--output={parts}')[0] == 0
+    np.testing.assert_array_equal(np.load(parts), np.load(whole))
+
+
+@pytest.mark.parametrize('flags, words', [
+    (['--method=worst_case', '--restarts=3'], '--restarts'),
+    (['--method=worst_case', '--source=A'], '--source'),
+    (['--output=attack.npy'], '--output'), (['--preset=quick'], '--preset'),
+    (['--table', '--preset=quick'], '--preset')])
+def test_flags_that_the_method_would_ignore(run_program, flags, words):
+    status, _, err = run_program(eval_attack, '--dataset=drawn', *flags)
+    assert status == 1 and words in err and 'Drop one or the other' in err
 
 
 def refusal(attack, *arguments):

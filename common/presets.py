@@ -1,0 +1,82 @@
+"""Cascades by name: which attacks run in which order, and how often."""
+
+from collections.abc import Callable
+
+from common.attacks import APGD, FAB, ODI, PGD, Adam, Ascent, MultiTargeted, Square
+from common.losses import CrossEntropy, CWMargin, DLRTo, MarginTo
+from common.threat_model import LinfBall
+from common.worst_case import Stage
+
+_KAPPA = 1000.0  # of a margin loss that nothing stops at the boundary
+_QUERIES, _MORE_QUERIES = 5000, 20_000
+
+PRESETS = {
+    'quick': 'a few cheap attacks, about a minute for 100 images on two cores',
+    'standard': "more than AutoAttack's standard budget: PGD, output-diversified restarts, APGD, "
+                'APGD-T and FAB-T on every wrong class, Square with 5,000 queries',
+    'leaderboard': 'the same with many more restarts, MultiTargeted, and 20,000 queries',
+}
+
+
+def preset(
+    name: str, ball: LinfBall, *, steps: int, step_size: float, num_classes: int
+) -> tuple[Stage, ...]:
+    """The stages of a cascade, the cheapest killers first.
+
+    Each begins with plain PGD, so that it never leaves more than that does alone.
+
+    Args:
+        name: one of PRESETS.
+        ball: the threat model.
+        steps: of that PGD.
+        step_size: likewise, in pixel units.
+        num_classes: at least 4.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    makers: dict[str, Callable[..., tuple[Stage, ...]]] = {
+        'quick': _quick, 'standard': _standard, 'leaderboard': _leaderboard}
+    if name not in makers:
+        raise ValueError(f'unknown preset {name!r}; expected one of: {", ".join(makers)}')
+    first = (Stage('pgd', PGD(ball, steps, step_size)),
+             Stage('natural', PGD(ball, 0, step_size, random_start=False)))
+    return first + makers[name](ball, steps, step_size, num_classes - 1)
+
+
+def _diversified(ball: LinfBall, steps: int, step_size: float) -> ODI:
+    return ODI(PGD(ball, steps, step_size, CWMargin(kappa=_KAPPA)))
+
+
+def _square(ball: LinfBall, queries: int) -> Stage:
+    return Stage(f'square-{queries}', Square(ball, queries), queries=queries)
+
+
+def _quick(ball: LinfBall, steps: int, step_size: float, wrong: int) -> tuple[Stage, ...]:
+    return (
+        Stage('odi-pgd', _diversified(ball, steps, step_size), restarts=3),
+        Stage('apgd', APGD(ball, 40, CrossEntropy())),
+        Stage('apgd_t', MultiTargeted(APGD(ball, 40, DLRTo()), min(3, wrong))),
+        _square(ball, 300))
+
+
+def _standard(ball: LinfBall, steps: int, step_size: float, wrong: int) -> tuple[Stage, ...]:
+    towards = APGD(ball, 100, DLRTo())
+    return (
+        Stage('odi-pgd', _diversified(ball, steps, step_size), restarts=5),
+        Stage('apgd', APGD(ball, 100, CrossEntropy())),
+        # The likeliest class first, since most that fall at all fall to it.
+        Stage('apgd_t, class 1', MultiTargeted(towards, 1)),
+        Stage(f'apgd_t, classes 2 to {wrong}', MultiTargeted(towards, wrong - 1, first=1)),
+        Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong)),
+        _square(ball, _QUERIES))
+
+
+def _leaderboard(ball: LinfBall, steps: int, step_size: float, wrong: int) -> tuple[Stage, ...]:
+    adam = Ascent(ball, 100, ball.epsilon / 3, Adam(), MarginTo(), decays=(0.5, 0.75))
+    return (
+        *_standard(ball, steps, step_size, wrong),
+        Stage('odi-pgd-100', _diversified(ball, 100, step_size), restarts=50),
+        Stage('pgd-100', PGD(ball, 100, step_size), restarts=50),
+        Stage('multi_targeted', MultiTargeted(adam, wrong), restarts=10),
+        _square(ball, _MORE_QUERIES))

@@ -1,0 +1,68 @@
+"""The cascades by name."""
+
+import keras
+import numpy as np
+import pytest
+
+from common.attacks import APGD, FAB, MultiTargeted, Square
+from common.data import Examples
+from common.evaluation import Judge, adversarial_accuracy
+from common.losses import CrossEntropy, DLRTo
+from common.presets import PRESETS, preset
+from common.threat_model import LinfBall
+from common.worst_case import worst_case
+
+BALL = LinfBall(0.1)
+
+
+def stages(name, classes=10):
+    return preset(name, BALL, steps=7, step_size=0.02, num_classes=classes)
+
+
+@pytest.mark.parametrize('name', PRESETS)
+def test_each_begins_with_plain_pgd_and_the_images_themselves(name):
+    first, second, *_ = stages(name)
+    assert repr(first.attack) == (
+        "PGD(ball=LinfBall(epsilon=0.1, lower=0.0, upper=1.0), steps=7, step_size=0.02, "
+        "loss=CrossEntropy(targeted=False), random_start=True)")
+    assert first.restarts == 1 and second.attack.gradients == 0
+
+
+@pytest.mark.parametrize('name', ['standard', 'leaderboard'])
+def test_they_hold_autoattacks_standard_budget(name):
+    attacks = [stage.attack for stage in stages(name)]
+    assert APGD(BALL, 100, CrossEntropy()) in attacks
+
+    def classes(kind):
+        return {i for a in attacks if isinstance(a, MultiTargeted) and isinstance(a.attack, kind)
+                for i in range(a.first, a.first + a.targets)}
+
+    assert classes(APGD) == classes(FAB) == set(range(9))
+    assert all(a.attack.steps >= 100 for a in attacks if isinstance(a, MultiTargeted))
+    assert all(a.attack.loss == DLRTo() for a in attacks
+               if isinstance(a, MultiTargeted) and isinstance(a.attack, APGD))
+    assert max(a.queries for a in attacks if isinstance(a, Square)) >= 5000
+
+
+def test_each_spends_more_than_the_one_before():
+    spent = [sum(s.attack.gradients * s.restarts for s in stages(name)) for name in PRESETS]
+    assert spent == sorted(spent) and len(set(spent)) == 3
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="'slow'.*quick, standard, leaderboard"):
+        stages('slow')
+
+
+def test_quick_runs_and_leaves_no_more_than_pgd():
+    init = [keras.initializers.RandomNormal(stddev=0.8, seed=i) for i in (1, 2)]
+    network = keras.Sequential([
+        keras.Input((4, 4, 1)), keras.layers.Flatten(),
+        keras.layers.Dense(12, activation='tanh', kernel_initializer=init[0]),
+        keras.layers.Dense(4, kernel_initializer=init[1])])
+    x = np.random.default_rng(0).uniform(0, 1, (30, 4, 4, 1)).astype(np.float32)
+    examples = Examples(x, np.argmax(network(x), axis=1).astype(np.int32), 'x')
+    cascade = stages('quick', classes=4)
+    found = worst_case(cascade, network, Judge(network), examples, batch_size=16)
+    alone = adversarial_accuracy(cascade[0].attack, network, network, examples, batch_size=16)
+    assert found.accuracy < alone.accuracy and (found.standing <= alone.correct).all()
