@@ -72,7 +72,8 @@ def main() -> None:
         stages = preset(FLAGS.preset, settings.ball, steps=FLAGS.steps,
                         step_size=FLAGS.step_size, num_classes=dataset.NUM_CLASSES)
         rows = [evaluate(
-            attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'), output=FLAGS.output,
+            attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'),
+            others=[name for name in released if name != FLAGS.target], output=FLAGS.output,
             shape=test.x.shape, json=FLAGS.json)]
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]

@@ -3,14 +3,16 @@
 import copy
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 
+from common.attacks import PGD
 from common.checkpoints import weights_digest
 from common.data import Examples
 from common.evaluation import Judge, OnBatch, Outcome, natural_accuracy
+from common.honesty import Check, Suspect, checks
 from common.logits import ModelLogits
 from common.methods import ONE_STEP, make_attack
 from common.partial import PartialResult
@@ -168,6 +170,21 @@ class AttackTable:
             natural=self._natural.accuracy, accuracy=verdict.accuracy, n=verdict.n,
             interval=verdict.interval, paper=None, seconds=round(float(verdict.seconds.sum()), 3),
             gradients=int(verdict.gradients.sum())), verdict
+
+    def checks(self, pgd: PGD, count: int, others: Sequence[str]) -> Iterator[Check]:
+        """Signs that the target's accuracy is not what it seems, one after the other.
+
+        Args:
+            pgd: the attack in question.
+            count: how many of the images are looked at, evenly spread.
+            others: references of networks whose examples are tried as well.
+        """
+        settings = self._settings
+        sample = self.examples.subset(slice(None, None, -(-len(self.examples) // count)))
+        suspect = Suspect(ModelLogits(self._target.model), pgd, sample, settings.seed,
+                          settings.batch_size)
+        return checks(suspect, sources={
+            name: lambda name=name: ModelLogits(self._network(name).model) for name in others})
 
     def _row(
         self, outcome: Outcome, method: str, steps: int, restarts: int, source: str,

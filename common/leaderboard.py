@@ -1,5 +1,6 @@
 """`--method=worst_case`: a cascade against one network, its records, and its worst examples."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
@@ -11,17 +12,20 @@ from common.files import cannot_write, replacing, write_json
 from common.rows import Row
 from common.worst_case import Stage, records, table
 
+_SAMPLE = 200  # images that the checks of honesty look at
+
 
 def evaluate(
-    attacks: AttackTable, stages: Sequence[Stage], folder: pathlib.Path, *, output: str | None,
-    shape: tuple[int, ...], json: str | None,
+    attacks: AttackTable, stages: Sequence[Stage], folder: pathlib.Path, *,
+    others: Sequence[str], output: str | None, shape: tuple[int, ...], json: str | None,
 ) -> Row:
-    """Runs a cascade, prints what each stage did, and writes what was asked for.
+    """Runs a cascade and the checks of its honesty, tells of both, and writes what was asked for.
 
     Args:
         attacks: knows the network, the images and the settings.
         stages: the cascade.
         folder: of what an interrupted cascade leaves; the same cascade goes on from there.
+        others: references of networks whose examples are tried as well.
         output: .npy file for the worst example of each image; None for none.
         shape: of its array, which holds the images one after the other; -1 is worked out.
         json: file for the row and the records of all images; None for none.
@@ -36,9 +40,14 @@ def evaluate(
         if worst.new:
             partial.remove()  # what it knows of has no images
     row, verdict = attacks.worst_case(stages, partial, worst.keep if worst else None)
-    print(table(verdict))
+    print(table(verdict), flush=True)
+    found = []
+    for check in attacks.checks(stages[0].attack, _SAMPLE, others):
+        found.append(check)
+        print(check, flush=True)
     if json:
-        write_json(json, {'rows': [row.as_json()], **records(verdict)})
+        write_json(json, {'rows': [row.as_json()], **records(verdict),
+                          'checks': [dataclasses.asdict(check) for check in found]})
     if worst:
         worst.write(output, shape)
     return row

@@ -117,7 +117,8 @@ class APGD:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)
             loss, fooled = judged(logits_fn, self.loss, x_adv, y, self.targeted)
-        return _seen(state, x_adv, loss, fooled, tape.gradient(loss, x_adv))
+        gradient = tape.gradient(loss, x_adv, unconnected_gradients='zero')
+        return _seen(state, x_adv, loss, fooled, gradient)
 
 
 class _State(NamedTuple):

@@ -138,7 +138,7 @@ class Ascent:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(state.x_adv)
                 loss, fooled = judged(logits_fn, self.loss, state.x_adv, y, self.targeted)
-            gradient = tape.gradient(loss, state.x_adv)
+            gradient = tape.gradient(loss, state.x_adv, unconnected_gradients='zero')
             number = state.number + 1
             direction, memory = self.rule.direction(gradient, state.memory, number)
             moved = self.ball.project(state.x_adv + self._step_size(number) * direction, x)

@@ -86,7 +86,7 @@ class FAB:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)
             value = self.loss(logits_fn(x_adv), y)
-        gradient = tape.gradient(value, x_adv)
+        gradient = tape.gradient(value, x_adv, unconnected_gradients='zero')
         axes = list(range(1, len(x.shape)))
         at_x = value + tf.reduce_sum(gradient * (x - x_adv), axis=axes)
         here = to_hyperplane(x_adv, value, gradient, self.ball.lower, self.ball.upper)

@@ -53,6 +53,7 @@ class ODI:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(x_adv)
                 output = tf.reduce_sum(weights * logits_fn(x_adv))
-            return ball.project(x_adv + size * tf.sign(tape.gradient(output, x_adv)), x)
+            gradient = tape.gradient(output, x_adv, unconnected_gradients='zero')
+            return ball.project(x_adv + size * tf.sign(gradient), x)
 
         return self.attack.ascend(logits_fn, repeat(step, start, self.steps), x, y)

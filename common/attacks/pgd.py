@@ -75,7 +75,7 @@ class PGD:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)
             loss = tf.reduce_sum(self.loss(logits_fn(x_adv), y))
-        gradient = tape.gradient(loss, x_adv)
+        gradient = tape.gradient(loss, x_adv, unconnected_gradients='zero')
         return self.ball.project(x_adv + self.step_size * tf.sign(gradient), x)
 
 

@@ -202,6 +202,14 @@ def test_radius_zero_returns_the_images(name):
         np.testing.assert_array_equal(attack(TinyNet(ball), x, labels(), seed=SEED), x)
 
 
+@pytest.mark.parametrize('name', ATTACKS)
+def test_a_network_without_gradients_is_no_error(name):
+    net, x = TinyNet(), natural(UNIT)
+    attack = ATTACKS[name][0](UNIT)
+    x_adv = attack(lambda x: net(tf.round(x * 8) / 8), x, labels(), seed=SEED)
+    assert UNIT.contains(x_adv, x).numpy().all()
+
+
 def test_the_table_above_holds_every_method_of_the_command_line():
     made = {type(make_attack(m, UNIT, steps=3, step_size=0.1, num_classes=CLASSES))
             for m in METHODS}

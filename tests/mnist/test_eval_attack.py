@@ -12,6 +12,7 @@ from common.attacks import PGD, CompiledAttack
 from common.evaluation import adversarial_accuracy
 from common.exhibits import read_all
 from common.files import sha256
+from common.leaderboard import evaluate
 from common.logits import ModelLogits
 from common.paper_table import PaperRow, PaperTable
 from common.threat_model import LinfBall
@@ -216,6 +217,8 @@ def worst(run_program, networks, tmp_path, monkeypatch):
                 Stage('restarts', PGD(ball, steps, 2 * step_size), restarts=2))
 
     monkeypatch.setattr(eval_attack, 'preset', few)
+    monkeypatch.setattr(eval_attack, 'evaluate', lambda *arguments, others, **settings: evaluate(
+        *arguments, others=[networks[1]], **settings))  # instead of the released networks
 
     def run(*arguments):
         return run_program(
@@ -242,6 +245,9 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path):
     right = np.argmax(model.load(networks[0])(x_adv), axis=1) == test.y
     assert right.mean() == row['accuracy']
     assert contents['images']['broken_by'].count(None) == right.sum()
+    names = [check['name'] for check in contents['checks']]
+    assert names[0] == 'randomized outputs' and f'transfer from {networks[1]}' in names
+    assert all(f'{check["name"]}: {check["words"]}' in out for check in contents['checks'])
 
 
 def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, monkeypatch):

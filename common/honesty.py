@@ -1,0 +1,162 @@
+"""Signs that a robust accuracy is not what it seems (Athalye et al. 2018; Carlini et al. 2019).
+
+Each check looks for one known way in which gradients mislead an attack, and tells what it measured.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from common.attacks import PGD, Attack, Square
+from common.data import Examples
+from common.evaluation import adversarial_accuracy, wilson_interval
+from common.logits import LogitsFn
+from common.losses import CrossEntropy
+
+_FLAT = 0.05  # share of images without a gradient that is still taken for chance
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What one check found.
+
+    Attributes:
+        name: of the check.
+        passed: whether nothing speaks against the accuracy.
+        words: what was measured.
+    """
+
+    name: str
+    passed: bool
+    words: str
+
+    def __str__(self) -> str:
+        return f'{"ok     " if self.passed else "WARNING"} {self.name}: {self.words}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Suspect:
+    """A network whose accuracy under an attack is in question.
+
+    Attributes:
+        network: judged and followed.
+        pgd: the attack, with a random start.
+        examples: a sample of images; the more, the finer the comparisons.
+        seed: of everything random.
+        batch_size: images a batch.
+    """
+
+    network: LogitsFn
+    pgd: PGD
+    examples: Examples
+    seed: int = 0
+    batch_size: int = 100
+
+    def left(self, attack: Attack, source: LogitsFn | None = None) -> np.ndarray:
+        """[n] bool: what an attack leaves, which follows the network itself or another one."""
+        return adversarial_accuracy(
+            attack, source or self.network, self.network, self.examples,
+            batch_size=self.batch_size, seed=self.seed).correct
+
+
+def checks(
+    suspect: Suspect, *, queries: int = 500,
+    sources: dict[str, Callable[[], LogitsFn]] | None = None,
+) -> Iterator[Check]:
+    """All checks, one after the other, since some take a while.
+
+    Args:
+        suspect: the network.
+        queries: of the score-based attack, for each image.
+        sources: name -> makes another network, whose examples are tried as well.
+    """
+    yield randomized_outputs(suspect)
+    yield softmax_outputs(suspect)
+    yield vanishing_gradients(suspect)
+    white_box = suspect.left(suspect.pgd)
+    yield more_effort(suspect, white_box)
+    yield score_based(suspect, white_box, queries)
+    for name, source in (sources or {}).items():
+        yield transferred(suspect, white_box, name, source())
+    yield large_radius(suspect)
+
+
+def randomized_outputs(suspect: Suspect) -> Check:
+    """Whether the same images have the same logits twice: else one gradient is one of many."""
+    x = tf.constant(suspect.examples.x[:suspect.batch_size])
+    first, second = (suspect.network(x).numpy() for _ in range(2))
+    apart = float(np.abs(first - second).max())
+    return Check('randomized outputs', apart <= 1e-4 * max(float(np.abs(first).max()), 1e-30),
+                 f'the same images twice, logits differ by at most {apart:.3g}')
+
+
+def softmax_outputs(suspect: Suspect) -> Check:
+    """Whether the outputs are probabilities, whose gradients vanish where they are 0 or 1."""
+    z = suspect.network(tf.constant(suspect.examples.x[:suspect.batch_size])).numpy()
+    probabilities = (z >= 0) & (np.abs(z.sum(axis=1, keepdims=True) - 1) < 1e-3)
+    share = float(np.mean(probabilities.all(axis=1)))
+    return Check('softmax outputs', share < 1, f'{share:.0%} of the outputs are probabilities')
+
+
+def vanishing_gradients(suspect: Suspect) -> Check:
+    """How many images have no gradient at all for the attack to follow."""
+    flat, zeros = [], []
+    for i in range(0, len(suspect.examples), suspect.batch_size):
+        x = tf.constant(suspect.examples.x[i:i + suspect.batch_size])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = CrossEntropy()(
+                suspect.network(x), suspect.examples.y[i:i + suspect.batch_size])
+        gradient = tape.gradient(loss, x, unconnected_gradients='zero').numpy()
+        zero = gradient.reshape(len(gradient), -1) == 0
+        flat.append(zero.all(axis=1))
+        zeros.append(zero.mean(axis=1))
+    share, pixels = float(np.mean(np.concatenate(flat))), float(np.mean(np.concatenate(zeros)))
+    return Check('vanishing gradients', share <= _FLAT,
+                 f'{share:.1%} of the images have gradients of exactly 0 everywhere; of all pixels '
+                 f'{pixels:.1%}')
+
+
+def more_effort(suspect: Suspect, white_box: np.ndarray) -> Check:
+    """Whether four times the steps leave markedly less: then the attack has not converged."""
+    longer = dataclasses.replace(suspect.pgd, steps=4 * suspect.pgd.steps)
+    left = suspect.left(longer)
+    low, _ = wilson_interval(int(white_box.sum()), len(white_box))
+    return Check('more steps', bool(left.mean() >= low),
+                 f'{_shares(white_box)} under {suspect.pgd.steps} steps, {_shares(left)} under '
+                 f'{longer.steps}')
+
+
+def score_based(suspect: Suspect, white_box: np.ndarray, queries: int) -> Check:
+    """Whether random search without gradients leaves less than gradients do."""
+    left = suspect.left(Square(suspect.pgd.ball, queries))
+    only = int(np.sum(white_box & ~left))
+    return Check('score-based attack', bool(left.mean() >= white_box.mean()),
+                 f'{_shares(left)} under Square with {queries:,} queries, {_shares(white_box)} '
+                 f'under gradients; {only} images fall to Square alone')
+
+
+def transferred(
+    suspect: Suspect, white_box: np.ndarray, name: str, source: LogitsFn
+) -> Check:
+    """Whether another network's gradients leave less than the network's own."""
+    left = suspect.left(suspect.pgd, source)
+    return Check(f'transfer from {name}', bool(left.mean() >= white_box.mean()),
+                 f'{_shares(left)} from there, {_shares(white_box)} white box')
+
+
+def large_radius(suspect: Suspect) -> Check:
+    """Whether anything is left where the adversary may choose any image at all."""
+    ball = suspect.pgd.ball
+    whole = dataclasses.replace(ball, epsilon=ball.upper - ball.lower)
+    # Steps that lead through the whole range, as those of the attack lead through its ball.
+    step = whole.epsilon * max(suspect.pgd.step_size / ball.epsilon, 2.5 / suspect.pgd.steps)
+    left = suspect.left(dataclasses.replace(suspect.pgd, ball=whole, step_size=step))
+    return Check('large epsilon', not bool(left.any()),
+                 f'{_shares(left)} at epsilon {whole.epsilon:g}, where every image is in reach')
+
+
+def _shares(left: np.ndarray) -> str:
+    return f'{left.mean():.1%} stand'

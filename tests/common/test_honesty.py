@@ -1,0 +1,105 @@
+"""Each check on a network built to trip it, and all on one that hides nothing."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import honesty
+from common.attacks import PGD
+from common.data import Examples
+from common.honesty import Suspect
+from common.threat_model import LinfBall
+
+RNG = np.random.default_rng(0)
+V, W = (tf.constant(RNG.standard_normal(shape), tf.float32) for shape in ((16, 12), (12, 4)))
+BALL = LinfBall(0.05)
+
+
+def plain(x):
+    return tf.tanh((tf.reshape(x, [-1, 16]) * 2 - 1) @ V) @ W
+
+
+def noisy(x):
+    return plain(x) + tf.random.normal([tf.shape(x)[0], 4])
+
+
+def softmax(x):
+    return tf.nn.softmax(plain(x))
+
+
+def quantized(x):
+    """The pixels are rounded, and rounding has no gradient."""
+    return plain(tf.round(x * 16) / 16)
+
+
+@tf.custom_gradient
+def _misleading(z):
+    return z, lambda upstream: -upstream
+
+
+def backwards(x):
+    """Gradients that point the wrong way."""
+    return _misleading(plain(x))
+
+
+X = RNG.uniform(0, 1, (80, 4, 4, 1)).astype(np.float32)
+EXAMPLES = Examples(X, np.argmax(plain(X), axis=1).astype(np.int32), 'x')
+
+
+def suspect(network, **pgd):
+    return Suspect(network, PGD(**{'ball': BALL, 'steps': 10, 'step_size': 0.0125, **pgd}),
+                   EXAMPLES, batch_size=40)
+
+
+def found(network, **pgd):
+    return {check.name: check for check in honesty.checks(
+        suspect(network, **pgd), queries=100, sources={'plain': lambda: plain})}
+
+
+@pytest.fixture(scope='module')
+def of_plain():
+    return found(plain)
+
+
+def test_a_network_that_hides_nothing_passes_all(of_plain):
+    assert list(of_plain) == [
+        'randomized outputs', 'softmax outputs', 'vanishing gradients', 'more steps',
+        'score-based attack', 'transfer from plain', 'large epsilon']
+    assert [str(check) for check in of_plain.values() if not check.passed] == []
+    assert all(str(check).startswith('ok') for check in of_plain.values())
+
+
+@pytest.mark.parametrize('network, tripped', [
+    (noisy, {'randomized outputs'}),
+    pytest.param(softmax, {'softmax outputs'}, marks=pytest.mark.filterwarnings(
+        'ignore:the network returns probabilities')),
+    (quantized, {'vanishing gradients', 'score-based attack', 'transfer from plain',
+                 'large epsilon'}),
+    (backwards, {'score-based attack', 'transfer from plain', 'large epsilon'})],
+    ids=lambda value: getattr(value, '__name__', ''))
+def test_networks_built_to_trip_checks(network, tripped):
+    warned = {name for name, check in found(network).items() if not check.passed}
+    assert tripped <= warned
+    if network is not noisy:  # whose accuracy is another one each time
+        assert 'randomized outputs' not in warned
+
+
+def test_an_attack_that_has_not_converged():
+    weak = suspect(plain, steps=2, step_size=0.01, random_start=False)
+    check = honesty.more_effort(weak, weak.left(weak.pgd))
+    assert not check.passed and str(check).startswith('WARNING more steps')
+
+
+def test_what_it_tells_is_what_was_measured():
+    def half_flat(x):
+        """No gradient in the images that are brighter than most."""
+        bright = tf.reduce_mean(x, axis=[1, 2, 3], keepdims=True) > 0.5
+        return plain(tf.where(bright, tf.stop_gradient(x), x))
+
+    share = np.mean(X.mean(axis=(1, 2, 3)) > 0.5)
+    check = honesty.vanishing_gradients(suspect(half_flat))
+    assert not check.passed and f'{share:.1%} of the images' in check.words
+    few = dataclasses.replace(suspect(plain), examples=EXAMPLES.subset(slice(7)))
+    assert '0.0% of the images' in honesty.vanishing_gradients(few).words
