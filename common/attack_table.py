@@ -14,7 +14,7 @@ from common.data import Examples
 from common.evaluation import Judge, OnBatch, Outcome, natural_accuracy
 from common.honesty import Check, Suspect, checks
 from common.logits import ModelLogits
-from common.methods import ONE_STEP, make_attack
+from common.methods import ONE_STEP, WITHOUT_STEP_SIZE, make_attack
 from common.partial import PartialResult
 from common.rows import Row
 from common.threat_model import LinfBall
@@ -137,6 +137,8 @@ class AttackTable:
             batch_size=settings.batch_size, seed=settings.seed,
             attack_dtype=settings.attack_dtype, progress=name, on_batch=on_batch,
             partial_folder=self._partial_folder)
+        if method in WITHOUT_STEP_SIZE:
+            step_size = None
         return self._row(outcome, method, steps, restarts, source, shown=dict(
             steps=steps, restarts=restarts, step_size=step_size, source=source))
 

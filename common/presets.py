@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from common.attacks import APGD, FAB, ODI, PGD, Adam, Ascent, MultiTargeted, Square
 from common.losses import CrossEntropy, CWMargin, DLRTo, MarginTo
+from common.methods import UNBOUNDED_KAPPA
 from common.threat_model import LinfBall
 from common.worst_case import Stage
 
-_KAPPA = 1000.0  # of a margin loss that nothing stops at the boundary
 _QUERIES, _MORE_QUERIES = 5000, 20_000
 
 PRESETS = {
@@ -45,7 +45,7 @@ def preset(
 
 
 def _diversified(ball: LinfBall, steps: int, step_size: float) -> ODI:
-    return ODI(PGD(ball, steps, step_size, CWMargin(kappa=_KAPPA)))
+    return ODI(PGD(ball, steps, step_size, CWMargin(kappa=UNBOUNDED_KAPPA)))
 
 
 def _square(ball: LinfBall, queries: int) -> Stage:

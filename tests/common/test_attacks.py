@@ -22,7 +22,7 @@ from common.attacks import (
     TargetedEach,
     fgsm,
 )
-from common.losses import CrossEntropy, CWMargin, DLRTo, LogOdds, MarginTo, true_margin
+from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, MarginTo, true_margin
 from common.methods import METHODS, make_attack
 from common.threat_model import LinfBall
 
@@ -103,6 +103,7 @@ ATTACKS = {
     'apgd': (functools.partial(APGD, steps=3, loss=CWMargin(50)), True),
     'apgd from the image': (functools.partial(APGD, steps=2, random_start=False), False),
     'apgd of one step': (functools.partial(APGD, steps=1, loss=CWMargin()), True),
+    'apgd_dlr': (functools.partial(APGD, steps=3, loss=DLR()), True),
     'apgd targeted': (lambda ball: TargetedEach(
         APGD(ball, 5, CrossEntropy(targeted=True), targeted=True), CLASSES), True),
     'momentum': (lambda ball: Ascent(ball, 3, ball.epsilon / 10), True),

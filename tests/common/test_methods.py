@@ -2,9 +2,21 @@
 
 import pytest
 
-from common.attacks import PGD, RandomTarget, Restarts, TargetedEach
+from common.attacks import (
+    APGD,
+    FAB,
+    ODI,
+    PGD,
+    Adam,
+    Ascent,
+    MultiTargeted,
+    RandomTarget,
+    Restarts,
+    Square,
+    TargetedEach,
+)
 from common.errors import UserError
-from common.losses import CrossEntropy, CWMargin
+from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, MarginTo
 from common.methods import CW_PLUS_KAPPA, METHODS, checked_ball, make_attack
 from common.threat_model import LinfBall
 
@@ -24,7 +36,13 @@ def make(method, **settings):
     ('targeted', TargetedEach(PGD(BALL, 20, 2, TOWARDS), 10)),
     ('targeted_random', RandomTarget(PGD(BALL, 20, 2, TOWARDS), 10)),
     ('cw', PGD(BALL, 20, 2, CWMargin(kappa=0))),
-    ('cw+', PGD(BALL, 20, 2, CWMargin(kappa=50)))])
+    ('cw+', PGD(BALL, 20, 2, CWMargin(kappa=50))),
+    ('momentum', Ascent(BALL, 20, 2)),
+    ('adam', Ascent(BALL, 20, 2, Adam(), CWMargin(1000), decays=(0.5, 0.75))),
+    ('multi_targeted', MultiTargeted(PGD(BALL, 20, 2, MarginTo()), 9)),
+    ('odi', ODI(PGD(BALL, 20, 2, CWMargin(1000)))), ('apgd', APGD(BALL, 20)),
+    ('apgd_dlr', APGD(BALL, 20, DLR())), ('apgd_t', MultiTargeted(APGD(BALL, 20, DLRTo()), 9)),
+    ('fab_t', MultiTargeted(FAB(BALL, 20), 9)), ('square', Square(BALL, 20))])
 def test_methods_are_the_attacks_of_the_paper(method, expected):
     assert make(method) == expected
 
@@ -54,6 +72,17 @@ def test_refuses_restarts_that_would_all_be_alike(method, random_start):
     with pytest.raises(UserError, match=r'expected --restarts=1 .* found 20') as caught:
         make(method, restarts=20, random_start=random_start)
     assert '\n' not in str(caught.value)
+
+
+def test_fab_starts_elsewhere_when_it_starts_again():
+    again = MultiTargeted(FAB(BALL, 20, random_start=True), 9)
+    assert make('fab_t', restarts=3) == Restarts(again, 3)
+
+
+@pytest.mark.parametrize('method', ['momentum', 'adam', 'apgd', 'apgd_t', 'fab_t', 'square'])
+def test_methods_that_have_to_make_a_step(method):
+    with pytest.raises(UserError, match=f'--steps of at least 1 for --method={method}; found 0'):
+        make(method, steps=0)
 
 
 def test_random_targets_are_randomness_enough_for_restarts():
