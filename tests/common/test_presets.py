@@ -54,6 +54,7 @@ def test_unknown_names_are_refused():
         stages('slow')
 
 
+@pytest.mark.slow
 def test_quick_runs_and_leaves_no_more_than_pgd():
     init = [keras.initializers.RandomNormal(stddev=0.8, seed=i) for i in (1, 2)]
     network = keras.Sequential([

@@ -217,6 +217,7 @@ MIRRORED = textwrap.dedent('''
 ''')
 
 
+@pytest.mark.slow
 def test_two_devices_and_their_statistics(tmp_path):
     here = pathlib.Path(__file__)
     process = subprocess.run(

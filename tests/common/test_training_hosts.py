@@ -83,20 +83,23 @@ def start(folder, workers, script):
     return processes
 
 
-def train(folder, workers):
-    """Trains in as many processes; returns what each of them holds and said."""
-    folder.mkdir()
+def results(folder, processes):
+    """What each process holds when it has trained, and what it said."""
     said = []
-    for process in start(folder, workers, WORKER):
+    for process in processes:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err[-3000:]
         said.append(out)
-    return [dict(np.load(folder / f'{i}.npz')) for i in range(workers)], said
+    return [dict(np.load(folder / f'{i}.npz')) for i in range(len(processes))], said
 
 
 def test_two_hosts_train_as_one_and_only_the_first_writes(tmp_path):
-    (one,), _ = train(tmp_path / 'one', 1)
-    (first, second), said = train(tmp_path / 'two', 2)
+    folders = {tmp_path / 'one': 1, tmp_path / 'two': 2}
+    for folder in folders:
+        folder.mkdir()
+    started = {folder: start(folder, workers, WORKER) for folder, workers in folders.items()}
+    ((one,), _), ((first, second), said) = (
+        results(folder, processes) for folder, processes in started.items())
     for name, expected in one.items():
         np.testing.assert_array_equal(first[name], second[name])
         # With batch statistics each host normalizes with its own half of the batch.

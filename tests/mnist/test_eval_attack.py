@@ -251,6 +251,7 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path):
 
 
 def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, monkeypatch):
+    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])  # tried above
     whole, parts = tmp_path / 'whole.npy', tmp_path / 'parts.npy'
     assert worst(f'--output={whole}')[0] == 0
     shutil.rmtree(tmp_path / 'report')
