@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from common.attacks import PGD
 from common.checkpoints import weights_digest
 from common.data import Examples
+from common.errors import UserError
 from common.evaluation import Judge, OnBatch, Outcome, natural_accuracy
 from common.honesty import Check, Suspect, checks
 from common.logits import ModelLogits
@@ -20,6 +23,8 @@ from common.rows import Row
 from common.threat_model import LinfBall
 from common.transfer import Source, transfer_accuracy
 from common.worst_case import OnExamples, Stage, Verdict, worst_case
+
+_ON_THE_BOUNDARY = 0.001  # share of images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +177,27 @@ class AttackTable:
             natural=self._natural.accuracy, accuracy=verdict.accuracy, n=verdict.n,
             interval=verdict.interval, paper=None, seconds=round(float(verdict.seconds.sum()), 3),
             gradients=int(verdict.gradients.sum())), verdict
+
+    def require_broken(self, x_adv: np.ndarray, verdict: Verdict) -> None:
+        """Makes sure that images are what a cascade says of them.
+
+        Raises:
+            UserError: one lies outside of the ball, or is judged otherwise.
+        """
+        ball, judge = self._settings.ball, Judge(ModelLogits(self._target.model))
+        wrong = 0
+        for i in range(0, len(x_adv), self._settings.batch_size):
+            batch = slice(i, i + self._settings.batch_size)
+            x, y = tf.constant(np.asarray(x_adv[batch])), self.examples.y[batch]
+            right = judge(x, tf.constant(y))[0] == y
+            inside = ball.contains(x, tf.constant(self.examples.x[batch])).numpy()
+            wrong += int(np.sum(~inside | (right != verdict.standing[batch])))
+        # Images on the very boundary may fall to either side in batches of another size.
+        if wrong > _ON_THE_BOUNDARY * len(x_adv):
+            raise UserError(
+                f'expected adversarial images as the record of the attack tells of them; found '
+                f'{wrong} others. The files in --output_dir were damaged or mixed: remove its '
+                'folder cache and run the command again.')
 
     def checks(self, pgd: PGD, count: int, others: Sequence[str]) -> Iterator[Check]:
         """Signs that the target's accuracy is not what it seems, one after the other.

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from common.attacks import PGD, Attack, Square
+from common.attacks import APGD, PGD, Attack, Restarts, Square
 from common.data import Examples
-from common.evaluation import adversarial_accuracy, wilson_interval
+from common.evaluation import adversarial_accuracy
 from common.logits import LogitsFn
-from common.losses import CrossEntropy
+from common.losses import CrossEntropy, Margin
 
 _FLAT = 0.05  # share of images without a gradient that is still taken for chance
 
@@ -75,8 +75,11 @@ def checks(
     yield randomized_outputs(suspect)
     yield softmax_outputs(suspect)
     yield vanishing_gradients(suspect)
-    white_box = suspect.left(suspect.pgd)
-    yield more_effort(suspect, white_box)
+    pgd = suspect.pgd
+    white_box = suspect.left(pgd)
+    yield more_effort(
+        suspect, white_box, dataclasses.replace(pgd, steps=4 * pgd.steps), 'steps')
+    yield more_effort(suspect, white_box, Restarts(pgd, 4), 'restarts')
     yield score_based(suspect, white_box, queries)
     for name, source in (sources or {}).items():
         yield transferred(suspect, white_box, name, source())
@@ -102,40 +105,38 @@ def softmax_outputs(suspect: Suspect) -> Check:
 
 def vanishing_gradients(suspect: Suspect) -> Check:
     """How many images have no gradient at all for the attack to follow."""
-    flat, zeros = [], []
+    flat, zeros, sure = [], [], []
     for i in range(0, len(suspect.examples), suspect.batch_size):
         x = tf.constant(suspect.examples.x[i:i + suspect.batch_size])
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss = CrossEntropy()(
-                suspect.network(x), suspect.examples.y[i:i + suspect.batch_size])
+            logits, y = suspect.network(x), suspect.examples.y[i:i + suspect.batch_size]
+            loss = CrossEntropy()(logits, y)
         gradient = tape.gradient(loss, x, unconnected_gradients='zero').numpy()
         zero = gradient.reshape(len(gradient), -1) == 0
         flat.append(zero.all(axis=1))
         zeros.append(zero.mean(axis=1))
-    share, pixels = float(np.mean(np.concatenate(flat))), float(np.mean(np.concatenate(zeros)))
+        sure.append(tf.nn.softmax(logits).numpy()[np.arange(len(y)), y] == 1)
+    share, pixels, certain = (float(np.mean(np.concatenate(a))) for a in (flat, zeros, sure))
     return Check('vanishing gradients', share <= _FLAT,
-                 f'{share:.1%} of the images have gradients of exactly 0 everywhere; of all pixels '
-                 f'{pixels:.1%}')
+                 f'{share:.1%} of the images have gradients of exactly 0 everywhere, '
+                 f'{pixels:.1%} of all pixels; the probability of {certain:.1%} rounds to 1, where '
+                 "the cross-entropy's gradient loses its part of the true class")
 
 
-def more_effort(suspect: Suspect, white_box: np.ndarray) -> Check:
-    """Whether four times the steps leave markedly less: then the attack has not converged."""
-    longer = dataclasses.replace(suspect.pgd, steps=4 * suspect.pgd.steps)
-    left = suspect.left(longer)
-    low, _ = wilson_interval(int(white_box.sum()), len(white_box))
-    return Check('more steps', bool(left.mean() >= low),
-                 f'{_shares(white_box)} under {suspect.pgd.steps} steps, {_shares(left)} under '
-                 f'{longer.steps}')
+def more_effort(suspect: Suspect, white_box: np.ndarray, attack: Attack, words: str) -> Check:
+    """Whether more of the same attack leaves markedly less: then it has not converged."""
+    left = suspect.left(attack)
+    return Check(f'more {words}', not _markedly_less(left, white_box),
+                 f'{_shares(left)} under {attack}, {_shares(white_box)} under {suspect.pgd}')
 
 
 def score_based(suspect: Suspect, white_box: np.ndarray, queries: int) -> Check:
     """Whether random search without gradients leaves less than gradients do."""
     left = suspect.left(Square(suspect.pgd.ball, queries))
-    only = int(np.sum(white_box & ~left))
-    return Check('score-based attack', bool(left.mean() >= white_box.mean()),
+    return Check('score-based attack', not _markedly_less(left, white_box),
                  f'{_shares(left)} under Square with {queries:,} queries, {_shares(white_box)} '
-                 f'under gradients; {only} images fall to Square alone')
+                 f'under gradients; {np.sum(white_box & ~left)} images fall to Square alone')
 
 
 def transferred(
@@ -143,19 +144,24 @@ def transferred(
 ) -> Check:
     """Whether another network's gradients leave less than the network's own."""
     left = suspect.left(suspect.pgd, source)
-    return Check(f'transfer from {name}', bool(left.mean() >= white_box.mean()),
-                 f'{_shares(left)} from there, {_shares(white_box)} white box')
+    return Check(f'transfer from {name}', not _markedly_less(left, white_box),
+                 f'{_shares(left)} from there, {_shares(white_box)} white box; '
+                 f'{np.sum(white_box & ~left)} images fall to transfer alone')
 
 
 def large_radius(suspect: Suspect) -> Check:
     """Whether anything is left where the adversary may choose any image at all."""
     ball = suspect.pgd.ball
     whole = dataclasses.replace(ball, epsilon=ball.upper - ball.lower)
-    # Steps that lead through the whole range, as those of the attack lead through its ball.
-    step = whole.epsilon * max(suspect.pgd.step_size / ball.epsilon, 2.5 / suspect.pgd.steps)
-    left = suspect.left(dataclasses.replace(suspect.pgd, ball=whole, step_size=step))
+    left = suspect.left(APGD(whole, 100, Margin()))
     return Check('large epsilon', not bool(left.any()),
                  f'{_shares(left)} at epsilon {whole.epsilon:g}, where every image is in reach')
+
+
+def _markedly_less(left: np.ndarray, before: np.ndarray) -> bool:
+    """Whether more images fell than stood up again, by 2% of them and beyond chance (sign test)."""
+    fell, rose = int(np.sum(before & ~left)), int(np.sum(~before & left))
+    return fell - rose > max(0.02 * len(left), 2 * (fell + rose) ** 0.5)
 
 
 def _shares(left: np.ndarray) -> str:

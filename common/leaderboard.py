@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.attack_table import AttackTable
+from common.attacks import PGD
+from common.errors import UserError
 from common.files import cannot_write, replacing, write_json
 from common.rows import Row
 from common.worst_case import Stage, records, table
@@ -33,24 +35,35 @@ def evaluate(
     Raises:
         UserError: a file cannot be written.
     """
+    _require_a_ball(stages[0].attack)
     partial = attacks.partial(folder, 'worst_case', tuple(stages), bool(output))
     worst = None
     if output:
-        worst = WorstExamples(partial.path.with_suffix('.images'), attacks.examples.x)
-        if worst.new:
+        images = partial.path.with_suffix('.images')
+        if not _complete(images, attacks.examples.x):
             partial.remove()  # what it knows of has no images
+        worst = WorstExamples(images, attacks.examples.x)
     row, verdict = attacks.worst_case(stages, partial, worst.keep if worst else None)
     print(table(verdict), flush=True)
-    found = []
+    results = {'rows': [row.as_json()], **records(verdict), 'checks': []}
+    if json:
+        write_json(json, results)
+    if worst:
+        attacks.require_broken(worst.images, verdict)
+        worst.write(output, shape)
+    # After hours of attacks nothing is left to a check to lose.
     for check in attacks.checks(stages[0].attack, _SAMPLE, others):
-        found.append(check)
+        results['checks'].append(dataclasses.asdict(check))
         print(check, flush=True)
     if json:
-        write_json(json, {'rows': [row.as_json()], **records(verdict),
-                          'checks': [dataclasses.asdict(check) for check in found]})
-    if worst:
-        worst.write(output, shape)
+        write_json(json, results)
     return row
+
+
+def _require_a_ball(pgd: PGD) -> None:
+    if not (pgd.ball.epsilon > 0 and pgd.steps > 0):
+        raise UserError(f'expected --epsilon and --steps above 0 for --method=worst_case; found '
+                        f'{pgd.ball.epsilon:g} and {pgd.steps}.')
 
 
 class WorstExamples:
@@ -61,7 +74,7 @@ class WorstExamples:
         x: [n, ...] float32 natural images.
 
     Attributes:
-        new: whether none were there.
+        images: [n, ...] float32.
 
     Raises:
         UserError: the file cannot be written.
@@ -69,19 +82,16 @@ class WorstExamples:
 
     def __init__(self, path: pathlib.Path, x: np.ndarray):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._images = _interrupted(path, x)
-            self.new = self._images is None
-            if self.new:
-                self._images = np.lib.format.open_memmap(
-                    path, mode='w+', dtype=x.dtype, shape=x.shape)
-                self._images[:] = x
+            if not _complete(path, x):
+                with replacing(path) as temporary, open(temporary, 'wb') as file:
+                    np.save(file, x)  # whole, so that a full disk is known at once
+            self.images = np.lib.format.open_memmap(path, mode='r+')
         except OSError as error:
             raise cannot_write(path, error) from error
 
     def keep(self, index: np.ndarray, x_adv: np.ndarray) -> None:
         """Takes [k, ...] images of these [k] numbers."""
-        self._images[index] = x_adv
+        self.images[index] = x_adv
 
     def write(self, path: str | os.PathLike, shape: tuple[int, ...]) -> None:
         """Writes the images as an array of that shape.
@@ -90,13 +100,14 @@ class WorstExamples:
             UserError: the file cannot be written.
         """
         with replacing(path) as temporary, open(temporary, 'wb') as file:
-            np.save(file, np.asarray(self._images).reshape(shape))
+            np.save(file, np.asarray(self.images).reshape(shape))
         print(f'wrote {path}')
 
 
-def _interrupted(path: pathlib.Path, x: np.ndarray) -> np.memmap | None:
+def _complete(path: pathlib.Path, x: np.ndarray) -> bool:
+    """Whether the file holds an array like `x`, to its last byte (a memory map would add zeros)."""
     try:
-        found = np.lib.format.open_memmap(path, mode='r+')
-    except (FileNotFoundError, ValueError, EOFError):  # none, or damaged
-        return None
-    return found if (found.shape, found.dtype) == (x.shape, x.dtype) else None
+        found = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # none, or damaged
+        return False
+    return (found.shape, found.dtype) == (x.shape, x.dtype)

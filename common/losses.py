@@ -65,6 +65,14 @@ class CWMargin:
 
 
 @dataclasses.dataclass(frozen=True)
+class Margin:
+    """max_{j != y} z_j - z_y: Carlini and Wagner's margin without a floor."""
+
+    def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return -true_margin(logits, y)
+
+
+@dataclasses.dataclass(frozen=True)
 class DLR:
     """Difference of logits ratio (Croce and Hein 2020): blind to the scale of the logits.
 

@@ -19,7 +19,7 @@ from common.attacks import (
     fgsm,
 )
 from common.errors import UserError
-from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, MarginTo, make_loss
+from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, Margin, MarginTo, make_loss
 from common.threat_model import LinfBall
 
 CW_PLUS_KAPPA = 50.0
@@ -35,10 +35,11 @@ METHODS = {
     'cw': "PGD on Carlini and Wagner's margin, kappa = 0",
     'cw+': f'the same with kappa = {CW_PLUS_KAPPA:g}',
     'momentum': 'MI-FGSM: signs of a running sum of gradients; keeps the best point',
-    'adam': "Adam's steps, ten times smaller after half and again after three quarters of them",
+    'adam': "Adam's steps on the margin: epsilon / 3, a tenth after half and again after three "
+            'quarters of them',
     'multi_targeted': 'PGD on the margin towards each wrong class in turn',
-    'odi': 'PGD on the margin from output-diversified starts',
-    'apgd': 'Auto-PGD on the cross-entropy',
+    'odi': 'Auto-PGD on the margin from output-diversified starts',
+    'apgd': 'Auto-PGD on the log odds, cross-entropy without its rounding',
     'apgd_dlr': 'Auto-PGD on the DLR loss',
     'apgd_t': 'Auto-PGD on the targeted DLR loss, towards each wrong class in turn',
     'fab_t': 'the fast adaptive boundary attack, towards each wrong class in turn',
@@ -48,13 +49,10 @@ METHODS = {
 ONE_STEP = ('fgsm', 'fgsm_odds', 'fgsm_rs')
 """Methods whose number and size of steps are fixed."""
 
-WITHOUT_STEP_SIZE = ('apgd', 'apgd_dlr', 'apgd_t', 'fab_t', 'square')
+WITHOUT_STEP_SIZE = ('adam', 'odi', 'apgd', 'apgd_dlr', 'apgd_t', 'fab_t', 'square')
 """Methods that choose the size of their steps themselves."""
 
-UNBOUNDED_KAPPA = 1000.0
-"""Confidence of a margin loss that nothing stops at the decision boundary."""
-
-_AT_LEAST_ONE_STEP = (*WITHOUT_STEP_SIZE, 'momentum', 'adam')
+_AT_LEAST_ONE_STEP = (*WITHOUT_STEP_SIZE, 'momentum')
 
 
 def make_attack(
@@ -82,7 +80,7 @@ def make_attack(
     if method in _AT_LEAST_ONE_STEP and steps < 1:
         raise UserError(f'expected --steps of at least 1 for --method={method}; found {steps}.')
     randomized = method in ('fgsm_rs', 'targeted_random', 'odi', 'square') or (
-        random_start and method not in ONE_STEP)
+        random_start and method not in (*ONE_STEP, 'fab_t'))
     wrong = num_classes - 1
 
     def pgd(loss) -> PGD:
@@ -100,18 +98,16 @@ def make_attack(
         'targeted_random': lambda: RandomTarget(pgd(CrossEntropy(targeted=True)), num_classes),
         'cw': lambda: pgd(CWMargin()),
         'cw+': lambda: pgd(CWMargin(kappa=CW_PLUS_KAPPA)),
-        'momentum': lambda: Ascent(ball, steps, step_size, random_start=random_start),
+        'momentum': lambda: Ascent(
+            ball, steps, step_size, loss=LogOdds(), random_start=random_start),
         'adam': lambda: Ascent(
-            ball, steps, step_size, Adam(), CWMargin(kappa=UNBOUNDED_KAPPA), random_start,
-            decays=(0.5, 0.75)),
+            ball, steps, ball.epsilon / 3, Adam(), Margin(), random_start, decays=(0.5, 0.75)),
         'multi_targeted': lambda: MultiTargeted(pgd(MarginTo()), wrong),
-        'odi': lambda: ODI(pgd(CWMargin(kappa=UNBOUNDED_KAPPA))),
-        'apgd': lambda: apgd(CrossEntropy()),
+        'odi': lambda: ODI(apgd(Margin())),
+        'apgd': lambda: apgd(LogOdds()),
         'apgd_dlr': lambda: apgd(DLR()),
         'apgd_t': lambda: MultiTargeted(apgd(DLRTo()), wrong),
-        # Its authors start from the image itself, and from random points when they start again.
-        'fab_t': lambda: MultiTargeted(
-            FAB(ball, steps, random_start=random_start and restarts > 1), wrong),
+        'fab_t': lambda: MultiTargeted(FAB(ball, steps), wrong),
         'square': lambda: Square(ball, steps),
     }
     return restarted(makers[method](), restarts, randomized=randomized)

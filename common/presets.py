@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from common.attacks import APGD, FAB, ODI, PGD, Adam, Ascent, MultiTargeted, Square
-from common.losses import CrossEntropy, CWMargin, DLRTo, MarginTo
-from common.methods import UNBOUNDED_KAPPA
+from common.losses import DLRTo, LogOdds, Margin, MarginTo
 from common.threat_model import LinfBall
 from common.worst_case import Stage
 
@@ -41,42 +40,44 @@ def preset(
         raise ValueError(f'unknown preset {name!r}; expected one of: {", ".join(makers)}')
     first = (Stage('pgd', PGD(ball, steps, step_size)),
              Stage('natural', PGD(ball, 0, step_size, random_start=False)))
-    return first + makers[name](ball, steps, step_size, num_classes - 1)
+    return first + makers[name](ball, num_classes - 1)
 
 
-def _diversified(ball: LinfBall, steps: int, step_size: float) -> ODI:
-    return ODI(PGD(ball, steps, step_size, CWMargin(kappa=UNBOUNDED_KAPPA)))
+def _diversified(ball: LinfBall, steps: int) -> ODI:
+    # Its starts lie at the ball's ends, from where short fixed steps would not lead across.
+    return ODI(APGD(ball, steps, Margin()))
 
 
 def _square(ball: LinfBall, queries: int) -> Stage:
     return Stage(f'square-{queries}', Square(ball, queries), queries=queries)
 
 
-def _quick(ball: LinfBall, steps: int, step_size: float, wrong: int) -> tuple[Stage, ...]:
+def _quick(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     return (
-        Stage('odi-pgd', _diversified(ball, steps, step_size), restarts=3),
-        Stage('apgd', APGD(ball, 40, CrossEntropy())),
+        Stage('odi', _diversified(ball, 40), restarts=3),
+        Stage('apgd', APGD(ball, 40, LogOdds())),
         Stage('apgd_t', MultiTargeted(APGD(ball, 40, DLRTo()), min(3, wrong))),
         _square(ball, 300))
 
 
-def _standard(ball: LinfBall, steps: int, step_size: float, wrong: int) -> tuple[Stage, ...]:
+def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     towards = APGD(ball, 100, DLRTo())
     return (
-        Stage('odi-pgd', _diversified(ball, steps, step_size), restarts=5),
-        Stage('apgd', APGD(ball, 100, CrossEntropy())),
+        Stage('odi', _diversified(ball, 50), restarts=5),
+        # The cross-entropy of AutoAttack, but for what it loses to rounding where p_y is near 1.
+        Stage('apgd', APGD(ball, 100, LogOdds())),
         # The likeliest class first, since most that fall at all fall to it.
         Stage('apgd_t, class 1', MultiTargeted(towards, 1)),
         Stage(f'apgd_t, classes 2 to {wrong}', MultiTargeted(towards, wrong - 1, first=1)),
-        Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong)),
+        Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong), queries=100 * wrong),
         _square(ball, _QUERIES))
 
 
-def _leaderboard(ball: LinfBall, steps: int, step_size: float, wrong: int) -> tuple[Stage, ...]:
+def _leaderboard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     adam = Ascent(ball, 100, ball.epsilon / 3, Adam(), MarginTo(), decays=(0.5, 0.75))
     return (
-        *_standard(ball, steps, step_size, wrong),
-        Stage('odi-pgd-100', _diversified(ball, 100, step_size), restarts=50),
-        Stage('pgd-100', PGD(ball, 100, step_size), restarts=50),
+        *_standard(ball, wrong),
+        Stage('odi-100', _diversified(ball, 100), restarts=50),
+        Stage('pgd-100', PGD(ball, 100, ball.epsilon / 10, LogOdds()), restarts=50),
         Stage('multi_targeted', MultiTargeted(adam, wrong), restarts=10),
         _square(ball, _MORE_QUERIES))

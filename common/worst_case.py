@@ -87,6 +87,12 @@ class Verdict:
         """Accuracy after so many stages, 0 to 1: after(0) is 1."""
         return float(np.mean((self.broken_by == STANDS) | (self.broken_by >= stage)))
 
+    def runs(self, stage: int) -> np.ndarray:
+        """[n] int64: how often each image was attacked in a stage."""
+        here = self.broken_by == stage
+        reached = here | (self.broken_by == STANDS) | (self.broken_by > stage)
+        return reached * np.where(here, self.restart + 1, self.stages[stage].restarts)
+
 
 @dataclasses.dataclass
 class _State:
@@ -120,8 +126,8 @@ class _State:
         """One batch of the present run."""
         self.gradients[index] += stage.attack.gradients
         self.queries[index] += stage.queries
+        self.restarts[index[broken]] = self.restart  # before the next line, which makes it count
         self.broken_by[index[broken]] = self.stage
-        self.restarts[index[broken]] = self.restart
         self.seconds[self.stage] += seconds
         self.batch += 1
 
@@ -208,12 +214,14 @@ def _batches(
 
 def table(verdict: Verdict) -> str:
     """The stages as aligned text: what each cost, what it broke, what was left."""
-    cells = [('stage', 'restarts', 'broke', 'left', 'gradients', 'queries', 'seconds')]
+    cells = [('stage', 'restarts', 'images', 'broke', 'left', 'gradients', 'queries', 'seconds')]
     for number, stage in enumerate(verdict.stages):
+        runs = verdict.runs(number)
         cells.append((
-            stage.name, str(stage.restarts), f'{np.sum(verdict.broken_by == number):,}',
-            f'{verdict.after(number + 1):.2%}', f'{stage.attack.gradients * stage.restarts:,}',
-            f'{stage.queries * stage.restarts:,}', f'{verdict.seconds[number]:,.1f}'))
+            stage.name, str(stage.restarts), f'{np.count_nonzero(runs):,}',
+            f'{np.sum(verdict.broken_by == number):,}', f'{verdict.after(number + 1):.2%}',
+            f'{runs.sum() * stage.attack.gradients:,}', f'{runs.sum() * stage.queries:,}',
+            f'{verdict.seconds[number]:,.1f}'))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ['  '.join(cell.rjust(width) if i else cell.ljust(width)
                        for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
@@ -227,6 +235,8 @@ def records(verdict: Verdict) -> dict[str, Any]:
         'stages': [{'name': stage.name, 'attack': repr(stage.attack), 'restarts': stage.restarts,
                     'broke': int(np.sum(verdict.broken_by == number)),
                     'accuracy_after': verdict.after(number + 1),
+                    'gradients': int(verdict.runs(number).sum() * stage.attack.gradients),
+                    'queries': int(verdict.runs(number).sum() * stage.queries),
                     'seconds': round(float(verdict.seconds[number]), 3)}
                    for number, stage in enumerate(verdict.stages)],
         'images': {'broken_by': [None if s == STANDS else verdict.stages[s].name

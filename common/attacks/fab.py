@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from common.attacks.parts import like, repeat, where
-from common.logits import LogitsFn
+from common.logits import LogitsFn, exact
 from common.losses import Loss, MarginTo
 from common.threat_model import LinfBall
 
@@ -56,7 +56,10 @@ class FAB:
     def __call__(
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`.
+
+        Always in float32: close to the boundary lower precision does not know its sides apart.
+        """
         start = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
         return self.ascend(logits_fn, start, x, y)
 
@@ -64,6 +67,8 @@ class FAB:
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
         """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        logits_fn = exact(logits_fn)
+
         def step(state: _State) -> _State:
             moved = self._step(logits_fn, state.x_adv, x, y)
             predicted = tf.argmax(logits_fn(moved), axis=1, output_type=tf.int32)

@@ -5,12 +5,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from common.logits import LogitsFn
-from common.losses import Loss
+from common.logits import LogitsFn, exact
+from common.losses import Loss, true_margin
 
 # The body of a tf.while_loop is optimized less well than straight-line code (no fusion of
 # convolution, bias and ReLU); ten steps an iteration recover the speed and trace in a second.
 _UNROLL = 10
+_ROUNDED = 2.0**-6  # of logits in bfloat16, whose digits are 2^-8 apart
 
 
 def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int = _UNROLL) -> Any:
@@ -56,7 +57,14 @@ def where(chosen: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 def judged(
     logits_fn: LogitsFn, loss: Loss, x_adv: tf.Tensor, y: tf.Tensor, targeted: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """[batch] losses, and [batch] bool: whether the images do what the adversary wants."""
+    """[batch] losses, and [batch] bool: whether the images do what the adversary wants.
+
+    In lower precision, a margin within rounding is not enough for that.
+    """
     logits = logits_fn(x_adv)
     reached = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(y, tf.int32)
-    return loss(logits, y), reached if targeted else ~reached
+    wanted = reached if targeted else ~reached
+    if exact(logits_fn) is not logits_fn:
+        rounding = _ROUNDED * tf.reduce_max(tf.abs(logits), axis=1)
+        wanted &= tf.abs(true_margin(logits, y)) > rounding
+    return loss(logits, y), wanted

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from common.logits import LogitsFn
+from common.logits import LogitsFn, exact
 from common.losses import true_margin
 from common.threat_model import LinfBall
 
@@ -48,6 +48,7 @@ class Square:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, height, width, channels] float32; arguments as in `Attack`."""
+        logits_fn = exact(logits_fn)  # a search needs every digit of the margin
         stripes = self._signs([tf.shape(x)[0], 1, x.shape[2], x.shape[3]], seed)
         best = self.ball.project(x + self.ball.epsilon * stripes, x)
         first = _Found(best, true_margin(logits_fn(best), y))
@@ -55,13 +56,13 @@ class Square:
         def body(query: tf.Tensor, found: _Found) -> tuple:
             candidate = self._with_square(found.x_adv, x, query, tf.random.fold_in(seed, query))
             margin = true_margin(logits_fn(candidate), y)
-            better = (margin < found.margin) & (found.margin > 0)
+            better = (margin < found.margin) & (found.margin >= 0)
             mask = tf.reshape(better, [-1, 1, 1, 1])
             return query + 1, _Found(tf.where(mask, candidate, found.x_adv),
                                      tf.where(better, margin, found.margin))
 
         _, found = tf.while_loop(
-            lambda query, found: (query < self.queries) & tf.reduce_any(found.margin > 0),
+            lambda query, found: (query < self.queries) & tf.reduce_any(found.margin >= 0),
             body, (1, first), parallel_iterations=1,
             shape_invariants=(tf.TensorShape([]), _Found(x.shape, tf.TensorShape([None]))))
         return found.x_adv
@@ -81,7 +82,11 @@ class Square:
         square = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
         # Twice epsilon leads from any point of the ball to its border.
         change = 2 * self.ball.epsilon * self._signs([batch, 1, 1, channels], seed)
-        return self.ball.project(tf.where(square, x_adv + change, x_adv), x)
+        moved = self.ball.project(tf.where(square, x_adv + change, x_adv), x)
+        # As in the authors' code no query is spent on a square that changes nothing.
+        same = tf.reduce_all(moved == x_adv, axis=[1, 2, 3], keepdims=True)
+        other = self.ball.project(tf.where(square, x_adv - change, x_adv), x)
+        return tf.where(same, other, moved)
 
     def _side(self, query: tf.Tensor, height: int, width: int) -> tf.Tensor:
         """Side of the square, in pixels: at least 1, at most the image's shorter side."""

@@ -7,7 +7,7 @@ import pytest
 from common.attacks import APGD, FAB, MultiTargeted, Square
 from common.data import Examples
 from common.evaluation import Judge, adversarial_accuracy
-from common.losses import CrossEntropy, DLRTo
+from common.losses import DLRTo, LogOdds
 from common.presets import PRESETS, preset
 from common.threat_model import LinfBall
 from common.worst_case import worst_case
@@ -31,7 +31,7 @@ def test_each_begins_with_plain_pgd_and_the_images_themselves(name):
 @pytest.mark.parametrize('name', ['standard', 'leaderboard'])
 def test_they_hold_autoattacks_standard_budget(name):
     attacks = [stage.attack for stage in stages(name)]
-    assert APGD(BALL, 100, CrossEntropy()) in attacks
+    assert APGD(BALL, 100, LogOdds()) in attacks
 
     def classes(kind):
         return {i for a in attacks if isinstance(a, MultiTargeted) and isinstance(a.attack, kind)

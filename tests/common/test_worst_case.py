@@ -97,7 +97,12 @@ def test_the_examples_handed_out_last_are_the_worst(network, examples):
 def test_stages_in_words_and_as_json(verdict):
     lines = worst_case_module.table(verdict).splitlines()
     assert [line.split()[0] for line in lines[2:]] == [stage.name for stage in STAGES]
-    assert lines[-1].split()[3] == f'{verdict.accuracy:.2%}'
+    assert lines[-1].split()[4] == f'{verdict.accuracy:.2%}'
+    for name in ('gradients', 'queries'):
+        by_stage = [stage[name] for stage in worst_case_module.records(verdict)['stages']]
+        assert sum(by_stage) == getattr(verdict, name).sum()
+    images = [int(line.split()[2]) for line in lines[2:]]
+    assert images == [round(N * verdict.after(stage)) for stage in range(4)]
     found = json.loads(json.dumps(worst_case_module.records(verdict)))
     assert sum(stage['broke'] for stage in found['stages']) == N - np.sum(verdict.standing)
     assert found['images']['broken_by'].count(None) == np.sum(verdict.standing)

@@ -270,6 +270,31 @@ def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, mo
     np.testing.assert_array_equal(np.load(parts), np.load(whole))
 
 
+def test_a_cut_file_of_examples_is_not_filled_with_zeros(worst, tmp_path, monkeypatch):
+    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
+    assert worst(f'--output={tmp_path}/a.npy')[0] == 0
+    images, = (tmp_path / 'report' / 'cache').glob('*.images')
+    images.write_bytes(images.read_bytes()[:-5000])
+    assert worst(f'--output={tmp_path}/b.npy')[0] == 0
+    np.testing.assert_array_equal(np.load(tmp_path / 'a.npy'), np.load(tmp_path / 'b.npy'))
+
+
+def test_examples_that_are_not_what_the_record_says_are_not_handed_out(
+        worst, tmp_path, monkeypatch):
+    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
+    assert worst(f'--output={tmp_path}/a.npy')[0] == 0
+    images, = (tmp_path / 'report' / 'cache').glob('*.images')
+    np.lib.format.open_memmap(images, mode='r+')[:] = 0.5
+    status, _, err = worst(f'--output={tmp_path}/b.npy')
+    assert status == 1 and 'damaged or mixed' in err and not (tmp_path / 'b.npy').exists()
+
+
+@pytest.mark.parametrize('flag', ['--epsilon=0', '--steps=0'])
+def test_a_worst_case_needs_a_ball_and_steps(worst, flag):
+    status, _, err = worst(flag)
+    assert status == 1 and 'above 0 for --method=worst_case' in err
+
+
 @pytest.mark.parametrize('flags, words', [
     (['--method=worst_case', '--restarts=3'], '--restarts'),
     (['--method=worst_case', '--source=A'], '--source'),
