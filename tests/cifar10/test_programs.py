@@ -20,10 +20,11 @@ from cifar10 import (
     train,
 )
 from cifar10.pgd_attack import PGDAttack, challenge_pgd
-from common.attacks import PGD
+from common.attacks import PGD, Square
 from common.logits import ModelLogits
 from common.losses import CrossEntropy
 from common.threat_model import LinfBall
+from common.worst_case import Stage
 
 DRAWN = '--dataset=drawn'
 pytestmark = pytest.mark.usefixtures('few_images')
@@ -195,3 +196,21 @@ def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
 def test_the_table_refuses_flags_that_it_would_ignore(run_program, run):
     status, _, err = run_program(eval_attack, DRAWN, '--table', f'--target={run}', '--steps=5')
     assert status == 1 and '--steps' in err and 'Traceback' not in err
+
+
+def test_the_worst_case_passes_the_checker(run, run_program, tmp_path, monkeypatch):
+    def few(name, ball, *, steps, step_size, num_classes):
+        return (Stage('pgd', PGD(ball, steps, step_size)),
+                Stage('square', Square(ball, 3), queries=3))
+
+    monkeypatch.setattr(eval_attack, 'preset', few)
+    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
+    path = tmp_path / 'attack.npy'
+    status, out, err = run_program(
+        eval_attack, DRAWN, f'--target={run}', '--method=worst_case', '--steps=1',
+        f'--output_dir={tmp_path}/report', f'--output={path}', f'--json={tmp_path}/rows.json')
+    assert status == 0, err
+    row, = json.loads((tmp_path / 'rows.json').read_text())['rows']
+    status, out, err = check(run_program, run, path, tmp_path)
+    assert status == 0, err
+    assert f'Accuracy: {row["accuracy"]:.2%}' in out

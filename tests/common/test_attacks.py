@@ -22,6 +22,7 @@ from common.attacks import (
     TargetedEach,
     fgsm,
 )
+from common.attacks.parts import judged
 from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, MarginTo, true_margin
 from common.methods import METHODS, make_attack
 from common.threat_model import LinfBall
@@ -225,6 +226,64 @@ def test_the_table_above_holds_every_method_of_the_command_line():
     ('restarts of targeted', 2 * 3 * 4)])
 def test_counts_its_gradients(name, gradients):
     assert ATTACKS[name][0](UNIT).gradients == gradients
+
+
+class AwayFromTheBoundary:
+    """A loss against the adversary's aim, so that the greatest one is not what fools."""
+
+    def __call__(self, logits, y):
+        return true_margin(logits, y)
+
+
+@pytest.mark.parametrize('attack', [
+    Ascent(UNIT, 20, 0.1, loss=AwayFromTheBoundary()),
+    Ascent(UNIT, 20, 0.1, Adam(), AwayFromTheBoundary()),
+    APGD(UNIT, 20, AwayFromTheBoundary())], ids=lambda attack: type(attack).__name__)
+def test_what_fools_counts_before_the_greatest_loss(attack):
+    net, x = TinyNet(), natural(UNIT)
+    start = UNIT.sample(x, SEED)
+    y = (tf.argmax(net(start), axis=1, output_type=tf.int32) + 1) % CLASSES  # fooled at the start
+    end = PGD(UNIT, 20, 0.1, AwayFromTheBoundary())(net, x, y, seed=SEED)
+    assert (true_margin(net(end), y).numpy() > 0).any()  # and no longer where the loss leads
+    assert (true_margin(net(attack(net, x, y, seed=SEED)), y).numpy() < 0).all()
+
+
+class Coarse:
+    """A network in low precision: logits in steps of a quarter, with the exact ones behind them."""
+
+    def __init__(self):
+        self.exact = TinyNet()
+        self.calls = 0
+
+    def __call__(self, x):
+        self.calls += 1
+        z = self.exact(x)
+        return z + tf.stop_gradient(tf.floor(4 * z) / 4 - z)
+
+
+@pytest.mark.parametrize('attack', [Square(UNIT, 30), FAB(UNIT, 5)], ids=repr)
+def test_attacks_that_need_every_digit_look_at_the_exact_logits(attack):
+    coarse, x, y = Coarse(), natural(UNIT), labels()
+    if isinstance(attack, FAB):
+        attack = MultiTargeted(attack, 2)
+    found = attack(coarse, x, y, seed=SEED)
+    assert coarse.calls <= 1  # MultiTargeted orders the classes by them
+    if coarse.calls == 0:
+        np.testing.assert_array_equal(found, attack(TinyNet(), x, y, seed=SEED))
+
+
+def test_a_margin_within_rounding_fools_nobody():
+    logits = tf.constant([[1.0, 1.001, 0.5], [1.0, 1.5, 0.5], [1.0, 1.01, -8.0]])
+    y = tf.zeros(3, tf.int32)
+
+    def rough(x):
+        return logits
+
+    _, sure = judged(rough, CrossEntropy(), None, y, targeted=False)
+    np.testing.assert_array_equal(sure, [True, True, True])
+    rough.exact = lambda x: logits
+    _, fooled = judged(rough, CrossEntropy(), None, y, targeted=False)
+    np.testing.assert_array_equal(fooled, [False, True, False])
 
 
 W = np.random.default_rng(5).choice([-1, 1], PIXELS) * np.linspace(0.2, 2, PIXELS)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.attacks import FAB, CompiledAttack, MultiTargeted
 from common.attacks.fab import to_hyperplane
-from common.losses import true_margin
+from common.losses import MarginTo, true_margin
 from common.threat_model import LinfBall
 
 RNG = np.random.default_rng(0)
@@ -81,6 +81,50 @@ def test_what_it_finds_comes_nearer_with_more_steps():
     for more, fewer in zip(distances[1:], distances, strict=False):
         assert (more <= fewer + 1e-6).all()
     assert distances[2].mean() < 0.98 * distances[0].mean()
+
+
+V = RNG.standard_normal((9, 7))
+
+
+def curved(x):
+    return tf.tanh((tf.reshape(x, [-1, 9]) * 2 - 1) @ tf.constant(V, tf.float32)) @ W[:7]
+
+
+def reference(x, label, target, steps):
+    """The published iteration for one image in float64, with the ways found by bisection."""
+    def judge(z):
+        hidden = np.tanh((2 * z.ravel() - 1) @ V)
+        logits = hidden @ W[:7].astype(np.float64)
+        slope = (W[:7, target] - W[:7, label]).astype(np.float64) * (1 - hidden**2)
+        return logits, logits[target] - logits[label], (2 * slope @ V.T).reshape(z.shape)
+
+    current, nearest, distance = x, None, np.inf
+    for _ in range(steps):
+        _, value, gradient = judge(current)
+        ways = [shortest(z, v, gradient, 0, 1) for z, v in (
+            (current, value), (x, value + np.sum(gradient * (x - current))))]
+        lengths = [max(np.abs(way).max(), 1e-8) for way in ways]
+        share = min(lengths[0] / sum(lengths), 0.1)
+        current = np.clip((1 - share) * (current + 1.05 * ways[0])
+                          + share * (x + 1.05 * ways[1]), 0, 1)
+        if np.argmax(judge(current)[0]) != label:
+            if np.abs(current - x).max() < distance:
+                nearest, distance = current, np.abs(current - x).max()
+            current = x + 0.9 * (current - x)
+    return current if nearest is None else nearest
+
+
+def test_it_is_the_published_iteration():
+    x = RNG.uniform(0, 1, (20, 3, 3, 1))
+    x[:8] = np.round(x[:8])  # at the ends of the range, where some ways are closed
+    y = tf.argmax(curved(tf.constant(x, tf.float32)), axis=1, output_type=tf.int32)
+    target = (y + 1) % 4
+    attack = FAB(LinfBall(1.0), 6, MarginTo(target))
+    found = attack(curved, tf.constant(x, tf.float32), y, seed=SEED).numpy()
+    expected = np.stack([reference(image, int(a), int(b), 6)
+                         for image, a, b in zip(x, y, target, strict=True)])
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert np.abs(found - x).max() < 0.99  # no image at the ball's own end
 
 
 @pytest.mark.parametrize('steps', [0, -1])

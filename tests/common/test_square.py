@@ -67,9 +67,17 @@ def test_the_sides_are_those_of_the_paper():
 
 
 def test_what_fools_the_network_is_left_alone():
-    network = Linear(np.zeros(SHAPE, np.float32), bias=-1.0)  # every image is misclassified
-    Square(BALL, 50)(network, X, Y, seed=SEED)
-    assert len(network.seen) == 1
+    weights = RNG.standard_normal(SHAPE).astype(np.float32)
+    network = Linear(weights, bias=-50.0)  # class 1 wins in every image
+    y = tf.constant([0, 1, 0, 1, 0, 1])
+    found = Square(BALL, 50)(network, X, y, seed=SEED).numpy()
+    assert len(network.seen) == 50
+    start = network.seen[0].numpy()
+    np.testing.assert_array_equal(found[::2], start[::2])  # misclassified at once
+    assert (np.abs(found - start)[1::2].max(axis=(1, 2, 3)) > 0).all()
+    all_fooled = Linear(weights, bias=-50.0)
+    Square(BALL, 50)(all_fooled, X, Y, seed=SEED)
+    assert len(all_fooled.seen) == 1
 
 
 def test_more_queries_never_leave_a_larger_margin():
