@@ -81,7 +81,7 @@ def test_dropout_and_batch_statistics_are_off_in_evaluation():
     np.testing.assert_allclose(network(x)[:1], network(x[:1]), atol=1e-5)
 
 
-@pytest.mark.parametrize('width', ['simple', 'wide'])
+@pytest.mark.parametrize('width', ['simple', pytest.param('wide', marks=pytest.mark.slow)])
 def test_weights_and_tf1_checkpoints_of_either_width_load_without_a_config(width, tmp_path):
     network = model.network_a(width, seed=7)
     network.save_weights(tmp_path / 'some.weights.h5')

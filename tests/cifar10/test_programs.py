@@ -179,7 +179,7 @@ def test_default_numbers_of_steps(program, steps):
 
 def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
     monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *_: {})
-    few = dataclasses.replace(paper.TABLE_2, rows=paper.TABLE_2.rows[:3])
+    few = dataclasses.replace(paper.TABLE_2, rows=paper.TABLE_2.rows[:2])
     monkeypatch.setattr(eval_attack, 'TABLE_2', few)
     real = dataset.load
     monkeypatch.setattr(eval_attack.dataset, 'load', lambda split, **_: real(
@@ -190,7 +190,7 @@ def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
     assert status == 0, err
     rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
     assert [(row['method'], row['steps'], row['paper'], row['paper_simple']) for row in rows] == [
-        ('natural', None, 0.873, 0.794), ('fgsm', 1, 0.561, 0.517), ('pgd', 7, 0.5, None)]
+        ('natural', None, 0.873, 0.794), ('fgsm', 1, 0.561, 0.517)]
 
 
 def test_the_table_refuses_flags_that_it_would_ignore(run_program, run):

@@ -71,10 +71,12 @@ def test_a_network_that_hides_nothing_passes_all(of_plain):
     assert all(str(check).startswith('ok') for check in of_plain.values())
 
 
+def test_outputs_that_are_random_or_probabilities():
+    for check, network in ((honesty.randomized_outputs, noisy), (honesty.softmax_outputs, softmax)):
+        assert not check(suspect(network)).passed and check(suspect(plain)).passed
+
+
 @pytest.mark.parametrize('network, tripped', [
-    (noisy, {'randomized outputs'}),
-    pytest.param(softmax, {'softmax outputs'}, marks=pytest.mark.filterwarnings(
-        'ignore:the network returns probabilities')),
     (quantized, {'vanishing gradients', 'score-based attack', 'transfer from plain',
                  'large epsilon'}),
     (backwards, {'score-based attack', 'transfer from plain'})],
@@ -82,8 +84,7 @@ def test_a_network_that_hides_nothing_passes_all(of_plain):
 def test_networks_built_to_trip_checks(network, tripped):
     warned = {name for name, check in found(network).items() if not check.passed}
     assert tripped <= warned
-    if network is not noisy:  # whose accuracy is another one each time
-        assert 'randomized outputs' not in warned
+    assert not warned & {'randomized outputs', 'softmax outputs'}
 
 
 def hurdles(x):

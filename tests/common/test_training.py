@@ -777,6 +777,7 @@ MIRRORED = textwrap.dedent('''
 ''')
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(tmp_path):
     here = pathlib.Path(__file__)
     process = subprocess.run(
