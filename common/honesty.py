@@ -128,7 +128,8 @@ def more_effort(suspect: Suspect, white_box: np.ndarray, attack: Attack, words: 
     """Whether more of the same attack leaves markedly less: then it has not converged."""
     left = suspect.left(attack)
     return Check(f'more {words}', not _markedly_less(left, white_box),
-                 f'{_shares(left)} under {attack}, {_shares(white_box)} under {suspect.pgd}')
+                 f'{_shares(left)} under {attack.gradients} gradients, {_shares(white_box)} under '
+                 f'{suspect.pgd.gradients}')
 
 
 def score_based(suspect: Suspect, white_box: np.ndarray, queries: int) -> Check:

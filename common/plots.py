@@ -14,6 +14,7 @@ from common.files import replacing
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = 'os^Dv<>'
+_LETTERS_AN_INCH = 14  # of legends
 _STYLE = {
     'font.size': 10, 'axes.titlesize': 10, 'axes.labelsize': 10, 'legend.fontsize': 9,
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'grid.alpha': 0.25,
@@ -60,8 +61,11 @@ def _legend(axes: np.ndarray) -> None:
     for axis in axes.flat:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    axes.flat[0].figure.legend(
-        found.values(), found.keys(), loc='outside lower center', ncols=min(len(found), 4))
+    figure = axes.flat[0].figure
+    room = figure.get_figwidth() * _LETTERS_AN_INCH
+    widest = max(map(len, found)) + 8  # a handle and the space around it
+    columns = max(1, min(len(found), 4, int(room // widest)))
+    figure.legend(found.values(), found.keys(), loc='outside lower center', ncols=columns)
 
 
 def histograms(

@@ -96,13 +96,14 @@ def _judged(
 
 def _remarks(measured: dict[str, _Measured]) -> list[str]:
     parts = [
-        f'{NETWORKS[name]}, of random combinations of {k} maxima '
-        f'{m.combined[_MAXIMA][i][1]:.0%} are misclassified, of {k} random sign vectors '
-        f'{m.combined[_SIGNS][i][1]:.0%}'
-        for name, m in measured.items() for i, k in enumerate(_DIMENSIONS) if k in _TOLD]
-    return ['Measured: ' + '; '.join(parts) + '. Combinations have the l-inf length epsilon, and '
-            'the images are clipped to the pixel range. With one vector there are two points, of '
-            'which one leads away from the maximum.',
+        f'{NETWORKS[name]}, ' + ', '.join(
+            f'{m.combined[_MAXIMA][i][1]:.0%} of combinations of {k} (random signs: '
+            f'{m.combined[_SIGNS][i][1]:.0%})' for i, k in enumerate(_DIMENSIONS) if k in _TOLD)
+        for name, m in measured.items()]
+    return ['Misclassified under random combinations of maxima: ' + '; '.join(parts)
+            + '. Combinations have the l-inf length epsilon, and the images are clipped to the '
+            'pixel range. With one vector there are two points, of which one leads away from the '
+            'maximum.',
             'The paper: the structure of adversarial examples cannot be described fully by the '
             'linear subspace view.']
 

@@ -19,7 +19,7 @@ from common.landscape import (
 )
 
 _IMAGES = 4
-_RANDOM, _CLIPPED = 'random points of the ball', 'the same, clipped to the pixel range'
+_RANDOM, _CLIPPED = 'random points of the ball', 'the same, clipped'
 _MOST = 1000  # restarts: pairs, and memory, grow with their square
 _RADII = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # shares of epsilon
 
