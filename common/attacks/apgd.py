@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from common.attacks.base import Climber
 from common.attacks.parts import judged, like, repeat, where
 from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss
@@ -17,7 +18,7 @@ _FIRST, _SHORTER, _LEAST = 0.22, 0.03, 0.06  # intervals between checkpoints, as
 
 
 @dataclasses.dataclass(frozen=True)
-class APGD:
+class APGD(Climber):
     """PGD with momentum whose step size, 2 epsilon at first, halves where progress ends.
 
     At checkpoints an image whose loss has not risen often enough, or not at all, goes back to its
@@ -41,15 +42,6 @@ class APGD:
     random_start: bool = True
     targeted: bool = False
 
-    def __post_init__(self):
-        if self.steps < 1:
-            raise ValueError(f'steps must be at least 1; found {self.steps}')
-
-    @property
-    def gradients(self) -> int:
-        """Input gradients spent on each image."""
-        return self.steps
-
     @property
     def intervals(self) -> list[int]:
         """Steps between checkpoints; the last one ends with the attack."""
@@ -60,13 +52,6 @@ class APGD:
             left -= found[-1]
             length = max(length - shorter, least)
         return found
-
-    def __call__(
-        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
-    ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
-        start = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
-        return self.ascend(logits_fn, start, x, y)
 
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
+from common.attacks.base import Climber
 from common.attacks.parts import judged, like, repeat, where
 from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss
@@ -78,7 +79,7 @@ class Adam:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ascent:
+class Ascent(Climber):
     """Steps along a rule's directions, each projected onto the ball; the best point counts.
 
     The result is the last point that does what the adversary wants, or if there is none the one
@@ -108,22 +109,9 @@ class Ascent:
     targeted: bool = False
 
     def __post_init__(self):
-        if self.steps < 1:
-            raise ValueError(f'steps must be at least 1; found {self.steps}')
+        super().__post_init__()
         if not 0 <= self.step_size < float('inf'):
             raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
-
-    @property
-    def gradients(self) -> int:
-        """Input gradients spent on each image."""
-        return self.steps
-
-    def __call__(
-        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
-    ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
-        start = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
-        return self.ascend(logits_fn, start, x, y)
 
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor

@@ -32,6 +32,32 @@ class Attack(Protocol):
         """
 
 
+class Climber:
+    """What attacks share that take `steps` gradients from one point of a ball.
+
+    They have the fields `ball`, `steps` and `random_start`, and a method `ascend`.
+    """
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f'steps must be at least 1; found {self.steps}')
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.steps
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        return self.ascend(logits_fn, self.start(x, seed), x, y)
+
+    def start(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Where the steps begin: a random point of the ball around [batch, ...] `x`, or `x`."""
+        return self.ball.sample(x, seed) if self.random_start else tf.identity(x)
+
+
 class CompiledAttack:
     """An attack on one network as a single `tf.function`, traced once for all batch sizes.
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from common.attacks.base import Climber
 from common.attacks.parts import like, repeat, where
 from common.logits import LogitsFn, exact
 from common.losses import Loss, MarginTo
@@ -15,13 +16,14 @@ _TINY = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
-class FAB:
+class FAB(Climber):
     """Walks along the decision boundary to the adversarial image nearest to the natural one.
 
     Every step goes to where the linearized loss is 0, by the shortest way in l-inf that stays in
     the pixel range, from the present point and from the natural image alike, and mixes the two.
     The result is the nearest image found that fools the network, moved into the ball; it needs no
-    step size, and no epsilon but for that.
+    step size, and no epsilon but for that. Always in float32: close to the boundary lower precision
+    does not know its sides apart.
 
     Attributes:
         ball: the threat model.
@@ -43,25 +45,6 @@ class FAB:
     bias: float = 0.1
     overshoot: float = 1.05
     back: float = 0.9
-
-    def __post_init__(self):
-        if self.steps < 1:
-            raise ValueError(f'steps must be at least 1; found {self.steps}')
-
-    @property
-    def gradients(self) -> int:
-        """Input gradients spent on each image."""
-        return self.steps
-
-    def __call__(
-        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
-    ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`.
-
-        Always in float32: close to the boundary lower precision does not know its sides apart.
-        """
-        start = self.ball.sample(x, seed) if self.random_start else tf.identity(x)
-        return self.ascend(logits_fn, start, x, y)
 
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor

@@ -45,7 +45,7 @@ class ODI:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
         ball = self.attack.ball
         size = ball.epsilon if self.step_size is None else self.step_size
-        start = ball.sample(x, restart_seed(seed, 0)) if self.attack.random_start else x
+        start = self.attack.start(x, restart_seed(seed, 0))
         weights = tf.random.stateless_uniform(
             tf.shape(logits_fn(x)), restart_seed(seed, 1), minval=-1.0, maxval=1.0)
 

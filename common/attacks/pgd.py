@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common.attacks.base import Climber
 from common.attacks.parts import repeat
 from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss
@@ -13,7 +14,7 @@ from common.threat_model import LinfBall
 
 
 @dataclasses.dataclass(frozen=True)
-class PGD:
+class PGD(Climber):
     """The challenge's `LinfPGDAttack`: signed gradient steps, each projected onto the ball.
 
     x <- clip_range(clip_ball(x + step_size * sign(gradient))), sign(0) = 0, and the last iterate is
@@ -42,31 +43,16 @@ class PGD:
         if isinstance(self.step_size, numbers.Real) and not 0 <= self.step_size < float('inf'):
             raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
 
-    @property
-    def gradients(self) -> int:
-        """Input gradients spent on each image."""
-        return self.steps
-
     def scaled(self, factor: tf.Tensor) -> 'PGD':
         """The same attack with radius and step size times `factor`, a scalar in [0, 1]."""
         ball = dataclasses.replace(self.ball, epsilon=self.ball.epsilon * factor)
         return dataclasses.replace(self, ball=ball, step_size=self.step_size * factor)
-
-    def __call__(
-        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
-    ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
-        return self.ascend(logits_fn, self.start(x, seed), x, y)
 
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
         """The last iterate from `start`, [batch, ...] float32 in the ball around `x`."""
         return repeat(lambda x_adv: self.step(logits_fn, x_adv, x, y), start, self.steps)
-
-    def start(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Where the steps begin: a random point of the ball around [batch, ...] `x`, or `x`."""
-        return self.ball.sample(x, seed) if self.random_start else x
 
     def step(
         self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor
