@@ -87,6 +87,7 @@ class AttackTable:
         self._papers = {'paper': paper, **(more_papers or {})}
         self._settings, self._partial_folder = settings, partial_folder
         self._networks: dict[str, Source] = {}
+        self._others: dict[str, AttackTable] = {}
         self._aim(target, stands_for or target)
 
     def _aim(self, target: str, stands_for: str) -> None:
@@ -98,9 +99,10 @@ class AttackTable:
         """The same attacks on another of the paper's networks."""
         if target == self._target.name:
             return self
-        other = copy.copy(self)  # sharing the networks
-        other._aim(target, target)
-        return other
+        if target not in self._others:
+            self._others[target] = copy.copy(self)  # sharing the networks
+            self._others[target]._aim(target, target)
+        return self._others[target]
 
     @property
     def digests(self) -> dict[str, str]:

@@ -41,7 +41,11 @@ class Examples:
         return len(self.y)
 
     def digest(self) -> str:
-        """SHA-256 of images and labels: what identifies the examples whatever their name."""
+        """SHA-256 of name, images and labels: what identifies the examples."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256(repr((self.x.shape, self.name)).encode())
         digest.update(np.ascontiguousarray(self.x))
         digest.update(np.ascontiguousarray(self.y))

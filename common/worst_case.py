@@ -51,16 +51,12 @@ class Verdict:
         stages: the attacks, in their order.
         broken_by: [n] int32 number of the stage that broke each image; STANDS for none.
         restart: [n] int32 in which restart of it.
-        gradients: [n] int64 input gradients spent on each image until then, or in all.
-        queries: [n] int64 forward passes without a gradient, likewise.
         seconds: [stages] wall time, compilation included.
     """
 
     stages: tuple[Stage, ...]
     broken_by: np.ndarray
     restart: np.ndarray
-    gradients: np.ndarray
-    queries: np.ndarray
     seconds: np.ndarray
 
     @property
@@ -87,6 +83,16 @@ class Verdict:
         """Accuracy after so many stages, 0 to 1: after(0) is 1."""
         return float(np.mean((self.broken_by == STANDS) | (self.broken_by >= stage)))
 
+    @property
+    def gradients(self) -> np.ndarray:
+        """[n] int64 input gradients spent on each image until it was broken, or in all."""
+        return sum(self.runs(i) * stage.attack.gradients for i, stage in enumerate(self.stages))
+
+    @property
+    def queries(self) -> np.ndarray:
+        """[n] int64 forward passes without a gradient, likewise."""
+        return sum(self.runs(i) * stage.queries for i, stage in enumerate(self.stages))
+
     def runs(self, stage: int) -> np.ndarray:
         """[n] int64: how often each image was attacked in a stage."""
         here = self.broken_by == stage
@@ -100,8 +106,6 @@ class _State:
 
     broken_by: np.ndarray
     restarts: np.ndarray
-    gradients: np.ndarray
-    queries: np.ndarray
     seconds: np.ndarray
     stage: int = 0
     restart: int = 0
@@ -109,8 +113,7 @@ class _State:
 
     @classmethod
     def start(cls, n: int, stages: int) -> '_State':
-        return cls(np.full(n, STANDS, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int64),
-                   np.zeros(n, np.int64), np.zeros(stages))
+        return cls(np.full(n, STANDS, np.int32), np.zeros(n, np.int32), np.zeros(stages))
 
     @property
     def standing(self) -> np.ndarray:
@@ -122,10 +125,8 @@ class _State:
         in_this_run = (self.broken_by == self.stage) & (self.restarts == self.restart)
         return np.flatnonzero(self.standing | in_this_run)
 
-    def record(self, stage: Stage, index: np.ndarray, broken: np.ndarray, seconds: float) -> None:
+    def record(self, index: np.ndarray, broken: np.ndarray, seconds: float) -> None:
         """One batch of the present run."""
-        self.gradients[index] += stage.attack.gradients
-        self.queries[index] += stage.queries
         self.restarts[index[broken]] = self.restart  # before the next line, which makes it count
         self.broken_by[index[broken]] = self.stage
         self.seconds[self.stage] += seconds
@@ -182,8 +183,7 @@ def worst_case(
     finally:
         if partial is not None:
             partial.write(dataclasses.asdict(state))
-    return Verdict(tuple(stages), state.broken_by, state.restarts, state.gradients, state.queries,
-                   state.seconds)
+    return Verdict(tuple(stages), state.broken_by, state.restarts, state.seconds)
 
 
 def _batches(
@@ -206,7 +206,7 @@ def _batches(
                 if on_examples is not None:
                     kept = broken if state.stage else np.ones(len(index), bool)
                     on_examples(index[kept], x_adv.numpy()[kept])
-                state.record(stage, index, broken, time.perf_counter() - start)
+                state.record(index, broken, time.perf_counter() - start)
                 yield f'{stage.name}, {np.mean(state.standing):.2%} stand'
             state.restart, state.batch = state.restart + 1, 0
         state.stage, state.restart = state.stage + 1, 0

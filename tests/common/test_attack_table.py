@@ -53,7 +53,7 @@ def test_rows_on_another_network_are_those_of_its_own_table(attacks):
         assert lasting(other.row(*arguments)) == lasting(natural.row(*arguments))
     assert both.row('natural', 0, 1, 'A').paper == 0.9  # left as it was
     assert other.natural_row().paper == 0.8
-    assert both.on('A') is both
+    assert both.on('A') is both and both.on('A_nat') is other
 
 
 def test_networks_are_loaded_once_and_known_by_their_digests(attacks, loaded):

@@ -142,9 +142,12 @@ def test_a_finished_cascade_is_not_run_again(network, examples, verdict, tmp_pat
 
 def test_it_ends_when_nothing_stands(network, examples):
     wrong = dataclasses.replace(examples, y=(examples.y + 1) % 4)
-    stages = (Stage('natural', PGD(BALL, 0, 0.1, random_start=False)), Stage('never', None))
+    stages = (Stage('natural', PGD(BALL, 0, 0.1, random_start=False)),
+              Stage('never', PGD(BALL, 1, 0.1), queries=9))
     keep = np.argmax(network(examples.x), axis=1) == examples.y
-    assert run(network, wrong.subset(np.flatnonzero(keep)), stages).accuracy == 0
+    found = run(network, wrong.subset(np.flatnonzero(keep)), stages)
+    assert found.accuracy == 0 == found.seconds[1]
+    assert not found.gradients.any() and not found.queries.any()
 
 
 def test_no_images(network, examples):
