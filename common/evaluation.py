@@ -146,12 +146,15 @@ def adversarial_accuracy(
     Raises:
         UserError: no examples, or NaN logits.
     """
-    single, restarts = attack, 1
-    if isinstance(attack, Restarts):
-        single, restarts = attack.attack, attack.restarts
+    single, restarts = single_run(attack)
     return compiled_accuracy(
         CompiledAttack(single, source), Judge(target), examples, restarts=restarts,
         batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch, partial=partial)
+
+
+def single_run(attack: Attack) -> tuple[Attack, int]:
+    """One run of the attack, and how many of them there are."""
+    return (attack.attack, attack.restarts) if isinstance(attack, Restarts) else (attack, 1)
 
 
 def compiled_accuracy(

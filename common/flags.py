@@ -291,7 +291,7 @@ def define_figures(
     define_output_dir()
     flags.DEFINE_enum(
         'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two a figure: fewer "
-        'restarts and points, and every 50th image unless --every says otherwise.')
+        'restarts and points, and every 100th image unless --every says otherwise.')
     flags.DEFINE_integer(
         'restarts', None, "Restarts around an image in figure 1, in figure 2 (at most 200) and in "
         "'landscape' (at most 1,000); by default the paper's.", lower_bound=2)
@@ -345,7 +345,7 @@ def _shaping() -> list[flags.Flag]:
 def chosen_examples() -> slice:
     """The test images that --num_examples and --every choose: the first N of every k-th.
 
-    A quick budget, where there is one, takes every 50th unless --every was given.
+    A quick budget, where there is one, takes every 100th unless --every was given.
     """
     every = _every()
     stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * every
@@ -354,4 +354,4 @@ def chosen_examples() -> slice:
 
 def _every() -> int:
     quick = 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick'
-    return 50 if quick and not flags.FLAGS['every'].present else flags.FLAGS.every
+    return 100 if quick and not flags.FLAGS['every'].present else flags.FLAGS.every

@@ -4,14 +4,18 @@ White box is the case in which both are the same network.
 """
 
 import dataclasses
+import hashlib
 import os
+from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from common.attacks import Attack
+from common.attacks.base import CompiledAttack
 from common.checkpoints import weights_digest
 from common.data import Examples
-from common.evaluation import OnBatch, Outcome, adversarial_accuracy
+from common.evaluation import Judge, OnBatch, Outcome, compiled_accuracy, single_run
 from common.logits import ModelLogits
 from common.partial import PartialResult
 
@@ -51,12 +55,72 @@ def transfer_accuracy(
         on_batch: called after each batch.
         partial_folder: where results are kept, so that an interrupted evaluation goes on and a
             finished one is not repeated; None for nowhere.
+
+    Raises:
+        UserError: no examples, or NaN logits.
     """
-    partial = None
-    if partial_folder is not None:
-        partial = PartialResult.of(
-            partial_folder, 'accuracy', attack, weights_digest(source.model),
-            weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype)
-    return adversarial_accuracy(
-        attack, ModelLogits(source.model, attack_dtype), ModelLogits(target.model), examples,
-        batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch, partial=partial)
+    return _accuracies(
+        attack, source, [target], examples, batch_size, seed, attack_dtype, progress, on_batch,
+        partial_folder)[0]
+
+
+def transfer_accuracies(
+    attack: Attack,
+    source: Source,
+    targets: Sequence[Source],
+    examples: Examples,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    attack_dtype: str = 'float32',
+    progress: str | None = None,
+    partial_folder: str | os.PathLike | None = None,
+) -> list[Outcome]:
+    """`transfer_accuracy` of several targets, whose examples are crafted once and kept in memory.
+
+    Args:
+        targets: who is judged, one after the other.
+
+    The other arguments and the errors are those of `transfer_accuracy`.
+    """
+    return _accuracies(
+        attack, source, targets, examples, batch_size, seed, attack_dtype, progress, None,
+        partial_folder)
+
+
+class _Once(CompiledAttack):
+    """An attack that returns what it returned before, if it is called with the same again."""
+
+    def __init__(self, attack: Attack, logits_fn: ModelLogits):
+        super().__init__(attack, logits_fn)
+        self._crafted: dict[bytes, tf.Tensor] = {}
+
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, *, seed) -> tf.Tensor:
+        asked = hashlib.sha256()
+        for array in (x, y, seed):
+            asked.update(array.numpy().tobytes())
+        if asked.digest() not in self._crafted:
+            self._crafted[asked.digest()] = super().__call__(x, y, seed=seed)
+        return self._crafted[asked.digest()]
+
+
+def _accuracies(
+    attack: Attack, source: Source, targets: Sequence[Source], examples: Examples,
+    batch_size: int, seed: int, attack_dtype: str, progress: str | None,
+    on_batch: OnBatch | None, partial_folder: str | os.PathLike | None,
+) -> list[Outcome]:
+    single, restarts = single_run(attack)
+    compiled = _Once if len(targets) > 1 else CompiledAttack
+    perturb = compiled(single, ModelLogits(source.model, attack_dtype))
+    outcomes = []
+    for target in targets:
+        partial = None
+        if partial_folder is not None:
+            partial = PartialResult.of(
+                partial_folder, 'accuracy', attack, weights_digest(source.model),
+                weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype)
+        outcomes.append(compiled_accuracy(
+            perturb, Judge(ModelLogits(target.model)), examples, restarts=restarts,
+            batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch,
+            partial=partial))
+    return outcomes

@@ -147,15 +147,20 @@ def _transfer(study: Study, trained: Sequence[_Trained]) -> list[_Transferred]:
     ends = [natural[0], natural[-1], _of(trained, 'pgd')[-1]]
     sources = {t.reference: t for t in ends}.values()  # each once where there is one width
     gradients = {t.reference: input_gradients(study, t.reference) for t in trained}
-    return [_moved(study, source, target, mean_cosine(
-        gradients[source.reference], gradients[target.reference]))
-        for source in sources for target in trained if target is not source]
+    transferred = []
+    for source in sources:
+        targets = [t for t in trained if t is not source]
+        outcomes = study.accuracies(study.pgd, source.reference, [t.reference for t in targets])
+        transferred += [
+            _moved(source, target, outcome, mean_cosine(
+                gradients[source.reference], gradients[target.reference]))
+            for target, outcome in zip(targets, outcomes, strict=True)]
+    return transferred
 
 
-def _moved(study: Study, source: _Trained, target: _Trained, cosine: float) -> _Transferred:
+def _moved(source: _Trained, target: _Trained, outcome: Outcome, cosine: float) -> _Transferred:
     right = target.outcomes['natural'].correct
-    stands = study.accuracy(study.pgd, source.reference, target.reference).correct
-    fooled, n = int(np.sum(right & ~stands)), int(np.sum(right))
+    fooled, n = int(np.sum(right & ~outcome.correct)), int(np.sum(right))
     return _Transferred(source, target, fooled / max(n, 1),
                         wilson_interval(fooled, n) if n else (0.0, 1.0), n, cosine)
 

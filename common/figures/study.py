@@ -18,7 +18,7 @@ from common.evaluation import Judge, Outcome
 from common.exhibits import Exhibit, Picture, Table
 from common.logits import ModelLogits
 from common.partial import PartialResult
-from common.transfer import Source, transfer_accuracy
+from common.transfer import Source, transfer_accuracies
 
 QUICK, FULL = 'quick', 'full'
 BUDGETS = (FULL, QUICK)
@@ -123,11 +123,15 @@ class Study:
             source: reference of the network whose gradients are followed.
             target: reference of the network judged.
         """
-        return transfer_accuracy(
-            attack, self.network(source), self.network(target),
+        return self.accuracies(attack, source, [target])[0]
+
+    def accuracies(self, attack: Attack, source: str, targets: Sequence[str]) -> list[Outcome]:
+        """`accuracy` of several networks on the same examples."""
+        return transfer_accuracies(
+            attack, self.network(source), [self.network(target) for target in targets],
             self.test, batch_size=self.batch_size, seed=self.seed,
             attack_dtype=self.attack_dtype,
-            progress=f'{pathlib.Path(target).name} attacked from {pathlib.Path(source).name}',
+            progress=f'{", ".join(map(_short, targets))} attacked from {_short(source)}',
             partial_folder=self.output_dir / 'cache')
 
     def path(self, name: str) -> pathlib.Path:
@@ -149,9 +153,13 @@ class Study:
             setting=f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
                     f'{self.attack_dtype}',
             # Folders by their names: where they lie says nothing to others.
-            networks={pathlib.Path(n).name: weights_digest(self.network(n).model)
+            networks={_short(n): weights_digest(self.network(n).model)
                       for n in networks},
             remarks=tuple(remarks), tables=tuple(tables), pictures=tuple(pictures), data=data)
+
+
+def _short(reference: str) -> str:
+    return pathlib.Path(reference).name
 
 
 def draw(

@@ -20,8 +20,7 @@ def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
     Raises:
         UserError: a network is not there.
     """
-    outcomes = [[study.accuracy(study.pgd, source, target) for target in names]
-                for source in names]
+    outcomes = [study.accuracies(study.pgd, source, names) for source in names]
     accuracy = np.array([[outcome.accuracy for outcome in row] for row in outcomes])
     gradients = {name: input_gradients(study, name) for name in names}
     cosines = np.array([[mean_cosine(gradients[a], gradients[b]) for b in names] for a in names])

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from common import partial as partial_module
 from common.attacks import PGD, Restarts, TargetedEach
+from common.attacks.base import CompiledAttack
 from common.data import Examples
 from common.errors import UserError
 from common.evaluation import (
@@ -23,7 +24,7 @@ from common.logits import DTYPES
 from common.losses import CrossEntropy
 from common.partial import PartialResult
 from common.threat_model import LinfBall
-from common.transfer import Source, transfer_accuracy
+from common.transfer import Source, transfer_accuracies, transfer_accuracy
 
 BALL = LinfBall(0.2)
 N, BATCH, CLASSES = 23, 5, 3  # four full batches and one of 3
@@ -398,6 +399,30 @@ def test_the_worst_of_several_runs_is_chosen_in_float32(dtype):
     outcome = transfer_accuracy(
         TargetedEach(PaintTarget(), 3), source, source, black, batch_size=4, attack_dtype=dtype)
     assert outcome.accuracy == 0.0
+
+
+def test_several_targets_are_judged_on_what_was_crafted_once(model, examples, monkeypatch):
+    source, targets = Source('source', model), [
+        Source('source', model), Source('another', network(seed=4))]
+    alone = [transfer_accuracy(ATTACK, source, target, examples, batch_size=BATCH, seed=3)
+             for target in targets]
+    crafted, craft = [], CompiledAttack.__call__
+    monkeypatch.setattr(CompiledAttack, '__call__', lambda self, x, y, *, seed: (
+        crafted.append(len(x)), craft(self, x, y, seed=seed))[1])
+    together = transfer_accuracies(ATTACK, source, targets, examples, batch_size=BATCH, seed=3)
+    assert sum(crafted) == N
+    for outcome, expected in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(outcome.predictions, expected.predictions)
+        assert outcome.loss == expected.loss
+
+
+def test_several_targets_face_their_own_restarts(model, examples):
+    source, attack = Source('source', model), Restarts(ATTACK, 2)
+    targets = [Source('source', model), Source('another', network(seed=4))]
+    together = transfer_accuracies(attack, source, targets, examples, batch_size=BATCH)
+    for target, outcome in zip(targets, together, strict=True):
+        alone = transfer_accuracy(attack, source, target, examples, batch_size=BATCH)
+        np.testing.assert_array_equal(outcome.correct, alone.correct)
 
 
 def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_path, monkeypatch):

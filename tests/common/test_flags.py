@@ -45,6 +45,6 @@ def test_whatever_shapes_the_numbers_is_in_the_name_and_in_the_command(told, fla
     assert all(flag in command for flag in flags)
 
 
-def test_a_quick_budget_takes_every_50th_image_unless_told(told):
-    assert told('--budget=quick')[2:] == (50, slice(None, None, 50))
+def test_a_quick_budget_takes_every_100th_image_unless_told(told):
+    assert told('--budget=quick')[2:] == (100, slice(None, None, 100))
     assert told('--budget=quick', '--every=7', '--num_examples=3')[2:] == (7, slice(None, 21, 7))
