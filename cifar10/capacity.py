@@ -23,7 +23,8 @@ _CONFIG = {
     'augment': True, 'batch_size': 128, 'boundaries': [], 'checkpoint_every': 1000,
     'crafting': 'train', 'deterministic': False, 'epsilon': dataset.EPSILON, 'init_from': None,
     'jit_compile': False, 'kappa': 50.0, 'log_every': 100, 'loss': 'xent', 'momentum': 0.9,
-    'network': 'A', 'random_start': True, 'weight_decay': 2e-4, **FAST}
+    'network': 'A', 'objective': 'pgd', 'random_start': True, 'trades_beta': 6.0,
+    'weight_decay': 2e-4, **FAST}
 _QUICK = {'train_steps': 60, 'learning_rate_warmup': 10, 'epsilon_warmup': 0}
 
 

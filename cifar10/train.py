@@ -22,6 +22,7 @@ from common import flags as shared_flags
 from common.attacks import PGD
 from common.logits import DTYPES
 from common.methods import checked_ball, training_adversary
+from common.objectives import training_objective
 from common.optimizers import Momentum
 from common.training import CRAFTING, Trainer, make_strategy, settings_of, validation_of
 
@@ -64,7 +65,8 @@ def main() -> None:
     shared_flags.apply_recipe(RECIPES)
     shared_flags.drop_what_the_schedule_ignores()
     if FLAGS.model_dir is None:
-        FLAGS.model_dir = f'models/cifar10_{FLAGS.network}_{FLAGS.adversary}'
+        kind = FLAGS.adversary if FLAGS.objective == 'pgd' else FLAGS.objective
+        FLAGS.model_dir = f'models/cifar10_{FLAGS.network}_{kind}'
     checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)
@@ -90,7 +92,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings, folder,
         validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy,
-        augment if config['augment'] else None)
+        augment if config['augment'] else None, training_objective(config))
     # Not before all flags have proved usable: the run could not be started with better ones.
     if trainer.writes:
         run_folder.prepare(folder, config)

@@ -13,6 +13,7 @@ from absl import flags
 
 from common.errors import UserError
 from common.logits import DTYPES
+from common.objectives import OBJECTIVES
 
 WORST_CASE = 'worst_case'
 """The --method that is a cascade."""
@@ -97,6 +98,13 @@ def define_training(
         'adversary', 'pgd', ['pgd', 'fgsm', 'fgsm_rs', 'none'],
         "Who makes the training examples: PGD; one step of size epsilon from the image ('fgsm') or "
         "from a random point ('fgsm_rs'); or nobody ('none': natural training).")
+    flags.DEFINE_enum(
+        'objective', 'pgd', OBJECTIVES, "What training minimizes: the loss of adversarial examples "
+        "('pgd', the paper's saddle point, whoever makes them), or TRADES' natural loss plus a "
+        'multiple of the divergence under attack.')
+    flags.DEFINE_float(
+        'trades_beta', 6.0, "That multiple (1/lambda in TRADES' paper).", lower_bound=0.0)
+    flags.register_validator('trades_beta', _is_finite, message=_FINITE)
     flags.DEFINE_integer('train_steps', train_steps, 'Optimizer steps.', lower_bound=1)
     flags.DEFINE_integer(
         'batch_size', batch_size, 'Examples a step, over all devices.', lower_bound=1)

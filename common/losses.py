@@ -130,6 +130,21 @@ class DLRTo:
         return (_logit(logits, self.target) - _logit(logits, y)) / (scale + _TINY)
 
 
+@dataclasses.dataclass(frozen=True)
+class Divergence:
+    """KL(p || q) of the network's probabilities q from those of other logits, p (TRADES).
+
+    Attributes:
+        reference: [batch, classes] float32, the logits of p.
+    """
+
+    reference: Any
+
+    def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        log_p, log_q = (tf.nn.log_softmax(z) for z in (self.reference, logits))
+        return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=1)
+
+
 def true_margin(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """[batch] z_y - max_{j != y} z_j: positive exactly where class y wins."""
     chosen = tf.one_hot(y, tf.shape(logits)[1], on_value=True, off_value=False, dtype=tf.bool)

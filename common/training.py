@@ -29,6 +29,7 @@ from common.evaluation import Judge, compiled_accuracy, natural_accuracy
 from common.files import cannot_write
 from common.logits import ModelLogits, snapshot
 from common.losses import CrossEntropy
+from common.objectives import Objective, SaddlePoint
 from common.pipeline import batches_from
 from common.schedules import Cosine, LinearRise, Piecewise, Schedule
 from common.stopping import stopping_on_signals
@@ -212,6 +213,7 @@ class Trainer:
         validation: held-out images; None for none.
         strategy: how steps are spread over devices.
         augment: (images, seed) -> images, before the attack; None for none.
+        objective: what is minimized.
 
     Raises:
         UserError: the batch does not divide among the devices, or is larger than the training set;
@@ -229,8 +231,9 @@ class Trainer:
         validation: Validation | None = None,
         strategy: tf.distribute.Strategy | None = None,
         augment: Augment | None = None,
+        objective: Objective = SaddlePoint(),
     ):
-        self.augment = augment
+        self.augment, self.objective = augment, objective
         self.model, self.optimizer, self.attack = model, optimizer, attack
         self.examples, self.settings, self.validation = examples, settings, validation
         self.model_dir = pathlib.Path(model_dir)
@@ -362,13 +365,15 @@ class Trainer:
             x = self._augmented(x, step)
             x_adv = x if self.attack is None else self._adversarial(x, y, step, factor)
             with tf.GradientTape() as tape:
-                logits = snapshot(self._forward)(x_adv)
-                loss = tf.reduce_sum(CrossEntropy()(logits, y))
-                objective = loss if settings.sum_loss else loss / settings.batch_size
+                losses, logits = self.objective.losses(snapshot(self._forward), x, x_adv, y)
+                objective = tf.reduce_sum(losses)
+                if not settings.sum_loss:
+                    objective /= settings.batch_size
                 objective += self._penalty() / strategy.num_replicas_in_sync
             variables = self.model.trainable_variables
             self.optimizer.apply(tape.gradient(objective, variables), variables)
             self._update_average(step)
+            loss = tf.reduce_sum(CrossEntropy()(logits, y))
             correct = tf.argmax(logits, axis=1, output_type=y.dtype) == y
             return loss, tf.reduce_sum(tf.cast(correct, tf.float32)), x_adv
 
@@ -385,7 +390,8 @@ class Trainer:
 
     def _adversarial(self, x, y, step, factor) -> tf.Tensor:
         attack = self.attack.scaled(factor)
-        return attack(snapshot(self._craft), x, y, seed=self._seed(step, 0))
+        return self.objective.craft(
+            attack, snapshot(self._craft), x, y, seed=self._seed(step, 0))
 
     def _seed(self, step, purpose: int) -> tf.Tensor:
         """The seed of one replica's step, for one of the things that are random in it."""

@@ -17,6 +17,7 @@ from common import checkpoints, cli, run_folder
 from common import flags as shared_flags
 from common.attacks import PGD
 from common.methods import checked_ball, training_adversary
+from common.objectives import training_objective
 from common.training import Trainer, make_strategy, settings_of, validation_of
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
@@ -55,7 +56,8 @@ def main() -> None:
     shared_flags.apply_recipe(RECIPES)
     shared_flags.drop_what_the_schedule_ignores()
     if FLAGS.model_dir is None:
-        FLAGS.model_dir = f'models/mnist_{FLAGS.network}_{FLAGS.adversary}'
+        kind = FLAGS.adversary if FLAGS.objective == 'pgd' else FLAGS.objective
+        FLAGS.model_dir = f'models/mnist_{FLAGS.network}_{kind}'
     checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)
@@ -78,7 +80,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         checkpoints.copy_weights(model.load(config['init_from']), network)
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
-        validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy)
+        validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy,
+        objective=training_objective(config))
     # Not before all flags have proved usable: the run could not be started with better ones.
     if trainer.writes:
         run_folder.prepare(folder, config)

@@ -30,6 +30,7 @@ from common.attacks import PGD
 from common.checkpoints import Networks
 from common.data import Examples, ShuffledBatches
 from common.errors import UserError
+from common.objectives import SaddlePoint, Trades
 from common.schedules import Cosine, LinearRise, Piecewise
 from common.threat_model import LinfBall
 from common.training import Settings, Trainer, Validation, settings_of
@@ -74,7 +75,7 @@ def build(dropout=False):
 
 
 def make_trainer(folder, *, attack=ATTACK, dropout=False, adam=False, validation=None,
-                 examples=EXAMPLES, model=None, **settings):
+                 examples=EXAMPLES, model=None, objective=SaddlePoint(), **settings):
     settings = {
         'train_steps': 10, 'batch_size': 8, 'seed': SEED, 'learning_rate': Piecewise((0.02,)),
         'log_every': 2, 'checkpoint_every': 3, **settings}
@@ -82,7 +83,7 @@ def make_trainer(folder, *, attack=ATTACK, dropout=False, adam=False, validation
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = keras.optimizers.Adam(epsilon=1e-8) if adam else keras.optimizers.SGD(momentum=0.9)
     return Trainer(model or build(dropout), optimizer, attack, examples, Settings(**settings),
-                   folder, validation)
+                   folder, validation, objective=objective)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -564,6 +565,16 @@ def test_the_network_trains_on_the_adversarial_examples_of_the_warmed_up_radius(
             [mean_loss(reference, x, y), mean_loss(reference, x + np.float32(2 * factor), y)],
             rtol=2e-5)  # the log has six digits
         assert float(row['epoch']) == step / 8
+
+
+def test_trades_without_its_divergence_is_natural_training(tmp_path):
+    make_trainer(tmp_path / 'natural', attack=None).train()
+    make_trainer(tmp_path / 'trades', objective=Trades(0.0)).train()
+    make_trainer(tmp_path / 'other', objective=Trades(5.0)).train()
+    natural, zero, other = (weights(tmp_path / name) for name in ('natural', 'trades', 'other'))
+    for a, b in zip(natural, zero, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(natural, other, strict=True))
 
 
 def test_averaged_weights(tmp_path):

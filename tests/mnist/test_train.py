@@ -215,6 +215,7 @@ def refusal(run_program, *arguments):
     ('--batch_size=0', 'positive'), ('--learning_rate=inf', 'finite'),
     ('--adversary=trades', '<pgd|fgsm|fgsm_rs|none>'), ('--loss=dlr', '<xent|cw>'),
     ('--network=C', '<A|B>'), ('--recipe=slow', '<challenge|fast>'), ('--seed=-1', 'range'),
+    ('--trades_beta=inf', 'finite'),
     ('--weight_averaging=1', 'below 1'), ('--adam_beta_1=1', 'below 1'),
     ('--adam_epsilon=nan', 'below 1'), ('--hidden=0', 'positive'), ('--widht=3', 'Unknown'),
 ])
@@ -231,6 +232,7 @@ def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
      "found '3,2'"),
     (['--batch_size=401'], '--batch_size: expected at most the number of training images, 400'),
     (['--validation_size=500'], 'hold fewer images out'),
+    (['--objective=trades', '--adversary=fgsm'], '--adversary: expected pgd or fgsm_rs'),
     (['--init_from=no/such/network'], "there is no network 'no/such/network'"),
 ])
 def test_mistakes_leave_nothing_behind(run_program, tmp_path, flags, words):
