@@ -1,0 +1,148 @@
+"""Robust accuracy against wall time: this project's cascade and AutoAttack on the same network.
+
+    pip install -r benchmarks/requirements.txt
+    python benchmarks/worst_case.py                      (hours; 500 images)
+    python benchmarks/worst_case.py --num_examples=20    (for a look)
+
+AutoAttack's standard version (Croce and Hein 2020) is APGD on the cross-entropy and APGD-T, FAB-T
+and Square on every wrong class, 100 steps or 5,000 queries each, on what still stands. Its attacks
+are torchattacks', whose own `AutoAttack` takes 10 steps only, or, with --peer=art, ART's
+`AutoAttack` as it comes. Every example is judged by the Keras network in float32.
+"""
+
+import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
+
+# isort: split
+import importlib
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from machine import describe_machine
+
+from common import cli
+from common.data import Examples
+from common.evaluation import Judge, wilson_interval
+from common.logits import DTYPES, ModelLogits
+from common.presets import PRESETS, preset
+from common.worst_case import worst_case
+from mnist import dataset, model
+from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
+
+FLAGS = flags.FLAGS
+Craft = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""[n, 28, 28, 1] float32 images, [n] labels -> adversarial images of the same shape."""
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    flags.DEFINE_integer('num_examples', 500, 'Images, evenly spread.', lower_bound=1)
+    flags.DEFINE_integer('batch_size', 200, 'Images a batch.', lower_bound=1)
+    flags.DEFINE_enum('preset', 'standard', list(PRESETS), "This project's cascade.")
+    flags.DEFINE_enum('attack_dtype', 'float32', DTYPES, 'Precision of its gradients.')
+    flags.DEFINE_enum('peer', 'torchattacks', ['torchattacks', 'art'], 'Whose AutoAttack.')
+    flags.DEFINE_enum('dataset', 'mnist', list(dataset.DATASETS), 'Which images.')
+
+
+def main() -> None:
+    """Measures and prints two tables."""
+    print(describe_machine())
+    network = model.load('A')
+    test = dataset.load('test', dataset=FLAGS.dataset)
+    test = test.subset(slice(None, None, len(test) // FLAGS.num_examples))
+    test = test.subset(slice(FLAGS.num_examples))
+    stages = {'torchattacks': _torchattacks, 'art': _art}[FLAGS.peer](network)
+    ours = _our_cascade(network, test)
+    theirs = _run(stages, network, test)
+    for name, (standing, seconds) in {
+            f'this project, {FLAGS.preset}, {FLAGS.attack_dtype}': ours,
+            f'AutoAttack by {FLAGS.peer}': theirs}.items():
+        low, high = wilson_interval(int(standing.sum()), len(standing))
+        print(f'{name}: {standing.mean():.2%} ({low:.2%} to {high:.2%}, n = {len(standing)}) '
+              f'after {seconds:,.0f} s')
+    print(f'{theirs[1] / ours[1]:.2f} times as fast; {np.sum(ours[0] & ~theirs[0])} images stand '
+          f'here that fall there, {np.sum(theirs[0] & ~ours[0])} the other way round')
+
+
+def _our_cascade(network: keras.Model, test: Examples) -> tuple[np.ndarray, float]:
+    """Which images stand, and the seconds, compilation included."""
+    stages = preset(
+        FLAGS.preset, challenge_pgd().ball, steps=STEPS, step_size=STEP_SIZE,
+        num_classes=dataset.NUM_CLASSES)
+    verdict = worst_case(
+        stages, ModelLogits(network, FLAGS.attack_dtype), Judge(ModelLogits(network)), test,
+        batch_size=FLAGS.batch_size, progress='this project')
+    for number, stage in enumerate(stages):
+        print(f'  {stage.name:<24}{verdict.after(number + 1):>8.2%} left after '
+              f'{verdict.seconds[:number + 1].sum():>8,.1f} s', flush=True)
+    return verdict.standing, float(verdict.seconds.sum())
+
+
+def _run(
+    stages: dict[str, Craft], network: keras.Model, test: Examples
+) -> tuple[np.ndarray, float]:
+    """The peer's attacks one after the other on what stands; the natural images come first."""
+    judge, ball, start = Judge(ModelLogits(network)), challenge_pgd().ball, time.perf_counter()
+    standing = np.ones(len(test), bool)
+    for name, craft in {'natural': lambda x, y: x, **stages}.items():
+        for index in _batches(np.flatnonzero(standing)):
+            x, y = test.x[index], test.y[index]
+            x_adv = tf.constant(craft(x, y), tf.float32)
+            if not ball.contains(x_adv, tf.constant(x)).numpy().all():
+                raise ValueError(f'{name}: images outside of the ball')
+            standing[index] = judge(x_adv, tf.constant(y))[0] == y
+        print(f'  {name:<24}{standing.mean():>8.2%} left after '
+              f'{time.perf_counter() - start:>8,.1f} s', flush=True)
+    return standing, time.perf_counter() - start
+
+
+def _batches(index: np.ndarray) -> Iterator[np.ndarray]:
+    for i in range(0, len(index), FLAGS.batch_size):
+        yield index[i:i + FLAGS.batch_size]
+
+
+def _torchattacks(network: keras.Model) -> dict[str, Craft]:
+    torch, torchattacks = (importlib.import_module(name) for name in ('torch', 'torchattacks'))
+    ported = importlib.import_module('network_in_torch').NetworkA(network).eval()
+    shared = {'eps': dataset.EPSILON, 'norm': 'Linf', 'seed': 0}
+
+    def craft(attack) -> Craft:
+        def run(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
+            x_adv = attack(images, torch.from_numpy(y).long())
+            # To the ball's own rounding, by which the checks go.
+            return _inside(x_adv.detach().numpy().transpose(0, 2, 3, 1), x)
+        return run
+
+    return {name: craft(attack) for name, attack in {
+        'APGD-CE': torchattacks.APGD(ported, steps=100, loss='ce', **shared),
+        'APGD-T': torchattacks.APGDT(ported, steps=100, n_classes=10, **shared),
+        'FAB-T': torchattacks.FAB(
+            ported, steps=100, multi_targeted=True, n_classes=10, **shared),
+        'Square': torchattacks.Square(ported, n_queries=5000, **shared)}.items()}
+
+
+def _art(network: keras.Model) -> dict[str, Craft]:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        evasion = importlib.import_module('art.attacks.evasion')
+        estimators = importlib.import_module('art.estimators.classification')
+    attack = evasion.AutoAttack(
+        estimators.TensorFlowV2Classifier(
+            model=network, nb_classes=dataset.NUM_CLASSES, input_shape=dataset.IMAGE_SHAPE,
+            clip_values=(dataset.LOWER, dataset.UPPER),
+            loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+        eps=dataset.EPSILON, eps_step=0.1, batch_size=FLAGS.batch_size)
+    return {'AutoAttack': lambda x, y: _inside(attack.generate(x, y), x)}
+
+
+def _inside(x_adv: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return challenge_pgd().ball.project(tf.constant(x_adv, tf.float32), tf.constant(x)).numpy()
+
+
+if __name__ == '__main__':
+    cli.run(main, define_flags)
