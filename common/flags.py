@@ -13,6 +13,7 @@ from absl import flags
 
 from common.errors import UserError
 from common.logits import DTYPES
+from common.methods import IGNORED, QUERIES, VALIDATION_ATTACKS
 from common.objectives import OBJECTIVES
 
 WORST_CASE = 'worst_case'
@@ -145,6 +146,9 @@ def define_training(
     flags.DEFINE_integer(
         'validate_every', 0, 'Steps between evaluations on held-out images, by which '
         'best.weights.h5 is chosen; 0 evaluates at the end only.', lower_bound=0)
+    flags.DEFINE_enum(
+        'validation_attack', 'pgd', list(VALIDATION_ATTACKS), 'What they are judged under: ' +
+        '; '.join(f'{name}: {words}' for name, words in VALIDATION_ATTACKS.items()) + '.')
     flags.DEFINE_integer(
         'validation_examples', 1000, 'How many held-out images are evaluated.', lower_bound=0)
 
@@ -238,18 +242,28 @@ def define_transfer(methods: dict[str, str], presets: dict[str, str], table: str
     define_output_dir()
 
 
-def refuse_what_the_method_ignores() -> None:
-    """Refuses flags that were given and that --method does not know.
+def settle_method() -> None:
+    """Sets Square's default --steps, and looks for flags that --method has no use for.
+
+    Those of other modes are refused, since whoever gives them expects another mode. Those of other
+    methods get a warning: who tries one method after the other leaves them in the command.
 
     Raises:
-        UserError: one was given.
+        UserError: a flag of another mode was given.
     """
+    method = flags.FLAGS.method
     if flags.FLAGS.table:
         refuse_with('table', ('source', 'method', 'steps', 'restarts', 'preset', 'output'))
-    elif flags.FLAGS.method == WORST_CASE:
+    elif method == WORST_CASE:
         refuse_with(f'method={WORST_CASE}', ('source', 'restarts', 'random_start'))
     else:
-        refuse_with(f'method={flags.FLAGS.method}', ('preset', 'output'))
+        refuse_with(f'method={method}', ('preset', 'output'))
+        unused = [f'--{name}' for name in IGNORED.get(method, ()) if flags.FLAGS[name].present]
+        if unused:
+            print(f'warning: --method={method} has no use for {", ".join(unused)}',
+                  file=sys.stderr)
+    if method == 'square' and not flags.FLAGS['steps'].present:
+        flags.FLAGS.steps = QUERIES
 
 
 def refuse_with(chosen: str, others: tuple[str, ...]) -> None:

@@ -23,6 +23,9 @@ from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, Margin, M
 from common.threat_model import LinfBall
 
 CW_PLUS_KAPPA = 50.0
+QUERIES = 5000
+"""Of the Square Attack, as its authors take them."""
+
 _BYTE_RANGE = 255  # of pixels whose unit is a grey level
 
 METHODS = {
@@ -43,7 +46,7 @@ METHODS = {
     'apgd_dlr': 'Auto-PGD on the DLR loss',
     'apgd_t': 'Auto-PGD on the targeted DLR loss, towards each wrong class in turn',
     'fab_t': 'the fast adaptive boundary attack, towards each wrong class in turn',
-    'square': 'Square Attack, --steps queries without gradients (its authors take 5,000)',
+    'square': f'Square Attack: --steps queries without gradients, by default {QUERIES:,}',
 }
 
 ONE_STEP = ('fgsm', 'fgsm_odds', 'fgsm_rs')
@@ -51,6 +54,14 @@ ONE_STEP = ('fgsm', 'fgsm_odds', 'fgsm_rs')
 
 WITHOUT_STEP_SIZE = ('adam', 'odi', 'apgd', 'apgd_dlr', 'apgd_t', 'fab_t', 'square')
 """Methods that choose the size of their steps themselves."""
+
+IGNORED = {
+    'natural': ('steps', 'step_size', 'random_start', 'restarts', 'source'),
+    **{method: ('steps', 'step_size', 'random_start') for method in ONE_STEP},
+    **{method: ('step_size',) for method in WITHOUT_STEP_SIZE},
+    **{method: ('step_size', 'random_start') for method in ('fab_t', 'square')},
+}
+"""Method -> flags that it has no use for."""
 
 _AT_LEAST_ONE_STEP = (*WITHOUT_STEP_SIZE, 'momentum')
 
@@ -147,6 +158,23 @@ def training_adversary(config: dict[str, Any], lower: float, upper: float) -> PG
     if config['adversary'] in ('fgsm', 'fgsm_rs'):
         return fgsm(ball, loss, random_start=config['adversary'] == 'fgsm_rs')
     return PGD(ball, config['steps'], config['step_size'], loss, config['random_start'])
+
+
+VALIDATION_ATTACKS = {
+    'pgd': "the challenge's PGD",
+    'odi': 'as many steps of Auto-PGD on the margin from an output-diversified start, nearer to '
+           'the worst case at the same cost',
+}
+
+
+def validation_attack(name: str, pgd: PGD) -> Attack:
+    """What held-out images are judged under while a network is trained.
+
+    Args:
+        name: one of VALIDATION_ATTACKS.
+        pgd: the challenge's, which tells ball and steps.
+    """
+    return ODI(APGD(pgd.ball, pgd.steps, Margin())) if name == 'odi' else pgd
 
 
 def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:

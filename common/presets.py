@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from common.attacks import APGD, FAB, ODI, PGD, Adam, Ascent, MultiTargeted, Square
 from common.losses import DLRTo, LogOdds, Margin, MarginTo
+from common.methods import QUERIES
 from common.threat_model import LinfBall
 from common.worst_case import Stage
 
-_QUERIES, _MORE_QUERIES = 5000, 20_000
+_MORE_QUERIES = 20_000
 
 PRESETS = {
     'quick': 'a few cheap attacks, about a minute for 100 images on two cores',
@@ -70,7 +71,7 @@ def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
         Stage('apgd_t, class 1', MultiTargeted(towards, 1)),
         Stage(f'apgd_t, classes 2 to {wrong}', MultiTargeted(towards, wrong - 1, first=1)),
         Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong), queries=100 * wrong),
-        _square(ball, _QUERIES))
+        _square(ball, QUERIES))
 
 
 def _leaderboard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:

@@ -21,7 +21,7 @@ import tensorflow as tf
 import tqdm
 
 from common import tf1_checkpoint
-from common.attacks.base import Attack, CompiledAttack
+from common.attacks import PGD, Attack, CompiledAttack
 from common.checkpoints import READ_ERRORS, is_whole
 from common.data import Examples, ShuffledBatches
 from common.errors import UserError, reason
@@ -29,6 +29,7 @@ from common.evaluation import Judge, compiled_accuracy, natural_accuracy
 from common.files import cannot_write
 from common.logits import ModelLogits, snapshot
 from common.losses import CrossEntropy
+from common.methods import validation_attack
 from common.objectives import Objective, SaddlePoint
 from common.pipeline import batches_from
 from common.schedules import Cosine, LinearRise, Piecewise, Schedule
@@ -107,14 +108,15 @@ class Validation:
 
 
 def validation_of(
-    config: dict[str, Any], held_out: Examples, attack: Attack
+    config: dict[str, Any], held_out: Examples, attack: PGD
 ) -> Validation | None:
     """The Validation that the flags of `common.flags.define_training` describe.
 
     Args:
         config: values of these flags.
         held_out: the images held out.
-        attack: judges them, unless training is natural.
+        attack: the challenge's PGD, which judges them or, for others, tells ball and steps;
+            natural training is judged naturally.
 
     Returns:
         None without such images.
@@ -131,7 +133,9 @@ def validation_of(
                 f'{config["validation_examples"]}). Raise --validation_size and '
                 '--validation_examples, or drop --validate_every.')
         return None
-    return Validation(examples, None if config['adversary'] == 'none' else attack)
+    if config['adversary'] == 'none':
+        return Validation(examples, None)
+    return Validation(examples, validation_attack(config['validation_attack'], attack))
 
 
 def settings_of(config: dict[str, Any], **others: Any) -> Settings:

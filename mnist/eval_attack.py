@@ -40,7 +40,7 @@ def define_flags() -> None:
 
 def main() -> None:
     """Reads the flags, evaluates and prints a table."""
-    shared_flags.refuse_what_the_method_ignores()
+    shared_flags.settle_method()
     if FLAGS.output:
         require_writable(FLAGS.output)
     if FLAGS.json:

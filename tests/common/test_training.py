@@ -26,10 +26,11 @@ import common.files
 import common.training
 import common.training_log
 from common import training_log
-from common.attacks import PGD
+from common.attacks import APGD, ODI, PGD
 from common.checkpoints import Networks
 from common.data import Examples, ShuffledBatches
 from common.errors import UserError
+from common.losses import Margin
 from common.objectives import SaddlePoint, Trades
 from common.schedules import Cosine, LinearRise, Piecewise
 from common.threat_model import LinfBall
@@ -699,11 +700,21 @@ def test_pictures_of_the_summaries_show_the_whole_range_of_pixels(tmp_path):
 
 
 def test_evaluations_without_images_are_refused():
-    config = {'validation_examples': 10, 'validate_every': 5, 'adversary': 'pgd'}
+    config = {'validation_examples': 10, 'validate_every': 5, 'adversary': 'pgd',
+              'validation_attack': 'pgd'}
     nothing = Examples(np.empty((0, 2, 2, 1), np.float32), np.empty(0, np.int32), 'x')
     with pytest.raises(UserError, match='--validate_every: expected held-out images'):
         common.training.validation_of(config, nothing, None)
     assert common.training.validation_of({**config, 'validate_every': 0}, nothing, None) is None
+
+
+@pytest.mark.parametrize('adversary, name, expected', [
+    ('pgd', 'pgd', ATTACK), ('pgd', 'odi', ODI(APGD(ATTACK.ball, ATTACK.steps, Margin()))),
+    ('none', 'odi', None)])
+def test_what_held_out_images_are_judged_under(adversary, name, expected):
+    config = {'validation_examples': 10, 'validate_every': 5, 'adversary': adversary,
+              'validation_attack': name}
+    assert common.training.validation_of(config, EXAMPLES, ATTACK).attack == expected
 
 
 # Settings.

@@ -70,6 +70,23 @@ def attack(run_program, networks, tmp_path):
     return run
 
 
+def test_flags_that_a_method_has_no_use_for(attack):
+    """Square takes no steps of a size; its number of queries is --steps, by default 5,000."""
+    _, _, err, _ = attack('--method=square')
+    assert err.startswith('warning: --method=square has no use for --step_size\n')
+    assert 'warning' not in attack('--method=momentum')[2]
+
+
+def test_square_by_default_asks_as_often_as_its_authors(networks, run_program, monkeypatch):
+    asked = []
+    monkeypatch.setattr(eval_attack.AttackTable, 'row', lambda self, *row: asked.append(row))
+    monkeypatch.setattr(eval_attack, 'table', lambda rows: '')
+    for flags in ([], ['--steps=7']):
+        run_program(eval_attack, '--dataset=drawn', f'--target={networks[0]}', '--num_examples=10',
+                    f'--source={networks[0]}', '--method=square', *flags)
+    assert [steps for _, steps, *_ in asked] == [5000, 7]
+
+
 def test_one_row(attack, networks, tmp_path):
     status, out, _, contents = attack()
     assert status == 0
@@ -314,6 +331,7 @@ def refusal(attack, *arguments):
     status, _, err, rows = attack(*arguments)
     assert (status, rows) == (1, None)
     err = err.rpartition('\r')[2].lstrip()  # after the progress bar
+    err = ''.join(line for line in err.splitlines(True) if not line.startswith('warning: '))
     assert err.startswith('error: ') and err.count('\n') == 1, err
     return err
 
