@@ -16,7 +16,7 @@ from common.attacks.restarts import Restarts, restart_seed
 from common.data import Examples
 from common.errors import UserError
 from common.logits import LogitsFn
-from common.losses import CrossEntropy
+from common.losses import LogOdds
 from common.partial import PartialResult
 
 OnBatch = Callable[[np.ndarray, np.ndarray], None]
@@ -80,7 +80,9 @@ class Judge:
         @tf.function(autograph=False, reduce_retracing=True)
         def judge(x, y):
             logits = logits_fn(x)
-            return (tf.argmax(logits, axis=1, output_type=tf.int32), CrossEntropy()(logits, y),
+            # The cross-entropy, also where p_y is so near 1 that its logarithm would be lost.
+            losses = tf.nn.softplus(LogOdds()(logits, y))
+            return (tf.argmax(logits, axis=1, output_type=tf.int32), losses,
                     tf.reduce_any(tf.math.is_nan(logits)))
 
         self._judge = judge

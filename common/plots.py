@@ -96,6 +96,9 @@ def histograms(
                 axis.hist(values, edges, density=density, alpha=0.65, color=colours[name],
                           label=name, histtype='stepfilled', edgecolor=colours[name])
             axis.set_title(title)
+            # Few and short, since losses may be tiny.
+            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+            axis.xaxis.set_major_formatter(lambda x, _: f'{x:.3g}')
         for axis in axes.flat[len(panels):]:
             axis.set_visible(False)
         for axis in axes[-1]:

@@ -460,6 +460,14 @@ def test_judge_answers_with_predictions_and_losses(model, examples):
     predictions, losses = Judge(model)(tf.constant(examples.x), tf.constant(examples.y))
     assert predictions.dtype == np.int32 and losses.dtype == np.float32
     np.testing.assert_array_equal(predictions, np.argmax(model(examples.x), axis=1))
+    expected = CrossEntropy()(model(examples.x), examples.y)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_losses_below_the_rounding_of_probabilities_are_exact():
+    logits = tf.constant([[20.0, 0.0, 0.0], [0.0, 300.0, 0.0]])
+    _, losses = Judge(lambda x: logits)(logits, tf.constant([0, 0]))
+    np.testing.assert_allclose(losses, [2 * np.exp(-20.0), 300.0], rtol=1e-5)
 
 
 @pytest.mark.parametrize('n', [1, 7, 1000, 10_000])
