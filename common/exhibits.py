@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +18,10 @@ from common.errors import UserError, reason
 from common.files import write_json
 
 SUFFIX = '.exhibit.json'
+
+# A data set's exhibits as a reader of the paper meets them; others come after these.
+_ORDER = ('table', 'figure', 'landscape', 'directions', 'transfer', 'epsilons', 'convergence',
+          'examples', 'confusion')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Exhibit:
     """One table or figure of the report.
 
     Attributes:
-        key: name of its files, and its place in the report: they are sorted by it.
+        key: name of its files, which begins with the data set's; places it in the report.
         title: a line.
         command: what computed it, as typed.
         setting: what it was computed on: images and their number, ball, attack, budget.
@@ -138,13 +143,19 @@ def read(path: pathlib.Path) -> Exhibit:
 
 
 def read_all(folder: str | os.PathLike) -> list[Exhibit]:
-    """All exhibits of a folder, by key.
+    """All exhibits of a folder, data set by data set, each in the paper's order.
 
     Raises:
         UserError: there are none, or one is damaged.
     """
-    paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'))
+    paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'), key=lambda path: _place(path.name))
     if not paths:
         raise UserError(f'expected exhibits (*{SUFFIX}) in {folder}; found none. Compute some '
                         'first, with the programs named figures.')
     return [read(path) for path in paths]
+
+
+def _place(name: str) -> tuple[str, int, str]:
+    data_set, _, rest = name.partition('_')
+    kind = re.match('[a-z]*', rest).group()
+    return data_set, _ORDER.index(kind) if kind in _ORDER else len(_ORDER), rest

@@ -93,10 +93,10 @@ def _concentration(losses: dict[str, list[np.ndarray]], restarts: int) -> str:
         most = [v.max() / max(np.median(v), 1e-9) for v in losses[name]]
         spread = [np.percentile(v, 99) / max(np.percentile(v, 1), 1e-9) for v in losses[name]]
         parts.append(
-            f'{words}, medians of {min(medians):.3g} to {max(medians):.3g}; the 99% quantile of an '
+            f'{words}, medians of {min(medians):.3g} to {max(medians):.3g}, the 99% quantile of an '
             f'image is {min(spread):.3g} to {max(spread):.3g} times its 1% quantile, the greatest '
             f'loss {min(most):.3g} to {max(most):.3g} times its median')
-    return f'Measured over {restarts:,} restarts an image: ' + '. '.join(parts) + '.'
+    return f'Measured over {restarts:,} restarts an image: ' + '; '.join(parts) + '.'
 
 
 def figure_2(study: Study, restarts: int | None = None) -> Exhibit:

@@ -52,8 +52,13 @@ def test_other_numbers_have_a_date_of_their_own(folder, change):
     assert read(newer.write(folder)) == newer
 
 
-def test_exhibits_come_by_key(folder):
-    assert [exhibit.key for exhibit in read_all(folder)] == ['a_table', 'digits_figure_1']
+def test_exhibits_come_in_the_papers_order(tmp_path):
+    keys = ['digits_table_1', 'digits_table_1_every_10', 'digits_figure_1', 'digits_figure_3',
+            'digits_landscape', 'digits_transfer', 'digits_confusion', 'digits_another',
+            'faces_table_1', 'faces_epsilons']
+    for key in sorted(keys):
+        dataclasses.replace(EXHIBIT, key=key, pictures=()).write(tmp_path)
+    assert [exhibit.key for exhibit in read_all(tmp_path)] == keys
 
 
 def test_a_folder_without_exhibits_is_an_error_that_tells_what_to_do(tmp_path):
