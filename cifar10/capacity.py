@@ -25,7 +25,7 @@ _CONFIG = {
     'jit_compile': False, 'kappa': 50.0, 'log_every': 100, 'loss': 'xent', 'momentum': 0.9,
     'network': 'A', 'objective': 'pgd', 'random_start': True, 'trades_beta': 6.0,
     'validation_attack': 'pgd', 'weight_decay': 2e-4, **FAST}
-_QUICK = {'train_steps': 60, 'learning_rate_warmup': 10, 'epsilon_warmup': 0}
+_QUICK = {'train_steps': 30, 'learning_rate_warmup': 5, 'epsilon_warmup': 0}
 
 
 def sweep(

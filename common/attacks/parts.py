@@ -9,20 +9,27 @@ from common.logits import LogitsFn, exact
 from common.losses import Loss, true_margin
 
 # The body of a tf.while_loop is optimized less well than straight-line code (no fusion of
-# convolution, bias and ReLU); ten steps an iteration recover the speed and trace in a second.
-_UNROLL = 10
+# convolution, bias and ReLU). Several steps an iteration recover the speed of small networks; a
+# large one gains nothing by them and takes long to compile.
+_MOST_STEPS, _MOST_OPERATIONS = 10, 1000  # an iteration
 _ROUNDED = 2.0**-6  # of logits in bfloat16, whose digits are 2^-8 apart
 
 
-def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int = _UNROLL) -> Any:
+def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int | None = None) -> Any:
     """`body` applied `count` times to `state`, a structure of tensors.
 
     Args:
         body: state -> state, of the same shapes but for an open batch dimension.
         state: [batch, ...] tensors and scalars.
         count: how often.
-        unroll: how many times the body stands in the loop.
+        unroll: how many times the body stands in the loop; None chooses by its size.
     """
+    if count and not tf.executing_eagerly():
+        body = tf.function(body, autograph=False)  # traced once, and inlined wherever it stands
+        operations = len(body.get_concrete_function(state).graph.get_operations())
+        unroll = unroll or max(1, min(_MOST_STEPS, _MOST_OPERATIONS // operations))
+    unroll = unroll or 1
+
     def several(state: Any, times: int) -> Any:
         for _ in range(times):
             state = body(state)
