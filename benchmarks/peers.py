@@ -14,13 +14,13 @@ import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
 import importlib
 import statistics
 import time
-import warnings
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from art_network import art_module, art_network
 from machine import describe_machine
 
 from common import cli
@@ -101,17 +101,9 @@ def _foolbox(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, Ru
 
 
 def _art(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, Run]:
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        evasion = importlib.import_module('art.attacks.evasion')
-        estimators = importlib.import_module('art.estimators.classification')
-    estimator = estimators.TensorFlowV2Classifier(
-        model=network, nb_classes=dataset.NUM_CLASSES, input_shape=dataset.IMAGE_SHAPE,
-        clip_values=(dataset.LOWER, dataset.UPPER),
-        loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    attack = evasion.ProjectedGradientDescent(
-        estimator, norm=np.inf, eps=dataset.EPSILON, eps_step=STEP_SIZE, max_iter=FLAGS.steps,
-        num_random_init=1, batch_size=FLAGS.batch_size, verbose=False)
+    attack = art_module('attacks.evasion').ProjectedGradientDescent(
+        art_network(network), norm=np.inf, eps=dataset.EPSILON, eps_step=STEP_SIZE,
+        max_iter=FLAGS.steps, num_random_init=1, batch_size=FLAGS.batch_size, verbose=False)
     return {'ART (TensorFlow)': lambda: attack.generate(x, y)}
 
 

@@ -1,9 +1,10 @@
-"""Speed of the compiled PGD attack on network A, beside an eager loop and the machine's peak.
+"""Speed of the compiled PGD attack on network A, beside simpler ways and the machine's peak.
 
     python benchmarks/pgd.py
 
 Image-gradients per second: images times gradient steps over wall time, compilation apart, the
-variants in alternation, the median of the repeats.
+variants in alternation, the median of the repeats. "as built" leaves the network as Keras computes
+it, without the arrangement of common/engine.py; "eager" further runs the loop step by step.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -22,7 +23,7 @@ from machine import describe_machine
 
 from common import cli
 from common.attacks import CompiledAttack
-from common.logits import DTYPES, ModelLogits
+from common.logits import DTYPES, LogitsFn, ModelLogits
 from mnist import dataset, model
 from mnist.pgd_attack import challenge_pgd
 
@@ -58,6 +59,13 @@ def main() -> None:
                   f'{rate / rates["eager float32"]:>9.2f}x', flush=True)
 
 
+class _AsBuilt(ModelLogits):
+    """A network whose layers are computed one after the other, in attacks too."""
+
+    def snapshot(self) -> LogitsFn:
+        return self._plain()
+
+
 def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:
     """Variant -> image-gradients per second."""
     rng = np.random.default_rng(0)
@@ -67,6 +75,8 @@ def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:
     variants: dict[str, Callable] = {
         f'compiled {dtype}': CompiledAttack(attack, ModelLogits(network, dtype))
         for dtype in DTYPES}
+    variants |= {
+        f'as built {dtype}': CompiledAttack(attack, _AsBuilt(network, dtype)) for dtype in DTYPES}
     one_step = dataclasses.replace(attack, steps=1, random_start=False)
 
     def eager(x, y, seed):

@@ -15,13 +15,13 @@ import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
 # isort: split
 import importlib
 import time
-import warnings
 from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from art_network import art_module, art_network
 from machine import describe_machine
 
 from common import cli
@@ -127,16 +127,8 @@ def _torchattacks(network: keras.Model) -> dict[str, Craft]:
 
 
 def _art(network: keras.Model) -> dict[str, Craft]:
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        evasion = importlib.import_module('art.attacks.evasion')
-        estimators = importlib.import_module('art.estimators.classification')
-    attack = evasion.AutoAttack(
-        estimators.TensorFlowV2Classifier(
-            model=network, nb_classes=dataset.NUM_CLASSES, input_shape=dataset.IMAGE_SHAPE,
-            clip_values=(dataset.LOWER, dataset.UPPER),
-            loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
-        eps=dataset.EPSILON, eps_step=0.1, batch_size=FLAGS.batch_size)
+    attack = art_module('attacks.evasion').AutoAttack(
+        art_network(network), eps=dataset.EPSILON, eps_step=0.1, batch_size=FLAGS.batch_size)
     return {'AutoAttack': lambda x, y: _inside(attack.generate(x, y), x)}
 
 

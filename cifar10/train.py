@@ -64,9 +64,7 @@ def main() -> None:
     """Reads the flags and trains."""
     shared_flags.apply_recipe(RECIPES)
     shared_flags.drop_what_the_schedule_ignores()
-    if FLAGS.model_dir is None:
-        kind = FLAGS.adversary if FLAGS.objective == 'pgd' else FLAGS.objective
-        FLAGS.model_dir = f'models/cifar10_{FLAGS.network}_{kind}'
+    shared_flags.settle_model_dir('cifar10')
     checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)

@@ -14,7 +14,7 @@ from common.attacks import PGD
 from common.checkpoints import weights_digest
 from common.data import Examples
 from common.errors import UserError
-from common.evaluation import Judge, OnBatch, Outcome, natural_accuracy
+from common.evaluation import OnBatch, Outcome, natural_accuracy
 from common.honesty import Check, Suspect, checks
 from common.logits import ModelLogits
 from common.methods import ONE_STEP, WITHOUT_STEP_SIZE, make_attack
@@ -93,7 +93,7 @@ class AttackTable:
     def _aim(self, target: str, stands_for: str) -> None:
         self._target, self._stands_for = self._network(target), stands_for
         self._natural = natural_accuracy(
-            ModelLogits(self._target.model), self.examples, batch_size=self._settings.batch_size)
+            self._target.judge, self.examples, batch_size=self._settings.batch_size)
 
     def on(self, target: str) -> 'AttackTable':
         """The same attacks on another of the paper's networks."""
@@ -169,7 +169,7 @@ class AttackTable:
         """
         settings, model = self._settings, self._target.model
         verdict = worst_case(
-            stages, ModelLogits(model, settings.attack_dtype), Judge(ModelLogits(model)),
+            stages, ModelLogits(model, settings.attack_dtype), self._target.judge,
             self.examples, batch_size=settings.batch_size, seed=settings.seed,
             progress=f'worst case of {self._target.name}', on_examples=on_examples,
             partial=partial)
@@ -186,7 +186,7 @@ class AttackTable:
         Raises:
             UserError: one lies outside of the ball, or is judged otherwise.
         """
-        ball, judge = self._settings.ball, Judge(ModelLogits(self._target.model))
+        ball, judge = self._settings.ball, self._target.judge
         wrong = 0
         for i in range(0, len(x_adv), self._settings.batch_size):
             batch = slice(i, i + self._settings.batch_size)

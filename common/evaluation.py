@@ -101,14 +101,14 @@ class Judge:
         return predictions, losses
 
 
-def natural_accuracy(logits_fn: LogitsFn, examples: Examples, *, batch_size: int) -> Outcome:
-    """Classifies all natural images, the last short batch too.
+def natural_accuracy(judge: Judge, examples: Examples, *, batch_size: int) -> Outcome:
+    """What `judge` makes of all natural images, the last short batch too.
 
     Raises:
         UserError: no examples, or NaN logits.
     """
     _require_some(examples)
-    judge, start = Judge(logits_fn), time.perf_counter()
+    start = time.perf_counter()
     predictions, losses = np.empty(len(examples), np.int32), np.empty(len(examples), np.float32)
     for index in _batches(np.arange(len(examples)), batch_size):
         predictions[index], losses[index] = judge(

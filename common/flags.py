@@ -169,6 +169,14 @@ def drop_what_the_schedule_ignores() -> None:
         warmup.value = 0
 
 
+def settle_model_dir(data_set: str) -> None:
+    """Gives --model_dir a name that tells what is trained, if it was not given."""
+    given = flags.FLAGS
+    if given.model_dir is None:
+        kind = given.adversary if given.objective == 'pgd' else given.objective
+        given.model_dir = f'models/{data_set}_{given.network}_{kind}'
+
+
 def as_config(without: tuple[str, ...]) -> dict[str, Any]:
     """Contents of config.json: the key flags of the program, except those named."""
     names = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]

@@ -114,7 +114,7 @@ def make_attack(
         'adam': lambda: Ascent(
             ball, steps, ball.epsilon / 3, Adam(), Margin(), random_start, decays=(0.5, 0.75)),
         'multi_targeted': lambda: MultiTargeted(pgd(MarginTo()), wrong),
-        'odi': lambda: ODI(apgd(Margin())),
+        'odi': lambda: diversified(ball, steps, random_start),
         'apgd': lambda: apgd(LogOdds()),
         'apgd_dlr': lambda: apgd(DLR()),
         'apgd_t': lambda: MultiTargeted(apgd(DLRTo()), wrong),
@@ -122,6 +122,19 @@ def make_attack(
         'square': lambda: Square(ball, steps),
     }
     return restarted(makers[method](), restarts, randomized=randomized)
+
+
+def diversified(ball: LinfBall, steps: int, random_start: bool = True) -> ODI:
+    """Auto-PGD on the margin from an output-diversified start.
+
+    Such starts lie at the ball's ends, from where short fixed steps would not lead across.
+
+    Args:
+        ball: the threat model.
+        steps: of Auto-PGD.
+        random_start: whether diversification begins at a random point.
+    """
+    return ODI(APGD(ball, steps, Margin(), random_start))
 
 
 def restarted(attack: Attack, restarts: int, *, randomized: bool) -> Attack:
@@ -174,7 +187,7 @@ def validation_attack(name: str, pgd: PGD) -> Attack:
         name: one of VALIDATION_ATTACKS.
         pgd: the challenge's, which tells ball and steps.
     """
-    return ODI(APGD(pgd.ball, pgd.steps, Margin())) if name == 'odi' else pgd
+    return diversified(pgd.ball, pgd.steps) if name == 'odi' else pgd
 
 
 def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:

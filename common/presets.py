@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from common.attacks import APGD, FAB, ODI, PGD, Adam, Ascent, MultiTargeted, Square
-from common.losses import DLRTo, LogOdds, Margin, MarginTo
-from common.methods import QUERIES
+from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
+from common.losses import DLRTo, LogOdds, MarginTo
+from common.methods import QUERIES, diversified
 from common.threat_model import LinfBall
 from common.worst_case import Stage
 
@@ -44,18 +44,13 @@ def preset(
     return first + makers[name](ball, num_classes - 1)
 
 
-def _diversified(ball: LinfBall, steps: int) -> ODI:
-    # Its starts lie at the ball's ends, from where short fixed steps would not lead across.
-    return ODI(APGD(ball, steps, Margin()))
-
-
 def _square(ball: LinfBall, queries: int) -> Stage:
     return Stage(f'square-{queries}', Square(ball, queries), queries=queries)
 
 
 def _quick(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     return (
-        Stage('odi', _diversified(ball, 40), restarts=3),
+        Stage('odi', diversified(ball, 40), restarts=3),
         Stage('apgd', APGD(ball, 40, LogOdds())),
         Stage('apgd_t', MultiTargeted(APGD(ball, 40, DLRTo()), min(3, wrong))),
         _square(ball, 300))
@@ -64,7 +59,7 @@ def _quick(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
 def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     towards = APGD(ball, 100, DLRTo())
     return (
-        Stage('odi', _diversified(ball, 50), restarts=5),
+        Stage('odi', diversified(ball, 50), restarts=5),
         # The cross-entropy of AutoAttack, but for what it loses to rounding where p_y is near 1.
         Stage('apgd', APGD(ball, 100, LogOdds())),
         # The likeliest class first, since most that fall at all fall to it.
@@ -78,7 +73,7 @@ def _leaderboard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     adam = Ascent(ball, 100, ball.epsilon / 3, Adam(), MarginTo(), decays=(0.5, 0.75))
     return (
         *_standard(ball, wrong),
-        Stage('odi-100', _diversified(ball, 100), restarts=50),
+        Stage('odi-100', diversified(ball, 100), restarts=50),
         Stage('pgd-100', PGD(ball, 100, ball.epsilon / 10, LogOdds()), restarts=50),
         Stage('multi_targeted', MultiTargeted(adam, wrong), restarts=10),
         _square(ball, _MORE_QUERIES))

@@ -8,7 +8,6 @@ from common.attacks import Attack
 from common.data import Examples
 from common.evaluation import natural_accuracy
 from common.files import replacing
-from common.logits import ModelLogits
 from common.transfer import Source, transfer_accuracy
 
 
@@ -40,7 +39,7 @@ def write_submission(
     def keep(index: np.ndarray, x_adv: np.ndarray) -> None:
         submission[index] = x_adv
 
-    natural = natural_accuracy(ModelLogits(network.model), test, batch_size=batch_size)
+    natural = natural_accuracy(network.judge, test, batch_size=batch_size)
     outcome = transfer_accuracy(
         attack, network, network, test, batch_size=batch_size, seed=seed,
         attack_dtype=attack_dtype, progress='attack', on_batch=keep)

@@ -440,8 +440,7 @@ class Trainer:
         self._require_finite_weights(step)
         self._refresh_evaluated()
         natural = natural_accuracy(
-            ModelLogits(self._evaluated), self.validation.examples,
-            batch_size=self.validation.batch_size)
+            self._judge, self.validation.examples, batch_size=self.validation.batch_size)
         score, row = natural, {'step': step, 'validation_accuracy_nat': natural.accuracy}
         if self.validation.attack is not None:
             score = compiled_accuracy(

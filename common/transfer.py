@@ -4,6 +4,7 @@ White box is the case in which both are the same network.
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -26,6 +27,11 @@ class Source:
 
     name: str
     model: keras.Model
+
+    @functools.cached_property
+    def judge(self) -> Judge:
+        """Judges images by this network in float32; compiled once."""
+        return Judge(ModelLogits(self.model))
 
 
 def transfer_accuracy(
@@ -59,9 +65,10 @@ def transfer_accuracy(
     Raises:
         UserError: no examples, or NaN logits.
     """
-    return _accuracies(
-        attack, source, [target], examples, batch_size, seed, attack_dtype, progress, on_batch,
-        partial_folder)[0]
+    return transfer_accuracies(
+        attack, source, [target], examples, batch_size=batch_size, seed=seed,
+        attack_dtype=attack_dtype, progress=progress, on_batch=on_batch,
+        partial_folder=partial_folder)[0]
 
 
 def transfer_accuracies(
@@ -74,6 +81,7 @@ def transfer_accuracies(
     seed: int = 0,
     attack_dtype: str = 'float32',
     progress: str | None = None,
+    on_batch: OnBatch | None = None,
     partial_folder: str | os.PathLike | None = None,
 ) -> list[Outcome]:
     """`transfer_accuracy` of several targets, whose examples are crafted once and kept in memory.
@@ -83,9 +91,21 @@ def transfer_accuracies(
 
     The other arguments and the errors are those of `transfer_accuracy`.
     """
-    return _accuracies(
-        attack, source, targets, examples, batch_size, seed, attack_dtype, progress, None,
-        partial_folder)
+    single, restarts = single_run(attack)
+    compiled = _Once if len(targets) > 1 else CompiledAttack
+    perturb = compiled(single, ModelLogits(source.model, attack_dtype))
+    outcomes = []
+    for target in targets:
+        partial = None
+        if partial_folder is not None:
+            partial = PartialResult.of(
+                partial_folder, 'accuracy', attack, weights_digest(source.model),
+                weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype)
+        outcomes.append(compiled_accuracy(
+            perturb, target.judge, examples, restarts=restarts,
+            batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch,
+            partial=partial))
+    return outcomes
 
 
 class _Once(CompiledAttack):
@@ -102,25 +122,3 @@ class _Once(CompiledAttack):
         if asked.digest() not in self._crafted:
             self._crafted[asked.digest()] = super().__call__(x, y, seed=seed)
         return self._crafted[asked.digest()]
-
-
-def _accuracies(
-    attack: Attack, source: Source, targets: Sequence[Source], examples: Examples,
-    batch_size: int, seed: int, attack_dtype: str, progress: str | None,
-    on_batch: OnBatch | None, partial_folder: str | os.PathLike | None,
-) -> list[Outcome]:
-    single, restarts = single_run(attack)
-    compiled = _Once if len(targets) > 1 else CompiledAttack
-    perturb = compiled(single, ModelLogits(source.model, attack_dtype))
-    outcomes = []
-    for target in targets:
-        partial = None
-        if partial_folder is not None:
-            partial = PartialResult.of(
-                partial_folder, 'accuracy', attack, weights_digest(source.model),
-                weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype)
-        outcomes.append(compiled_accuracy(
-            perturb, Judge(ModelLogits(target.model)), examples, restarts=restarts,
-            batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch,
-            partial=partial))
-    return outcomes

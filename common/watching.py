@@ -14,7 +14,6 @@ from common.checkpoints import Networks, is_whole
 from common.data import Examples
 from common.errors import UserError, reason
 from common.evaluation import natural_accuracy
-from common.logits import ModelLogits
 from common.transfer import Source, transfer_accuracy
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -88,7 +87,7 @@ class Evaluator:
     def evaluate(self, network: Source, step: int = 0) -> None:
         """Evaluates one network, prints the four numbers and files them under `step`."""
         natural = natural_accuracy(
-            ModelLogits(network.model), self._examples, batch_size=self._settings['batch_size'])
+            network.judge, self._examples, batch_size=self._settings['batch_size'])
         adversarial = transfer_accuracy(
             self._attack, network, network, self._examples, progress='attack', **self._settings)
         low, high = adversarial.interval

@@ -1,13 +1,38 @@
 """Fixtures that tests of several packages share."""
 
 import contextlib
+import importlib
 import io
 import sys
+import warnings
 
+import keras
 import pytest
 from absl import app, flags
 
 from common import cli
+
+
+@pytest.fixture(scope='session')
+def art():
+    """The Adversarial Robustness Toolbox; without it a test is skipped."""
+    pytest.importorskip('art', reason='needs adversarial-robustness-toolbox')
+
+    class ART:
+        @staticmethod
+        def module(name):
+            with warnings.catch_warnings():  # of other libraries that are not there
+                warnings.simplefilter('ignore')
+                return importlib.import_module(f'art.{name}')
+
+        @classmethod
+        def classifier(cls, model, classes):
+            return cls.module('estimators.classification').TensorFlowV2Classifier(
+                model=model, nb_classes=classes, input_shape=model.input_shape[1:],
+                clip_values=(0.0, 1.0),
+                loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+    return ART
 
 
 @pytest.fixture(scope='session')

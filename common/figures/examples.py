@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from common.evaluation import Judge, wilson_interval
+from common.evaluation import wilson_interval
 from common.exhibits import Exhibit, Table
 from common.figures.restarts import NETWORKS
 from common.figures.study import Study, draw
@@ -32,7 +32,7 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
     ball = study.pgd.ball
     for name, kind in NETWORKS.items():
         x_adv = _attacked(study, name, x, y)
-        predictions, _ = Judge(study.network(name).model)(x_adv, y)
+        predictions, _ = study.judge(name)(x_adv, y)
         # Grey is no change; the full range stands for the ball.
         middle, half = (ball.upper + ball.lower) / 2, (ball.upper - ball.lower) / 2
         grid += [list(x_adv), list(middle + (x_adv - x) / ball.epsilon * half)]

@@ -85,7 +85,7 @@ class Study:
 
     def judge(self, reference: str) -> Judge:
         """Judges images by the network in float32, whatever attacks compute in."""
-        return Judge(self.network(reference).model)
+        return self.network(reference).judge
 
     def images(self, count: int) -> list[int]:
         """Positions in `test` of `count` images, drawn by the seed.

@@ -31,6 +31,12 @@ pytestmark = pytest.mark.usefixtures('few_images')
 
 
 @pytest.fixture(scope='module')
+def run(run_of_b):
+    """Network B stands in for A, which takes seconds to compile, again in every program."""
+    return run_of_b
+
+
+@pytest.fixture(scope='module')
 def submission(run, run_program, tmp_path_factory):
     """Path of a submission made by pgd_attack, and what the program printed."""
     path = tmp_path_factory.mktemp('submission') / 'attack.npy'

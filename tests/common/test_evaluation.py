@@ -92,7 +92,7 @@ def test_outcome_counts():
 
 
 def test_natural_accuracy_judges_every_image(model, examples):
-    outcome = natural_accuracy(model, examples, batch_size=BATCH)
+    outcome = natural_accuracy(Judge(model), examples, batch_size=BATCH)
     expected = np.ones(N, bool)
     expected[[1, -1]] = False  # the last one lies in the short batch
     np.testing.assert_array_equal(outcome.correct, expected)
@@ -105,7 +105,7 @@ def test_natural_accuracy_judges_every_image(model, examples):
 
 @pytest.mark.parametrize('batch_size', [1, 7, 23, 1000])
 def test_natural_accuracy_does_not_depend_on_the_batch_size(model, examples, batch_size):
-    outcome = natural_accuracy(model, examples, batch_size=batch_size)
+    outcome = natural_accuracy(Judge(model), examples, batch_size=batch_size)
     assert outcome.accuracy == 21 / 23 and outcome.n == N
 
 
@@ -224,7 +224,7 @@ def test_shorter_batches_are_not_traced_again(model, examples):
 
 def test_no_images_are_refused(model, examples):
     nothing = examples.subset(slice(0))
-    for call in (lambda: natural_accuracy(model, nothing, batch_size=BATCH),
+    for call in (lambda: natural_accuracy(Judge(model), nothing, batch_size=BATCH),
                  lambda: evaluate(model, nothing)):
         with pytest.raises(UserError, match='expected at least one image .* found none'):
             call()
@@ -235,7 +235,7 @@ def test_logits_that_are_no_numbers_are_refused(model, examples, bad_image):
     x = examples.x.copy()
     x[bad_image] = np.nan
     damaged = dataclasses.replace(examples, x=x)
-    for call in (lambda: natural_accuracy(model, damaged, batch_size=BATCH),
+    for call in (lambda: natural_accuracy(Judge(model), damaged, batch_size=BATCH),
                  lambda: evaluate(model, damaged),
                  lambda: evaluate(model, damaged, Restarts(ATTACK, 2))):
         with pytest.raises(UserError, match='the network returned NaN') as caught:

@@ -93,6 +93,7 @@ def results(folder, processes):
     return [dict(np.load(folder / f'{i}.npz')) for i in range(len(processes))], said
 
 
+@pytest.mark.slow
 def test_two_hosts_train_as_one_and_only_the_first_writes(tmp_path):
     folders = {tmp_path / 'one': 1, tmp_path / 'two': 2}
     for folder in folders:
