@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,7 @@ from common.files import replacing
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = 'os^Dv<>'
 _LETTERS_AN_INCH = 14  # of legends
+_NUMBERS = 4  # along an axis, or one more
 _STYLE = {
     'font.size': 10, 'axes.titlesize': 10, 'axes.labelsize': 10, 'legend.fontsize': 9,
     'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'grid.alpha': 0.25,
@@ -96,9 +98,7 @@ def histograms(
                 axis.hist(values, edges, density=density, alpha=0.65, color=colours[name],
                           label=name, histtype='stepfilled', edgecolor=colours[name])
             axis.set_title(title)
-            # Few and short, since losses may be tiny.
-            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
-            axis.xaxis.set_major_formatter(lambda x, _: f'{x:.3g}')
+            number_axis(axis.xaxis, edges[0], edges[-1])
         for axis in axes.flat[len(panels):]:
             axis.set_visible(False)
         for axis in axes[-1]:
@@ -106,6 +106,21 @@ def histograms(
         for axis in axes[:, 0]:
             axis.set_ylabel(ylabel)
         _legend(axes)
+
+
+def number_axis(axis: matplotlib.axis.Axis, low: float, high: float) -> None:
+    """Few numbers along a linear or logarithmic axis, as short as tells them apart.
+
+    Args:
+        axis: the x or y axis of a panel.
+        low: the least value shown.
+        high: the greatest.
+    """
+    largest = max(abs(low), abs(high))
+    digits = 1 + max(2, math.ceil(math.log10(largest / (high - low))) + 1)
+    axis.set_major_locator(matplotlib.ticker.MaxNLocator(_NUMBERS))
+    axis.set_major_formatter(lambda x, _: f'{x:.{digits}g}')
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
 
 def _edges(values: np.ndarray, bins: int) -> np.ndarray:
@@ -172,6 +187,9 @@ def lines(
             for mark in marks:
                 axis.axvline(mark, color='grey', linewidth=1, linestyle='--')
             axis.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
+            low, high = axis.get_ylim()
+            if yscale == 'log' and high < 10 * low:  # powers of ten alone would say nothing
+                number_axis(axis.yaxis, low, high)
             if xticks is not None:
                 axis.set_xticks(xticks, xnames or [f'{tick:g}' for tick in xticks])
                 axis.minorticks_off()
