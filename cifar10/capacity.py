@@ -62,4 +62,5 @@ def sweep(
     return study, Sweep(
         WIDTHS, config, train.train, data_dir, training, adversary, RELEASED,
         commands={r: records[r]['command'] for r in RELEASED.values() if r in records},
-        papers={('simple', kind): paper for kind, paper in SIMPLE_TRAININGS.items()})
+        papers={('simple', kind): paper for kind, paper in SIMPLE_TRAININGS.items()}
+        if name == 'cifar10' else {})

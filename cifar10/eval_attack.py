@@ -7,6 +7,7 @@
 
 import pathlib
 import shutil
+from typing import Any
 
 from absl import flags
 
@@ -16,7 +17,7 @@ from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
 from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
-from common.figures.tables import table_exhibit
+from common.figures.tables import table_exhibit, worst_case_exhibit
 from common.files import require_writable
 from common.leaderboard import evaluate
 from common.methods import METHODS, checked_ball
@@ -35,6 +36,7 @@ def define_flags() -> None:
     shared_flags.define_batch_size(BATCH_SIZE)
     shared_flags.define_transfer(METHODS, PRESETS, 'Table 2')
     shared_flags.define_num_examples()
+    shared_flags.define_budget()
     shared_flags.define_json()
 
 
@@ -45,6 +47,8 @@ def main() -> None:
         require_writable(FLAGS.output)
     if FLAGS.json:
         require_writable(FLAGS.json)
+    if FLAGS.table or FLAGS.method == shared_flags.WORST_CASE:
+        require_writable(pathlib.Path(FLAGS.output_dir, 'cache', 'any'))
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     cache = pathlib.Path(FLAGS.output_dir, 'cache') if FLAGS.table else (
@@ -61,27 +65,43 @@ def main() -> None:
         more_papers={'paper_simple': SIMPLE.accuracy} if real else {})
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
           flush=True)
+    exhibit = None
     if FLAGS.table:
         rows = TABLE_2.run(attacks, FLAGS.target, released)
-        table_exhibit(
-            rows, key='cifar10_table_2' + shared_flags.variant(), title='CIFAR-10: table 2',
-            command=shared_flags.as_typed('cifar10.eval_attack'), networks=attacks.digests,
-            setting=f'{test.name}, {len(test):,} images; {settings}',
-            why=TABLE_2.why if FLAGS.target == 'A' else ()).write(FLAGS.output_dir)
+        exhibit = table_exhibit(
+            rows, **_shown('table_2', 'table 2', attacks, settings), kinds=TABLE_2.kinds,
+            why=TABLE_2.why if FLAGS.target == 'A' else ())
     elif FLAGS.method == shared_flags.WORST_CASE:
         stages = preset(FLAGS.preset, settings.ball, steps=FLAGS.steps,
                         step_size=FLAGS.step_size, num_classes=dataset.NUM_CLASSES)
-        rows = [evaluate(
+        judgement = evaluate(
             attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'),
             others=[name for name in released if name != FLAGS.target], output=FLAGS.output,
-            shape=test.x.shape, json=FLAGS.json)]
+            shape=test.x.shape, json=FLAGS.json)
+        exhibit = worst_case_exhibit(
+            judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings))
+        rows = [judgement.row]
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
-    print(table(rows))
+    print(table(rows, TABLE_2.kinds))
+    if exhibit is not None:
+        print(f'wrote {exhibit.write(FLAGS.output_dir)}')
     if FLAGS.json and FLAGS.method != shared_flags.WORST_CASE:
         write_rows(FLAGS.json, rows)
         if not FLAGS.table:
             shutil.rmtree(cache, ignore_errors=True)
+
+
+def _shown(
+    name: str, title: str, attacks: AttackTable, settings: AttackSettings
+) -> dict[str, Any]:
+    """What every exhibit of this program tells of itself."""
+    return {
+        'key': f'cifar10_{name}{shared_flags.variant()}',
+        'title': f'CIFAR-10: {title}{shared_flags.variant_in_words()}',
+        'command': shared_flags.as_typed('cifar10.eval_attack'), 'networks': attacks.digests,
+        'setting': f'{attacks.examples.name}, {len(attacks.examples):,} images; {settings}; '
+                   f'budget {FLAGS.budget}'}
 
 
 if __name__ == '__main__':

@@ -40,9 +40,9 @@ def main() -> None:
     catalogue.make(FLAGS.figure, study, catalogue.Details(
         classes=dataset.CLASSES,
         released=checkpoints.manifest().get('cifar10', {}),
-        radii=(0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128),
+        radii=(0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0),
         steps=(1, 2, 5, 7, 10, 20, 50, 100), restarts=(1, 2, 5, 10),
-        step_sizes=(0.25, 0.5, 1, 2, 4, 8),
+        step_sizes=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
         capacity=lambda study: capacity.sweep(study, FLAGS.epsilon, FLAGS.dataset, FLAGS.data_dir),
         restarts_of_an_image=FLAGS.restarts))
 

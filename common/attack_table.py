@@ -105,6 +105,11 @@ class AttackTable:
         return self._others[target]
 
     @property
+    def name(self) -> str:
+        """Of the network judged."""
+        return self._target.name
+
+    @property
     def digests(self) -> dict[str, str]:
         """Name -> SHA-256 of the weights of every network that was used."""
         return {name: weights_digest(source.model) for name, source in self._networks.items()}

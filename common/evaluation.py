@@ -184,6 +184,7 @@ def compiled_accuracy(
     state = _State.start(len(examples))
     if partial is not None:
         state = _State(**partial.read(default=dataclasses.asdict(state)))
+    done = (state.restart, state.batch)
     run = functools.partial(
         _run_restart, state, perturb, judge, examples, batch_size, seed, on_batch)
     try:
@@ -196,7 +197,7 @@ def compiled_accuracy(
                         partial.maybe_write(dataclasses.asdict(state))
                 state.finish_restart()
     finally:
-        if partial is not None:
+        if partial is not None and (state.restart, state.batch) != done:
             partial.write(dataclasses.asdict(state))
     return Outcome(state.standing, state.predictions, float(state.losses.mean()),
                    float(state.seconds), int(state.gradients))

@@ -20,8 +20,8 @@ from common.files import write_json
 SUFFIX = '.exhibit.json'
 
 # A data set's exhibits as a reader of the paper meets them; others come after these.
-_ORDER = ('table', 'figure', 'landscape', 'directions', 'transfer', 'epsilons', 'convergence',
-          'examples', 'confusion')
+_ORDER = ('table', 'worst', 'figure', 'landscape', 'directions', 'transfer', 'epsilons',
+          'convergence', 'examples', 'confusion')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Exhibit:
         tables: numbers for reading.
         pictures: likewise.
         data: all numbers, for those who draw or reckon themselves: whatever JSON can hold.
-        seconds: wall time of the computation; after an interruption of its longest part.
+        seconds: wall time of the computation, without what was in the cache already.
         date: of the computation, as YYYY-MM-DD.
         versions: of the software.
     """
@@ -132,7 +132,8 @@ def read(path: pathlib.Path) -> Exhibit:
     try:
         values = json.loads(path.read_text(encoding='utf-8'))
         values['tables'] = tuple(
-            Table(t['title'], tuple(t['columns']), tuple(map(tuple, t['rows'])))
+            Table(t['title'], tuple(t['columns']),
+                  tuple(tuple(map(str, row)) for row in t['rows']))
             for t in values['tables'])
         values['pictures'] = tuple(Picture(**picture) for picture in values['pictures'])
         values['remarks'] = tuple(values['remarks'])
@@ -148,7 +149,11 @@ def read_all(folder: str | os.PathLike) -> list[Exhibit]:
     Raises:
         UserError: there are none, or one is damaged.
     """
-    paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'), key=lambda path: _place(path.name))
+    try:
+        paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'), key=lambda path: _place(path.name))
+    except OSError as error:
+        raise UserError(f'expected a folder of exhibits; found {folder} ({reason(error)}). Name '
+                        'the --output_dir of the programs named figures.') from error
     if not paths:
         raise UserError(f'expected exhibits (*{SUFFIX}) in {folder}; found none. Compute some '
                         'first, with the programs named figures.')

@@ -3,8 +3,10 @@
 Defaults that differ between data sets are arguments.
 """
 
+import hashlib
 import pathlib
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -300,6 +302,14 @@ def define_output_dir() -> None:
         'is kept there and found again.')
 
 
+def define_budget() -> None:
+    """--budget, for trying out."""
+    flags.DEFINE_enum(
+        'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two for a figure or table: "
+        'every 100th image unless --every or --num_examples is given, and in figures fewer '
+        'restarts and points.')
+
+
 def define_figures(
     figures: dict[str, str], datasets: tuple[str, ...], *, epsilon: str, batch_size: int
 ) -> None:
@@ -319,9 +329,7 @@ def define_figures(
         lower_bound=0.0)
     flags.register_validator('epsilon', _is_finite, message=_FINITE)
     define_output_dir()
-    flags.DEFINE_enum(
-        'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two a figure: fewer "
-        'restarts and points, and every 100th image unless --every says otherwise.')
+    define_budget()
     flags.DEFINE_integer(
         'restarts', None, "Restarts around an image in figure 1, in figure 2 (at most 200) and in "
         "'landscape' (at most 1,000); by default the paper's.", lower_bound=2)
@@ -341,7 +349,8 @@ def study_settings(program: str) -> dict[str, Any]:
     return {
         'command': as_typed(program), 'output_dir': pathlib.Path(values.output_dir),
         'budget': values.budget, 'seed': values.seed, 'attack_dtype': values.attack_dtype,
-        'batch_size': values.batch_size, 'every': _every(), 'variant': variant()}
+        'batch_size': values.batch_size, 'every': _every(), 'variant': variant(),
+        'remark': variant_in_words()}
 
 
 def as_typed(program: str) -> str:
@@ -352,7 +361,7 @@ def as_typed(program: str) -> str:
     Args:
         program: name of its module.
     """
-    return ' '.join([f'python -m {program}', *(flag.serialize() for flag in _shaping())])
+    return shlex.join(['python', '-m', program, *(flag.serialize() for flag in _shaping())])
 
 
 def variant() -> str:
@@ -360,14 +369,31 @@ def variant() -> str:
 
     So a quick look does not take the place of what hours have computed.
     """
-    given = [f'_{flag.name}_{pathlib.Path(str(flag.value)).name}' for flag in _shaping()
-             if flag.value != flag.default and flag.name != 'table']
-    return re.sub(r'[^\w.+-]', '_', ''.join(given))
+    given = ''.join(f'_{flag.name}_{_as_name(str(flag.value))}' for flag in _unusual())
+    return re.sub(r'[^\w.+-]', '_', given)
+
+
+def variant_in_words() -> str:
+    """The same flags for the end of a title, such as ' (--every=10)'; '' without any."""
+    given = ', '.join(f'--{flag.name}={pathlib.Path(str(flag.value)).name}' for flag in _unusual())
+    return f' ({given})' if given else ''
+
+
+def _as_name(value: str) -> str:
+    """The last part of a path, and what tells it from others of that name."""
+    name = pathlib.Path(value).name
+    return name if name == value else f'{name}_{hashlib.sha256(value.encode()).hexdigest()[:8]}'
+
+
+def _unusual() -> list[flags.Flag]:
+    """The flags that make a table or figure another one than the default."""
+    return [flag for flag in _shaping()
+            if flag.value != flag.default and flag.name not in ('table', 'method')]
 
 
 def _shaping() -> list[flags.Flag]:
     """The flags that were given and shape what is computed."""
-    without = ('figure', 'output_dir', 'data_dir', 'json')
+    without = ('figure', 'output_dir', 'output', 'data_dir', 'json')
     return [flag for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
             if flag.present and flag.name not in without]
 
@@ -375,7 +401,7 @@ def _shaping() -> list[flags.Flag]:
 def chosen_examples() -> slice:
     """The test images that --num_examples and --every choose: the first N of every k-th.
 
-    A quick budget, where there is one, takes every 100th unless --every was given.
+    A quick budget takes every 100th unless one of them was given.
     """
     every = _every()
     stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * every
@@ -383,5 +409,6 @@ def chosen_examples() -> slice:
 
 
 def _every() -> int:
+    chosen = flags.FLAGS['every'].present or flags.FLAGS['num_examples'].present
     quick = 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick'
-    return 100 if quick and not flags.FLAGS['every'].present else flags.FLAGS.every
+    return 100 if quick and not chosen else flags.FLAGS.every

@@ -11,16 +11,32 @@ from common.attack_table import AttackTable
 from common.attacks import PGD
 from common.errors import UserError
 from common.files import cannot_write, replacing, write_json
+from common.honesty import Check
 from common.rows import Row
-from common.worst_case import Stage, records, table
+from common.worst_case import Stage, Verdict, records, table
 
 _SAMPLE = 200  # images that the checks of honesty look at
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What a cascade found.
+
+    Attributes:
+        row: for a table.
+        verdict: image by image.
+        checks: of its honesty.
+    """
+
+    row: Row
+    verdict: Verdict
+    checks: tuple[Check, ...]
 
 
 def evaluate(
     attacks: AttackTable, stages: Sequence[Stage], folder: pathlib.Path, *,
     others: Sequence[str], output: str | None, shape: tuple[int, ...], json: str | None,
-) -> Row:
+) -> Judgement:
     """Runs a cascade and the checks of its honesty, tells of both, and writes what was asked for.
 
     Args:
@@ -52,12 +68,13 @@ def evaluate(
         attacks.require_broken(worst.images, verdict)
         worst.write(output, shape)
     # After hours of attacks nothing is left to a check to lose.
+    found = []
     for check in attacks.checks(stages[0].attack, _SAMPLE, others):
-        results['checks'].append(dataclasses.asdict(check))
+        found.append(check)
         print(check, flush=True)
     if json:
-        write_json(json, results)
-    return row
+        write_json(json, {**results, 'checks': [dataclasses.asdict(check) for check in found]})
+    return Judgement(row, verdict, tuple(found))
 
 
 def _require_a_ball(pgd: PGD) -> None:

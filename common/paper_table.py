@@ -37,12 +37,15 @@ class PaperTable:
         epsilon: radius of the ball, in pixel units.
         step_size: of PGD, likewise.
         why: sentences that explain where the released networks' numbers differ.
+        kinds: name of a source -> the kind of black-box attack that it makes for the paper, which
+            marks the strongest of each kind.
     """
 
     rows: tuple[PaperRow, ...]
     epsilon: float
     step_size: float
     why: tuple[str, ...] = ()
+    kinds: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def accuracy(
         self, method: str, steps: int, restarts: int, source: str, target: str,

@@ -16,7 +16,7 @@ from absl import flags
 
 from common import cli
 from common.errors import UserError
-from common.exhibits import Exhibit, Table, read_all
+from common.exhibits import Exhibit, Picture, Table, read_all
 from common.files import replacing, write_json
 
 FLAGS = flags.FLAGS
@@ -53,7 +53,8 @@ def write_report(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> None:
 def _facts(exhibit: Exhibit) -> list[tuple[str, str]]:
     networks = ', '.join(f'{name} ({digest[:12]})' for name, digest in exhibit.networks.items())
     return [('command', exhibit.command), ('setting', exhibit.setting), ('networks', networks),
-            ('computed', f'{exhibit.date}, {exhibit.versions}, {exhibit.seconds:,.0f} s')]
+            ('computed', f'{exhibit.date}, {exhibit.versions}, in {exhibit.seconds:,.0f} s '
+                         'without what earlier commands had left in the cache')]
 
 
 # Markdown.
@@ -117,8 +118,7 @@ def _html(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> str:
 def _section(folder: pathlib.Path, exhibit: Exhibit) -> str:
     parts = [f'<h2>{html.escape(exhibit.title)}</h2>']
     parts += [f'<p>{html.escape(remark)}</p>' for remark in exhibit.remarks]
-    parts += [f'<p><img alt="{html.escape(picture.words)}" src="{_embedded(folder, picture.file)}">'
-              '</p>' for picture in exhibit.pictures]
+    parts += [_embedded(folder, exhibit, picture) for picture in exhibit.pictures]
     parts += [_html_table(table) for table in exhibit.tables]
     facts = ''.join(f'<dt>{name}</dt><dd>{_fact(name, html.escape(value))}</dd>'
                     for name, value in _facts(exhibit))
@@ -139,13 +139,15 @@ def _html_table(table: Table) -> str:
             f'<tbody>{rows}</tbody></table></div>')
 
 
-def _embedded(folder: pathlib.Path, name: str) -> str:
+def _embedded(folder: pathlib.Path, exhibit: Exhibit, picture: Picture) -> str:
+    path = folder / picture.file
     try:
-        contents = (folder / name).read_bytes()
+        contents = base64.b64encode(path.read_bytes()).decode('ascii')
     except OSError as error:
-        raise UserError(f'expected the picture {folder / name}; found none. Run the command that '
-                        'makes it again.') from error
-    return 'data:image/png;base64,' + base64.b64encode(contents).decode('ascii')
+        raise UserError(f'expected the picture {path}; found none. Run what makes it again: '
+                        f'{exhibit.command}') from error
+    return (f'<p><img alt="{html.escape(picture.words)}" src="data:image/png;base64,{contents}">'
+            '</p>')
 
 
 if __name__ == '__main__':

@@ -66,14 +66,28 @@ class Row:
         return {**values, **more_papers}
 
 
-def strongest(rows: Sequence[Row]) -> list[Row]:
-    """The row with the least accuracy of each source and target that have several.
+def strongest(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> list[Row]:
+    """The rows with the least accuracy of each kind of attack on each target, as the paper marks.
 
-    The paper marks them likewise.
+    Args:
+        rows: of one table.
+        kinds: name of a source -> the kind of black-box attack that examples from it are; None
+            takes each source as a kind of its own. White box is one in any case.
+
+    Returns:
+        Of every kind those that leave least, if others leave more.
     """
-    groups = dict.fromkeys((row.source, row.target) for row in rows if row.source is not None)
-    several = [[row for row in rows if (row.source, row.target) == group] for group in groups]
-    return [min(group, key=lambda row: row.accuracy) for group in several if len(group) > 1]
+    def kind(row: Row) -> tuple[str, str]:
+        source = 'white box' if row.source == row.target else row.source
+        return (kinds or {}).get(source, source), row.target
+
+    attacks = [row for row in rows if row.source is not None]
+    least: dict[tuple[str, str], float] = {}
+    most: dict[tuple[str, str], float] = {}
+    for row in attacks:
+        least[kind(row)] = min(row.accuracy, least.get(kind(row), 1.0))
+        most[kind(row)] = max(row.accuracy, most.get(kind(row), 0.0))
+    return [row for row in attacks if row.accuracy == least[kind(row)] < most[kind(row)]]
 
 
 def _percent(value: float | None) -> str:
@@ -95,14 +109,19 @@ _WORDS = ('method', 'source', 'target')  # to the left; numbers to the right
 _LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text, with a heading; the strongest attack of each source is marked."""
+def table(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> str:
+    """The rows as aligned text, with a heading; the strongest attacks of each kind are marked.
+
+    Args:
+        rows: the lines.
+        kinds: as for `strongest`.
+    """
     more = dict.fromkeys(name for row in rows for name in row.more_papers)
     columns = [
         *_COLUMNS,
         *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
         _LAST_COLUMN]
-    marked = strongest(rows)
+    marked = strongest(rows, kinds)
     if marked:
         columns.append(('strongest', lambda r: 'yes' if r in marked else ''))
     cells = [[name for name, _ in columns]]

@@ -212,16 +212,26 @@ def _batches(
         state.stage, state.restart = state.stage + 1, 0
 
 
-def table(verdict: Verdict) -> str:
-    """The stages as aligned text: what each cost, what it broke, what was left."""
-    cells = [('stage', 'restarts', 'images', 'broke', 'left', 'gradients', 'queries', 'seconds')]
+def stage_rows(verdict: Verdict) -> list[dict[str, str]]:
+    """Heading -> cell of each stage: what it cost, what it broke, what was left."""
+    found = []
     for number, stage in enumerate(verdict.stages):
         runs = verdict.runs(number)
-        cells.append((
-            stage.name, str(stage.restarts), f'{np.count_nonzero(runs):,}',
-            f'{np.sum(verdict.broken_by == number):,}', f'{verdict.after(number + 1):.2%}',
-            f'{runs.sum() * stage.attack.gradients:,}', f'{runs.sum() * stage.queries:,}',
-            f'{verdict.seconds[number]:,.1f}'))
+        found.append({
+            'stage': stage.name, 'restarts': str(stage.restarts),
+            'images': f'{np.count_nonzero(runs):,}',
+            'broke': f'{np.sum(verdict.broken_by == number):,}',
+            'left': f'{verdict.after(number + 1):.2%}',
+            'gradients': f'{runs.sum() * stage.attack.gradients:,}',
+            'queries': f'{runs.sum() * stage.queries:,}',
+            'seconds': f'{verdict.seconds[number]:,.1f}'})
+    return found
+
+
+def table(verdict: Verdict) -> str:
+    """The stages as aligned text."""
+    found = stage_rows(verdict)
+    cells = [tuple(found[0]), *(tuple(row.values()) for row in found)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ['  '.join(cell.rjust(width) if i else cell.ljust(width)
                        for i, (cell, width) in enumerate(zip(line, widths, strict=True)))

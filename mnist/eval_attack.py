@@ -7,13 +7,14 @@
 
 import pathlib
 import shutil
+from typing import Any
 
 from absl import flags
 
 from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
-from common.figures.tables import table_exhibit
+from common.figures.tables import table_exhibit, worst_case_exhibit
 from common.files import require_writable
 from common.leaderboard import evaluate
 from common.methods import METHODS, checked_ball
@@ -35,6 +36,7 @@ def define_flags() -> None:
     shared_flags.define_batch_size(BATCH_SIZE)
     shared_flags.define_transfer(METHODS, PRESETS, 'Table 1')
     shared_flags.define_num_examples()
+    shared_flags.define_budget()
     shared_flags.define_json()
 
 
@@ -45,6 +47,8 @@ def main() -> None:
         require_writable(FLAGS.output)
     if FLAGS.json:
         require_writable(FLAGS.json)
+    if FLAGS.table or FLAGS.method == shared_flags.WORST_CASE:
+        require_writable(pathlib.Path(FLAGS.output_dir, 'cache', 'any'))
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     cache = pathlib.Path(FLAGS.output_dir, 'cache') if FLAGS.table else (
@@ -59,27 +63,43 @@ def main() -> None:
         paper=TABLE_1.accuracy if FLAGS.dataset == 'mnist' else nothing)
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
           flush=True)
+    exhibit = None
     if FLAGS.table:
         rows = TABLE_1.run(attacks, FLAGS.target, released)
-        table_exhibit(
-            rows, key='mnist_table_1' + shared_flags.variant(), title='MNIST: table 1',
-            command=shared_flags.as_typed('mnist.eval_attack'), networks=attacks.digests,
-            setting=f'{test.name}, {len(test):,} images; {settings}',
-            why=TABLE_1.why if FLAGS.target == 'A' else ()).write(FLAGS.output_dir)
+        exhibit = table_exhibit(
+            rows, **_shown('table_1', 'table 1', attacks, settings), kinds=TABLE_1.kinds,
+            why=TABLE_1.why if FLAGS.target == 'A' else ())
     elif FLAGS.method == shared_flags.WORST_CASE:
         stages = preset(FLAGS.preset, settings.ball, steps=FLAGS.steps,
                         step_size=FLAGS.step_size, num_classes=dataset.NUM_CLASSES)
-        rows = [evaluate(
+        judgement = evaluate(
             attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'),
             others=[name for name in released if name != FLAGS.target], output=FLAGS.output,
-            shape=(len(test), -1), json=FLAGS.json)]
+            shape=(len(test), -1), json=FLAGS.json)
+        exhibit = worst_case_exhibit(
+            judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings))
+        rows = [judgement.row]
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
-    print(table(rows))
+    print(table(rows, TABLE_1.kinds))
+    if exhibit is not None:
+        print(f'wrote {exhibit.write(FLAGS.output_dir)}')
     if FLAGS.json and FLAGS.method != shared_flags.WORST_CASE:
         write_rows(FLAGS.json, rows)
         if not FLAGS.table:
             shutil.rmtree(cache, ignore_errors=True)
+
+
+def _shown(
+    name: str, title: str, attacks: AttackTable, settings: AttackSettings
+) -> dict[str, Any]:
+    """What every exhibit of this program tells of itself."""
+    return {
+        'key': f'mnist_{name}{shared_flags.variant()}',
+        'title': f'MNIST: {title}{shared_flags.variant_in_words()}',
+        'command': shared_flags.as_typed('mnist.eval_attack'), 'networks': attacks.digests,
+        'setting': f'{attacks.examples.name}, {len(attacks.examples):,} images; {settings}; '
+                   f'budget {FLAGS.budget}'}
 
 
 if __name__ == '__main__':

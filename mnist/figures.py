@@ -41,7 +41,7 @@ def main() -> None:
     catalogue.make(FLAGS.figure, study, catalogue.Details(
         classes=[str(digit) for digit in range(dataset.NUM_CLASSES)],
         released=checkpoints.manifest().get('mnist', {}),
-        radii=(0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
+        radii=(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
         steps=(1, 2, 5, 10, 20, 40, 100, 200), restarts=(1, 2, 5, 10, 20),
         step_sizes=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3),
         capacity=lambda study: capacity.sweep(study, FLAGS.epsilon, FLAGS.dataset, FLAGS.data_dir),

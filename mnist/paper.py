@@ -40,4 +40,6 @@ _WHY = (
     'in float32, and the cross-entropy loses the part of the gradient that leads away from the '
     'true class. With exact gradients (--method=fgsm_odds) it keeps far less.')
 
-TABLE_1 = PaperTable(_ROWS, epsilon=0.3, step_size=0.01, why=_WHY)
+_KINDS = {'A_prime': 'black box', 'A_nat': 'black box', 'B': 'black box, other architecture'}
+
+TABLE_1 = PaperTable(_ROWS, epsilon=0.3, step_size=0.01, why=_WHY, kinds=_KINDS)

@@ -3,22 +3,40 @@
 import dataclasses
 import hashlib
 import json
+import math
 import pathlib
+import shutil
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from common import run_folder
+from common import checkpoints, run_folder, tf1_checkpoint
 from common.attacks import Attack, fgsm
 from common.data import Examples
+from common.errors import UserError
 from common.evaluation import Outcome, wilson_interval
 from common.exhibits import Exhibit, Picture, Table
+from common.figures.capacity_claims import (
+    ADVERSARIES,
+    EXACT,
+    FGSM,
+    JUDGED,
+    NATURAL,
+    PGD,
+    Findings,
+    Measured,
+    Trained,
+    Transferred,
+    all_claims,
+)
 from common.figures.study import Study, draw
 from common.figures.transfer import input_gradients, mean_cosine
-
-ADVERSARIES = {'none': 'natural', 'fgsm': 'FGSM', 'pgd': 'PGD'}
-"""Name of --adversary -> how the paper's figure calls it."""
+from common.files import cannot_write
+from common.losses import LogOdds
 
 _LOSS_IMAGES = 10_000  # of the final training loss
 
@@ -54,35 +72,6 @@ class Sweep:
     longer: int = 1
 
 
-@dataclasses.dataclass(frozen=True)
-class _Trained:
-    """One network and its numbers."""
-
-    width: str
-    adversary: str
-    reference: str
-    outcomes: dict[str, Outcome]  # 'natural', 'FGSM', 'PGD'
-    training_loss: float
-
-
-    @property
-    def words(self) -> str:
-        """The network by its training."""
-        return f'{ADVERSARIES[self.adversary]} training, width {self.width}'
-
-
-@dataclasses.dataclass(frozen=True)
-class _Transferred:
-    """What PGD examples of one network do to another one."""
-
-    source: _Trained
-    target: _Trained
-    fooled: float  # share of the images that the target classifies correctly when natural
-    interval: tuple[float, float]  # of it, 95%
-    n: int  # such images
-    cosine: float  # mean, between the two networks' input gradients
-
-
 def figure_3(study: Study, sweep: Sweep) -> Exhibit:
     """Accuracies and final training losses over capacity.
 
@@ -95,27 +84,161 @@ def figure_3(study: Study, sweep: Sweep) -> Exhibit:
     """
     trained = [_measure(study, sweep, width, adversary)
                for adversary in ADVERSARIES for width in sweep.widths]
-    longer = _longer(study, sweep) if sweep.longer > 1 else None
-    transferred = _transfer(study, trained)
-    everyone = [*trained, *([longer] if longer else [])]
+    found = Findings(
+        list(sweep.widths), study.pgd.ball.epsilon, trained, _transfer(study, trained),
+        _longer(study, sweep) if sweep.longer > 1 else None, sweep.longer)
     return study.exhibit(
         'figure_3', 'figure 3, capacity',
-        setting=f'epsilon {study.pgd.ball.epsilon:g}; judged by FGSM and {study.pgd}, '
-                f'n = {len(study.test):,}; training losses over {_loss_images(study):,} training '
-                'images',
-        networks=[t.reference for t in everyone],
-        remarks=[*_claims(list(sweep.widths), trained, longer, transferred),
-                 *_how_trained(sweep, trained)],
-        tables=_tables(sweep, trained, longer, transferred),
-        pictures=_pictures(study, sweep, trained),
+        setting=f'epsilon {found.epsilon:g}; judged by FGSM, by FGSM with exact gradients and by '
+                f'{study.pgd}, n = {len(study.test):,}; training losses over '
+                f'{_loss_images(study):,} training images',
+        networks=[t.reference for t in found.everyone],
+        remarks=[*all_claims(found), *_how_trained(sweep, trained)],
+        tables=_tables(sweep, found),
+        pictures=_pictures(study, sweep, found),
         data={'trained': [_numbers(t) for t in trained],
-              'longer': longer and _numbers(longer),
+              'longer': found.longer and _numbers(found.longer),
               'transferred': [
-                  {'source': t.source.words, 'target': t.target.words, 'fooled': t.fooled,
-                   'interval': t.interval, 'n': t.n, 'cosine': t.cosine} for t in transferred]})
+                  {'source': t.source.words, 'target': t.target.words, 'fooled': t.fooled.value,
+                   'interval': t.fooled[1:], 'n': t.n,
+                   'cosine': _shown_cosine(t)} for t in found.transferred]})
 
 
-def _how_trained(sweep: Sweep, trained: Sequence[_Trained]) -> list[str]:
+def train_in(folder: pathlib.Path, config: dict[str, Any], sweep: Sweep) -> None:
+    """Trains in a folder of the cache, or goes on there; anew if what it holds is damaged.
+
+    A damaged folder is kept beside the new one as <name>.damaged.
+
+    Args:
+        folder: of the training.
+        config: contents of its config.json.
+        sweep: tells how to train.
+
+    Raises:
+        UserError: training failed for another reason: the disk is full, there are no data.
+    """
+    try:
+        sweep.train(config, run_folder.check(folder, config), sweep.data_dir)
+        return
+    except UserError:
+        damage = _damage(folder, config)
+        if damage is None:
+            raise
+    _set_aside(folder, damage)
+    sweep.train(config, folder, sweep.data_dir)
+
+
+def _damage(folder: pathlib.Path, config: dict[str, Any]) -> str | None:
+    """What no training could go on from in a folder; None if that is not what is wrong."""
+    try:
+        run_folder.check(folder, config)
+    except UserError:
+        return 'it is no folder with the config.json of this training'
+    if not (folder / 'checkpoint').exists():  # training then takes whole checkpoints only
+        return None
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except checkpoints.READ_ERRORS:
+        state = None
+    if state is None or not state.all_model_checkpoint_paths:
+        return 'its list of checkpoints cannot be read'
+    listed = state.all_model_checkpoint_paths
+    newest = next(filter(tf1_checkpoint.is_prefix, reversed(listed)), listed[-1])
+    if checkpoints.is_whole(newest):
+        return None
+    return f'its {pathlib.Path(newest).name} cannot be read'
+
+
+def _set_aside(folder: pathlib.Path, damage: str) -> None:
+    aside = folder.with_name(f'{folder.name}.damaged')
+    try:
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        folder.replace(aside)
+    except OSError as error:
+        raise cannot_write(folder.parent, error) from error
+    print(f'note: {folder} is damaged ({damage}); training anew, and keeping it as {aside.name}',
+          file=sys.stderr)
+
+
+def _measure(
+    study: Study, sweep: Sweep, width: str, adversary: str, kind: str = 'usual'
+) -> Trained:
+    config = {**sweep.config, **sweep.widths[width], 'adversary': adversary}
+    reference = sweep.released.get((width, adversary)) or _trained_here(
+        study, sweep, config, f'{adversary}-{width}-{kind}')
+    natural = dataclasses.replace(study.pgd, steps=0, random_start=False)
+    attacks = {NATURAL: natural, FGSM: fgsm(study.pgd.ball),
+               EXACT: fgsm(study.pgd.ball, LogOdds()), PGD: study.pgd}
+    outcomes = {judged: study.accuracy(attack, reference, reference)
+                for judged, attack in attacks.items()}
+    images = sweep.training_set.subset(slice(_loss_images(study)))
+    on_training = dataclasses.replace(study, test=images)
+    loss = on_training.accuracy(sweep.adversary(config) or natural, reference, reference).loss
+    return Trained(width, adversary, outcomes, loss, reference)
+
+
+def _trained_here(study: Study, sweep: Sweep, config: dict[str, Any], name: str) -> str:
+    """The folder of a training, which is finished then."""
+    # Named after all that shapes the run, so that another one does not meet it.
+    short = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    folder = study.output_dir / 'cache' / 'capacity' / f'{study.key}-{name}-{short}'
+    print(f'training for figure 3: {folder}', flush=True)
+    train_in(folder, config, sweep)
+    return str(folder)
+
+
+def _longer(study: Study, sweep: Sweep) -> Trained:
+    """The largest network, trained naturally for much longer than its accuracy needs."""
+    steps = sweep.config['train_steps'] * sweep.longer
+    longer = dataclasses.replace(
+        sweep, config={**sweep.config, 'train_steps': steps}, released={})
+    return _measure(study, longer, list(sweep.widths)[-1], 'none', 'longer')
+
+
+def _loss_images(study: Study) -> int:
+    return len(study.test) if study.quick else _LOSS_IMAGES
+
+
+def _transfer(study: Study, trained: Sequence[Trained]) -> list[Transferred]:
+    """From the ends of natural training and the largest network of PGD training to all others.
+
+    Collapsed networks are no sources: there are no gradients to follow.
+    """
+    natural, pgd = ([t for t in trained if t.adversary == adversary and not t.collapsed]
+                    for adversary in ('none', 'pgd'))
+    ends = [*natural[:1], *natural[-1:], *pgd[-1:]]
+    sources = {t.reference: t for t in ends}.values()  # each once where there is one width
+    gradients = {t.reference: input_gradients(study, t.reference) for t in trained}
+    transferred = []
+    for source in sources:
+        targets = [t for t in trained if t is not source]
+        outcomes = study.accuracies(study.pgd, source.reference, [t.reference for t in targets])
+        transferred += [
+            _moved(source, target, outcome, _cosine(
+                gradients[source.reference], gradients[target.reference]))
+            for target, outcome in zip(targets, outcomes, strict=True)]
+    return transferred
+
+
+def _moved(source: Trained, target: Trained, outcome: Outcome, cosine: Measured) -> Transferred:
+    right = target.outcomes[NATURAL].correct
+    fooled, n = int(np.sum(right & ~outcome.correct)), int(np.sum(right))
+    interval = wilson_interval(fooled, n) if n else (0.0, 1.0)
+    return Transferred(source, target, Measured(fooled / max(n, 1), *interval), n, cosine)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> Measured:
+    """`mean_cosine` with its 95% interval, that of the mean of many numbers."""
+    mean = mean_cosine(a, b)
+    each = np.einsum('np,np->n', a, b)[a.any(axis=1) & b.any(axis=1)]
+    margin = 1.96 * float(each.std()) / math.sqrt(len(each)) if len(each) else math.nan
+    return Measured(mean, mean - margin, mean + margin)
+
+
+# What is shown.
+
+def _how_trained(sweep: Sweep, trained: Sequence[Trained]) -> list[str]:
     own = [t for t in trained if t.reference not in sweep.commands]
     released = [t for t in trained if t.reference in sweep.commands]
     config = sweep.config
@@ -126,103 +249,46 @@ def _how_trained(sweep: Sweep, trained: Sequence[_Trained]) -> list[str]:
           for t in released)]
 
 
-def _numbers(trained: _Trained) -> dict[str, Any]:
+def _numbers(trained: Trained) -> dict[str, Any]:
     return {'width': trained.width, 'adversary': trained.adversary,
-            'training_loss': trained.training_loss,
+            'training_loss': trained.training_loss, 'collapsed': trained.collapsed,
             **{name: {'accuracy': o.accuracy, 'interval': o.interval, 'loss': o.loss, 'n': o.n}
                for name, o in trained.outcomes.items()}}
 
 
-def _longer(study: Study, sweep: Sweep) -> _Trained:
-    """The largest network, trained naturally for much longer than its accuracy needs."""
-    steps = sweep.config['train_steps'] * sweep.longer
-    longer = dataclasses.replace(
-        sweep, config={**sweep.config, 'train_steps': steps}, released={})
-    return _measure(study, longer, list(sweep.widths)[-1], 'none', 'longer')
+def _mark(trained: Trained) -> str:
+    return ' (collapsed)' if trained.collapsed else ''
 
 
-def _transfer(study: Study, trained: Sequence[_Trained]) -> list[_Transferred]:
-    """From the ends of natural training and the largest network of PGD training to all others."""
-    natural = _of(trained, 'none')
-    ends = [natural[0], natural[-1], _of(trained, 'pgd')[-1]]
-    sources = {t.reference: t for t in ends}.values()  # each once where there is one width
-    gradients = {t.reference: input_gradients(study, t.reference) for t in trained}
-    transferred = []
-    for source in sources:
-        targets = [t for t in trained if t is not source]
-        outcomes = study.accuracies(study.pgd, source.reference, [t.reference for t in targets])
-        transferred += [
-            _moved(source, target, outcome, mean_cosine(
-                gradients[source.reference], gradients[target.reference]))
-            for target, outcome in zip(targets, outcomes, strict=True)]
-    return transferred
+def _shown_cosine(transferred: Transferred) -> float | None:
+    known = transferred.tells and not math.isnan(transferred.cosine.value)
+    return transferred.cosine.value if known else None
 
 
-def _moved(source: _Trained, target: _Trained, outcome: Outcome, cosine: float) -> _Transferred:
-    right = target.outcomes['natural'].correct
-    fooled, n = int(np.sum(right & ~outcome.correct)), int(np.sum(right))
-    return _Transferred(source, target, fooled / max(n, 1),
-                        wilson_interval(fooled, n) if n else (0.0, 1.0), n, cosine)
-
-
-def _measure(
-    study: Study, sweep: Sweep, width: str, adversary: str, kind: str = 'usual'
-) -> _Trained:
-    config = {**sweep.config, **sweep.widths[width], 'adversary': adversary}
-    reference = sweep.released.get((width, adversary))
-    if reference is None:
-        # Named after all that shapes the run, so that another one does not meet it.
-        short = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-        name = f'{study.key}-{adversary}-{width}-{kind}-{short}'
-        folder = study.output_dir / 'cache' / 'capacity' / name
-        print(f'{ADVERSARIES[adversary]} training, width {width}: {folder}', flush=True)
-        sweep.train(config, run_folder.check(folder, config), sweep.data_dir)
-        reference = str(folder)
-    none = dataclasses.replace(study.pgd, steps=0, random_start=False)
-    outcomes = {
-        'natural': study.accuracy(none, reference, reference),
-        'FGSM': study.accuracy(fgsm(study.pgd.ball), reference, reference),
-        'PGD': study.accuracy(study.pgd, reference, reference)}
-    images = sweep.training_set.subset(slice(_loss_images(study)))
-    on_training = dataclasses.replace(study, test=images)
-    loss = on_training.accuracy(sweep.adversary(config) or none, reference, reference).loss
-    return _Trained(width, adversary, reference, outcomes, loss)
-
-
-def _loss_images(study: Study) -> int:
-    return len(study.test) if study.quick else _LOSS_IMAGES
-
-
-def _of(trained: Sequence[_Trained], adversary: str) -> list[_Trained]:
-    return [t for t in trained if t.adversary == adversary]
-
-
-def _tables(
-    sweep: Sweep, trained: Sequence[_Trained], longer: _Trained | None,
-    transferred: Sequence[_Transferred],
-) -> list[Table]:
+def _tables(sweep: Sweep, found: Findings) -> list[Table]:
     accuracies = [{
         'trained': ADVERSARIES[t.adversary] + (
-            f', {sweep.longer} times longer' if t is longer else ''), 'width': t.width,
+            f', {sweep.longer} times longer' if t is found.longer else '') + _mark(t),
+        'width': t.width,
         **{name: f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})'
            for name, o in t.outcomes.items()},
-        **_beside(sweep, t, t is longer)}
-        for t in (*trained, *([longer] if longer else []))]
+        **_beside(sweep, t, t is found.longer)} for t in found.everyone]
     losses = [{'width': width, **{
-        f'trained: {words}': f'{t.training_loss:.4f}' for adversary, words in ADVERSARIES.items()
-        for t in _of(trained, adversary) if t.width == width}} for width in sweep.widths]
+        f'trained: {ADVERSARIES[t.adversary]}': f'{t.training_loss:.4f}{_mark(t)}'
+        for t in found.trained if t.width == width}} for width in found.widths]
+    transferred = [{
+        'source': t.source.words, 'target': t.target.words + _mark(t.target),
+        'fooled': f'{t.fooled.value:.1%}',
+        '95% interval': f'{t.fooled.low:.1%} to {t.fooled.high:.1%}', 'n': f'{t.n:,}',
+        'cosine of gradients': None if _shown_cosine(t) is None else f'{t.cosine.value:.3f}'}
+        for t in found.transferred]
     return [Table.of('Accuracy, with 95% intervals', accuracies),
             Table.of('Final loss on training images, under the adversary of the training', losses),
-            Table.of('PGD examples of one network on another: share fooled of the images that it '
-                     'classifies correctly', [
-                         {'source': t.source.words, 'target': t.target.words,
-                          'fooled': f'{t.fooled:.1%}',
-                          '95% interval': f'{t.interval[0]:.1%} to {t.interval[1]:.1%}',
-                          'n': f'{t.n:,}', 'cosine of gradients': f'{t.cosine:.3f}'}
-                         for t in transferred])]
+            *([Table.of('PGD examples of one network on another: share fooled of the images that '
+                        'it classifies correctly', transferred)] if transferred else [])]
 
 
-def _beside(sweep: Sweep, trained: _Trained, other: bool) -> dict[str, str | None]:
+def _beside(sweep: Sweep, trained: Trained, other: bool) -> dict[str, str | None]:
     """The paper's accuracies as a column, where it gives any."""
     if not sweep.papers:
         return {}
@@ -230,38 +296,35 @@ def _beside(sweep: Sweep, trained: _Trained, other: bool) -> dict[str, str | Non
     return {'the paper': found and ' / '.join(f'{value:.1%}' for value in found)}
 
 
-def _pictures(study: Study, sweep: Sweep, trained: Sequence[_Trained]) -> list[Picture]:
-    x = list(range(len(sweep.widths)))
+def _pictures(study: Study, sweep: Sweep, found: Findings) -> list[Picture]:
+    x, axis = list(range(len(found.widths))), {'xlabel': 'capacity scale'}
+    axis.update(xticks=x, xnames=found.widths)
 
-    def accuracies(plots, path):
+    def line(plots: ModuleType, judged: str, adversary: str) -> Any:
+        measured = [t.measured(judged) for t in found.of(adversary)]
+        return plots.Line(judged, x, *zip(*measured, strict=True))
+
+    def accuracies(plots: ModuleType, path: pathlib.Path) -> None:
         plots.lines(
-            path, [(f'training: {words}', [plots.Line(
-                judged, x, [t.outcomes[judged].accuracy for t in _of(trained, adversary)],
-                [t.outcomes[judged].interval[0] for t in _of(trained, adversary)],
-                [t.outcomes[judged].interval[1] for t in _of(trained, adversary)])
-                for judged in ('natural', 'FGSM', 'PGD')])
-                for adversary, words in ADVERSARIES.items()],
-            xlabel='capacity scale', ylabel='accuracy', percent=True,
-            xticks=x, xnames=list(sweep.widths))
+            path, [(f'training: {words}', [line(plots, judged, adversary) for judged in JUDGED])
+                   for adversary, words in ADVERSARIES.items()],
+            ylabel='accuracy', percent=True, **axis)
 
-    def losses(plots, path):
+    def losses(plots: ModuleType, path: pathlib.Path) -> None:
         plots.lines(
             path, [('final training loss', [plots.Line(
-                f'training: {words}', x, [t.training_loss for t in _of(trained, adversary)])
+                f'training: {words}', x, [t.training_loss for t in found.of(adversary)])
                 for adversary, words in ADVERSARIES.items()])],
-            xlabel='capacity scale', ylabel='cross-entropy', yscale='log', width=5.5,
-            xticks=x, xnames=list(sweep.widths))
+            ylabel='cross-entropy', yscale='log', width=5.5, **axis)
 
-    def bars(plots, path):
+    def bars(plots: ModuleType, path: pathlib.Path) -> None:
         plots.bars(
             path, [f'training: {words}' for words in ADVERSARIES.values()],
-            {judged: [[o.accuracy, *o.interval] for o in (t.outcomes[judged] for t in trained)]
-             for judged in ('natural', 'FGSM', 'PGD')},
-            papers={judged: [sweep.papers.get((t.width, t.adversary), (None,) * 3)[i]
-                             for t in trained]
-                    for i, judged in enumerate(('natural', 'FGSM', 'PGD'))})
+            {judged: [t.measured(judged) for t in found.trained] for judged in JUDGED},
+            papers={judged: [_paper(sweep, t, judged) for t in found.trained]
+                    for judged in JUDGED})
 
-    if len(sweep.widths) == 1:
+    if len(found.widths) == 1:
         return draw(study.path('figure_3'), 'Accuracy for three kinds of training', bars)
     return [
         *draw(study.path('figure_3'), 'Accuracy over capacity for three kinds of training',
@@ -269,71 +332,6 @@ def _pictures(study: Study, sweep: Sweep, trained: Sequence[_Trained]) -> list[P
         *draw(study.path('figure_3_loss'), 'Final training loss over capacity', losses)]
 
 
-def _claims(
-    widths: Sequence[str], trained: Sequence[_Trained], longer: _Trained | None,
-    transferred: Sequence[_Transferred],
-) -> list[str]:
-    """Each claim of the paper's section 4, with the numbers for or against it."""
-    found = {(t.adversary, t.width): t for t in trained}
-    large = widths[-1]
-
-    def shown(adversary: str, width: str, judged: str) -> str:
-        return f'{found[adversary, width].outcomes[judged].accuracy:.1%}'
-
-    much_longer = [] if longer is None else [
-        'Training for much longer than natural accuracy needs significantly raises adversarial '
-        f'accuracy (paper). Measured: under FGSM {shown("none", large, "FGSM")} becomes '
-        f'{longer.outcomes["FGSM"].accuracy:.1%}, under PGD {shown("none", large, "PGD")} becomes '
-        f'{longer.outcomes["PGD"].accuracy:.1%}.']
-    return [
-        *(_of_capacity(widths, shown, found) if len(widths) > 1 else []), *much_longer,
-        'FGSM training helps against one-step attacks, and against iterative ones where epsilon is '
-        f'small, which on colour images it is not (paper). Measured at width {large}: FGSM '
-        f'training leaves {shown("fgsm", large, "FGSM")} under FGSM and '
-        f'{shown("fgsm", large, "PGD")} under PGD, natural training '
-        f'{shown("none", large, "FGSM")} and '
-        f'{shown("none", large, "PGD")}, PGD training {shown("pgd", large, "FGSM")} and '
-        f'{shown("pgd", large, "PGD")}.',
-        'Label leaking is a higher accuracy on FGSM examples than on natural images, and suggests '
-        'insufficient capacity (paper). Measured with FGSM training: ' + '; '.join(
-            f'width {width}, {_difference(found["fgsm", width])}' for width in widths) + '.',
-        'More capacity and stronger adversaries decrease transferability, and gradients correlate '
-        'less (paper). ' + ' '.join(
-            _of_source(source, transferred)
-            for source in dict.fromkeys(t.source.words for t in transferred))]
-
-
-def _of_capacity(widths: Sequence[str], shown, found) -> list[str]:
-    small, large = widths[0], widths[-1]
-
-    def change(adversary: str, judged: str) -> str:
-        return f'from {shown(adversary, small, judged)} to {shown(adversary, large, judged)}'
-
-    losses = ', '.join(f'{found["pgd", width].training_loss:.3g}' for width in widths)
-    return [
-        'Capacity alone helps, against one-step attacks (paper). Measured with natural training: '
-        f'accuracy under FGSM goes {change("none", "FGSM")} and under PGD '
-        f'{change("none", "PGD")} from width {small} to {large}.',
-        'Weak models may fail to converge when trained against PGD (paper). Measured: width '
-        f'{small} reaches {shown("pgd", small, "natural")} natural and '
-        f'{shown("pgd", small, "PGD")} under PGD; trained naturally, '
-        f'{shown("none", small, "natural")}.',
-        'The value of the saddle point falls with capacity (paper). Measured: final PGD training '
-        f'losses {losses} at widths {", ".join(widths)}.']
-
-
-def _difference(trained: _Trained) -> str:
-    natural, attacked = trained.outcomes['natural'], trained.outcomes['FGSM']
-    points = 100 * (attacked.accuracy - natural.accuracy)
-    apart = natural.interval[1] < attacked.interval[0] or attacked.interval[1] < natural.interval[0]
-    return (f'{points:+.2f} points under FGSM' if apart
-            else f'{points:+.2f} points, within the intervals')
-
-
-def _of_source(source: str, transferred: Sequence[_Transferred]) -> str:
-    parts = [f'{ADVERSARIES[adversary]} training ' + ', '.join(
-        f'{t.fooled:.1%} (width {t.target.width}, cosine {t.cosine:.2f})'
-        for t in transferred if t.source.words == source and t.target.adversary == adversary)
-        for adversary in ADVERSARIES
-        if any(t.source.words == source and t.target.adversary == adversary for t in transferred)]
-    return f'Examples of {source} fool: {"; ".join(parts)}.'
+def _paper(sweep: Sweep, trained: Trained, judged: str) -> float | None:
+    found = sweep.papers.get((trained.width, trained.adversary))
+    return dict(zip((NATURAL, FGSM, PGD), found, strict=True)).get(judged) if found else None

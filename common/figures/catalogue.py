@@ -20,6 +20,7 @@ from common.figures import (
     transfer,
 )
 from common.figures.study import Study
+from common.files import require_writable
 
 FIGURES = {
     '1': 'losses of the maxima that PGD finds',
@@ -82,6 +83,7 @@ def make(figure: str, study: Study, details: Details) -> None:
         raise UserError(f'expected the released networks A and A_nat; found no record of '
                         f'{" and ".join(sorted(missing))} in the manifest. Restore checkpoints/ '
                         '(git checkout, or install the package again).')
+    require_writable(study.output_dir / 'cache' / 'any')
     makers, failed = makers_of(details), []
     for name in FIGURES if figure == ALL else [figure]:
         start = time.perf_counter()

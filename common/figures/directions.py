@@ -8,10 +8,9 @@ import dataclasses
 
 import numpy as np
 
-from common.evaluation import Judge
+from common.evaluation import Judge, wilson_interval
 from common.exhibits import Exhibit, Picture, Table
-from common.figures.restarts import NETWORKS
-from common.figures.study import Study, draw
+from common.figures.study import CHOSEN, NETWORKS, Study, draw
 from common.landscape import Restarting, image_gradient
 
 _IMAGES = 4
@@ -26,9 +25,15 @@ _MAXIMA, _SIGNS = 'maxima', 'random signs'
 class _Measured:
     """Means over images and draws of one network."""
 
+    images: int
+    n: int  # combinations of each kind and dimension, of all images together
     along: dict[str, list[float]]  # kind of direction -> loss at each of _SHARES
     # What is combined -> mean loss and share misclassified at each of _DIMENSIONS.
     combined: dict[str, list[tuple[float, float]]]
+
+    def interval(self, share: float) -> tuple[float, float]:
+        """95% interval of a share of the combinations."""
+        return wilson_interval(round(share * self.n), self.n)
 
 
 def directions(study: Study) -> Exhibit:
@@ -44,7 +49,8 @@ def directions(study: Study) -> Exhibit:
     measured = {name: _measure(study, name, images) for name in NETWORKS}
     return study.exhibit(
         'directions', 'random directions and linear subspaces',
-        setting=f'{study.pgd}, images {[study.number(i) for i in images]}, {_DRAWS} random '
+        setting=f'{study.pgd}, images {[study.number(i) for i in images]}, {CHOSEN}, '
+                f'{_DRAWS} random '
                 'directions and combinations each',
         networks=list(NETWORKS), remarks=_remarks(measured), tables=_tables(measured),
         pictures=_pictures(study, measured),
@@ -73,6 +79,7 @@ def _measure(study: Study, name: str, images: list[int]) -> _Measured:
                 _judged(study, judge, image, _combinations(vectors[:k], epsilon, rng))
                 for k in _DIMENSIONS])
     return _Measured(
+        len(images), len(images) * _DRAWS,
         {kind: np.mean(losses, axis=0).tolist() for kind, losses in along.items()},
         {kind: np.mean(results, axis=0).tolist() for kind, results in combined.items()})
 
@@ -97,15 +104,23 @@ def _judged(
 def _remarks(measured: dict[str, _Measured]) -> list[str]:
     parts = [
         f'{NETWORKS[name]}, ' + ', '.join(
-            f'{m.combined[_MAXIMA][i][1]:.0%} of combinations of {k} (random signs: '
-            f'{m.combined[_SIGNS][i][1]:.0%})' for i, k in enumerate(_DIMENSIONS) if k in _TOLD)
+            f'{_share(m, m.combined[_MAXIMA][i][1])} of combinations of {k} (random signs: '
+            f'{_share(m, m.combined[_SIGNS][i][1])})'
+            for i, k in enumerate(_DIMENSIONS) if k in _TOLD)
         for name, m in measured.items()]
-    return ['Misclassified under random combinations of maxima: ' + '; '.join(parts)
-            + '. Combinations have the l-inf length epsilon, and the images are clipped to the '
-            'pixel range. With one vector there are two points, of which one leads away from the '
-            'maximum.',
+    some = next(iter(measured.values()))
+    return [f'Misclassified under random combinations of maxima, n = {some.n:,} ({_DRAWS} of each '
+            f'of {some.images} images), with 95% intervals over the combinations of these images, '
+            f'not over other images: {"; ".join(parts)}. Combinations have the l-inf length '
+            'epsilon, and the images are clipped to the pixel range. With one vector there are '
+            'two points, of which one leads away from the maximum.',
             'The paper: the structure of adversarial examples cannot be described fully by the '
             'linear subspace view.']
+
+
+def _share(measured: _Measured, share: float) -> str:
+    low, high = measured.interval(share)
+    return f'{share:.1%} [{low:.1%} to {high:.1%}]'
 
 
 def _tables(measured: dict[str, _Measured]) -> list[Table]:
@@ -114,7 +129,8 @@ def _tables(measured: dict[str, _Measured]) -> list[Table]:
         if i in (0, 2, 5, 8, 10)}} for name, m in measured.items()
         for kind, losses in m.along.items()]
     spans = [{'network': name, 'combined': kind, 'how many': k, 'mean loss': f'{loss:.4g}',
-              'misclassified': f'{wrong:.1%}'}
+              'misclassified': f'{wrong:.1%}',
+              '95% interval': '{:.1%} to {:.1%}'.format(*m.interval(wrong)), 'n': f'{m.n:,}'}
              for name, m in measured.items() for kind, results in m.combined.items()
              for k, (loss, wrong) in zip(_DIMENSIONS, results, strict=True)]
     return [Table.of('Mean loss along directions', along),

@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from common.evaluation import wilson_interval
 from common.exhibits import Exhibit, Table
-from common.figures.restarts import NETWORKS
-from common.figures.study import Study, draw
+from common.figures.study import CHOSEN, NETWORKS, Study, draw
 
 _SHOWN = 8
 
@@ -45,7 +44,8 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
         lambda plots, path: plots.images(
             path, grid, rows=words, titles=titles, lower=ball.lower, upper=ball.upper))
     return study.exhibit(
-        'examples', 'adversarial examples', setting=f'{study.pgd}', networks=list(NETWORKS),
+        'examples', 'adversarial examples', setting=f'{study.pgd}, images {CHOSEN}',
+        networks=list(NETWORKS),
         remarks=['Above each image: its class, or what the network takes it for. Perturbations '
                  'are stretched: black and white are epsilon.'],
         tables=[Table.of('', rows)], pictures=pictures, data={'images': numbers, 'rows': rows})

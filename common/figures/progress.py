@@ -41,9 +41,12 @@ def figure_4(study: Study, entry: dict[str, Any], released: pathlib.Path) -> Exh
             yscale='log', width=5.5, marks=starts[1:]))
     return study.exhibit(
         'figure_4', 'figure 4, adversarial loss during training',
-        setting=f'the log of: {entry["command"]}', networks=['A'],
+        setting=f'training batches, crafted in {entry["config"]["attack_dtype"]}, seed '
+                f'{entry["seed"]}; the log of: {entry["command"]}',
+        networks=['A'], on_test_images=False,
         remarks=[*(_course(number, len(stages), stage, smooth[number - 1])
                    for number, stage in enumerate(stages, 1)),
+                 *([f'How they differ: {entry["notes"]}'] if len(stages) > 1 else []),
                  'The paper: a steady decrease.'],
         tables=[Table.of('', rows)], pictures=pictures,
         data={'steps': [s.tolist() for s in steps],
@@ -54,7 +57,8 @@ def _course(number: int, stages: int, stage: np.ndarray, smooth: np.ndarray) -> 
     # While the radius grows from 0, so does the loss.
     whole = np.flatnonzero(stage[:, 2] >= 1)
     first = int(whole[0]) if len(whole) else 0
-    words = 'The loss' if stages == 1 else f'In stage {number} of {stages} the loss'
+    words = 'The loss' if stages == 1 else (
+        f'In stage {number} of {stages} (the dashed line lies between them) the loss')
     return (f'{words} goes from {smooth[first]:.3g} to {smooth[-1]:.3g} (means of up to nine '
             'logged batches)' + (
                 f', counted from step {int(stage[first, 0]):,}, where the radius, which grows from '

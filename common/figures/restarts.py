@@ -6,10 +6,9 @@ import numpy as np
 import tqdm
 
 from common.exhibits import Exhibit, Table
-from common.figures.study import Study, draw
+from common.figures.study import CHOSEN, NETWORKS, Study, draw
 from common.landscape import BATCH_SIZE, Curves, Restarting
 
-NETWORKS = {'A_nat': 'naturally trained', 'A': 'adversarially trained'}
 _IMAGES = 4
 _LOSS = 'cross-entropy'
 
@@ -37,7 +36,7 @@ def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
             ylabel='restarts'))
     return study.exhibit(
         'figure_1', 'figure 1, losses of the maxima that PGD finds',
-        setting=f'{study.pgd}, {restarts:,} restarts', networks=list(NETWORKS),
+        setting=f'{study.pgd}, {restarts:,} restarts of images {CHOSEN}', networks=list(NETWORKS),
         remarks=[_concentration(losses, restarts), (
             'The paper: the losses of the final iterates are well concentrated without extreme '
             'outliers, and those of adversarially trained networks are much smaller.')],
@@ -63,12 +62,12 @@ def _losses(study: Study, name: str, images: list[int], restarts: int) -> list[n
 def _thinned(values: np.ndarray, most: int = 2000) -> list[float]:
     """Enough of the values to draw them again, with both ends, since an exhibit is no archive."""
     chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), most)).round().astype(int))
-    return _short(np.sort(values)[chosen])
+    return _rounded(np.sort(values)[chosen])
 
 
-def _short(values: np.ndarray) -> list:
+def _rounded(values: np.ndarray) -> list:
     """To five significant digits: losses of one figure differ by orders of magnitude."""
-    return [_short(v) if np.ndim(v) else float(f'{v:.5g}') for v in values]
+    return [_rounded(v) if np.ndim(v) else float(f'{v:.5g}') for v in values]
 
 
 def _summary(name: str, image: int, losses: np.ndarray) -> dict[str, object]:
@@ -90,13 +89,21 @@ def _concentration(losses: dict[str, list[np.ndarray]], restarts: int) -> str:
     parts = []
     for name, words in NETWORKS.items():
         medians = [np.median(v) for v in losses[name]]
-        most = [v.max() / max(np.median(v), 1e-9) for v in losses[name]]
-        spread = [np.percentile(v, 99) / max(np.percentile(v, 1), 1e-9) for v in losses[name]]
+        most = [_times(v.max(), np.median(v)) for v in losses[name]]
+        spread = [_times(np.percentile(v, 99), np.percentile(v, 1)) for v in losses[name]]
         parts.append(
             f'{words}, medians of {min(medians):.3g} to {max(medians):.3g}, the 99% quantile of an '
             f'image is {min(spread):.3g} to {max(spread):.3g} times its 1% quantile, the greatest '
             f'loss {min(most):.3g} to {max(most):.3g} times its median')
     return f'Measured over {restarts:,} restarts an image: ' + '; '.join(parts) + '.'
+
+
+def _times(value: float, other: float) -> float:
+    """How many times `other` a loss is; 1 where they are equal, both of them 0 included."""
+    if value == other:
+        return 1.0
+    # Infinite beside a loss of 0, which float32 has where a network is sure.
+    return float(value) / float(other) if other else float('inf')
 
 
 def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
@@ -117,7 +124,7 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
     rows = [{'network': name, 'start': f'{v[:, 0].mean():.4g}',
              f'step {middle}': f'{v[:, middle].mean():.4g}', 'end': f'{v[:, -1].mean():.4g}',
              'standard deviation at the end': f'{v[:, -1].std():.3g}',
-             'share of the rise by the middle': f'{_share_by(v, middle):.0%}'}
+             'share of the rise by the middle': _percent(_share_by(v, middle))}
             for name, v in curves.items()]
     pictures = draw(
         study.path('figure_2'), 'Loss over iterations of PGD, one line a restart',
@@ -126,24 +133,43 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
             xlabel='PGD iteration', ylabel=_LOSS))
     return study.exhibit(
         'figure_2', 'figure 2, loss along the iterations of PGD',
-        setting=f'{study.pgd}, {restarts} restarts of image {study.number(image)}',
+        setting=f'{study.pgd}, {restarts} restarts of image {study.number(image)}, '
+                f'{CHOSEN}',
         networks=list(NETWORKS),
         remarks=[_levelling(curves), (
             'The paper: the loss rises in a fairly consistent way and plateaus rapidly.')],
         tables=[Table.of('', rows)], pictures=pictures,
         data={'image': study.number(image),
-              'losses': {n: _short(v) for n, v in curves.items()}})
+              'losses': {n: _rounded(v) for n, v in curves.items()}})
 
 
 def _levelling(curves: dict[str, np.ndarray]) -> str:
     parts = []
     for name, words in NETWORKS.items():
-        last = 1 - _share_by(curves[name], curves[name].shape[1] * 3 // 4)
-        parts.append(f'{words}, the last quarter of the steps brings {last:.0%} of the rise of the '
-                     f'mean loss, which has {"not levelled off" if last > 0.1 else "levelled off"}')
+        risen = _share_by(curves[name], curves[name].shape[1] * 3 // 4)
+        if risen is None:
+            parts.append(f'{words}, the mean loss does not rise')
+            continue
+        parts.append(f'{words}, the last quarter of the steps brings {1 - risen:.0%} of the rise '
+                     'of the mean loss, which has '
+                     + ('not levelled off' if 1 - risen > 0.1 else 'levelled off'))
     return 'Measured: ' + '; '.join(parts) + '.'
 
 
-def _share_by(curves: np.ndarray, step: int) -> float:
-    mean = curves.mean(axis=0)
-    return float((mean[step] - mean[0]) / max(mean[-1] - mean[0], 1e-9))
+def _share_by(curves: np.ndarray, step: int) -> float | None:
+    """Share of the mean loss's rise that lies before a step; None where it does not rise.
+
+    Args:
+        curves: [restarts, steps + 1] losses.
+        step: 0 to steps.
+    """
+    mean = curves.mean(axis=0, dtype=np.float64)
+    rise = mean[-1] - mean[0]
+    # Losses are float32 numbers: what is as small as their last digits is no rise.
+    if rise <= 8 * np.finfo(np.float32).eps * np.abs(mean).max():
+        return None
+    return float((mean[step] - mean[0]) / rise)
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f'{share:.0%}'

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from common.attacks import PGD, Attack
 from common.checkpoints import weights_digest
@@ -19,6 +20,11 @@ from common.exhibits import Exhibit, Picture, Table
 from common.logits import ModelLogits
 from common.partial import PartialResult
 from common.transfer import Source, transfer_accuracies
+
+NETWORKS = {'A_nat': 'naturally trained', 'A': 'adversarially trained'}
+"""The two networks that the paper's figures compare, and how each was trained."""
+CHOSEN = 'drawn from those that both networks classify correctly'
+"""What `Study.images` are, for settings."""
 
 QUICK, FULL = 'quick', 'full'
 BUDGETS = (FULL, QUICK)
@@ -42,6 +48,7 @@ class Study:
         attack_dtype: precision in which examples are crafted.
         batch_size: images a batch.
         variant: end of the exhibits' names, where the setting is not the default one.
+        remark: end of their titles likewise, which begins with a space.
         every: `test` is every k-th image of the whole test set.
     """
 
@@ -58,6 +65,7 @@ class Study:
     attack_dtype: str = 'float32'
     batch_size: int = 200
     variant: str = ''
+    remark: str = ''
     every: int = 1
 
     @property
@@ -87,17 +95,34 @@ class Study:
         """Judges images by the network in float32, whatever attacks compute in."""
         return self.network(reference).judge
 
-    def images(self, count: int) -> list[int]:
-        """Positions in `test` of `count` images, drawn by the seed.
+    def images(self, count: int, classified_by: Sequence[str] = tuple(NETWORKS)) -> list[int]:
+        """Positions in `test` of images, drawn by the seed.
+
+        Args:
+            count: how many.
+            classified_by: references of networks which all classify these images correctly: what
+                is misclassified without an attack tells nothing of one.
 
         Raises:
-            UserError: there are not so many.
+            UserError: there are not so many, or a network is not there.
         """
-        if count > len(self.test):
-            raise UserError(f'expected at least {count} images; found {len(self.test)}. Raise '
-                            '--num_examples.')
         rng = np.random.default_rng(self.seed)
-        return sorted(int(i) for i in rng.choice(len(self.test), count, replace=False))
+        order = rng.choice(len(self.test), min(count, len(self.test)), replace=False)
+        order = [*order, *rng.permutation(np.setdiff1d(np.arange(len(self.test)), order))]
+        found = []
+        for i in range(0, len(order), count):
+            found += [int(j) for j in order[i:i + count] if self._correct(j, classified_by)]
+            if len(found) >= count:
+                return sorted(found[:count])
+        raise UserError(
+            f'expected at least {count} images that {" and ".join(classified_by)} classify '
+            f'correctly; found {len(found)} among {len(self.test)}. Take more images (--every, '
+            '--num_examples, --budget).')
+
+    def _correct(self, image: int, references: Sequence[str]) -> bool:
+        x = tf.constant(self.test.x[image:image + 1])
+        y = tf.constant(self.test.y[image:image + 1])
+        return all(self.judge(name)(x, y)[0] == y.numpy() for name in references)
 
     def number(self, image: int) -> int:
         """The image at that position of `test`, as numbered in the whole test set."""
@@ -141,17 +166,31 @@ class Study:
     def exhibit(
         self, name: str, title: str, *, setting: str, networks: Sequence[str],
         remarks: Sequence[str], tables: Sequence[Table], pictures: Sequence[Picture],
-        data: Any,
+        data: Any, on_test_images: bool = True,
     ) -> Exhibit:
-        """The finished exhibit, with all that is the same for every figure."""
+        """The finished exhibit, with all that is the same for every figure.
+
+        Args:
+            name: of the figure, as the exhibit's key has it.
+            title: a line.
+            setting: what is particular to it.
+            networks: references.
+            remarks: sentences.
+            tables: numbers for reading.
+            pictures: likewise.
+            data: all numbers.
+            on_test_images: whether `setting` goes on after images, budget, seed and precision of
+                this study; False if it has nothing of these.
+        """
         images = f'{self.test.name}, {len(self.test):,} images'
         if self.every > 1:
             images += f' (those numbered 0, {self.every}, {2 * self.every} and so on)'
         return Exhibit(
-            key=f'{self.key}_{name}{self.variant}', title=f'{self.title}: {title}',
+            key=f'{self.key}_{name}{self.variant}', title=f'{self.title}: {title}{self.remark}',
             command=f'{self.command} --figure={name.removeprefix("figure_")}',
-            setting=f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
-                    f'{self.attack_dtype}',
+            setting=setting if not on_test_images else (
+                f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
+                f'{self.attack_dtype}'),
             # Folders by their names: where they lie says nothing to others.
             networks={_short(n): weights_digest(self.network(n).model)
                       for n in networks},

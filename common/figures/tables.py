@@ -1,16 +1,19 @@
 """The paper's tables as exhibits."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from common.exhibits import Exhibit, Table
+from common.leaderboard import Judgement
 from common.rows import Row, strongest
+from common.worst_case import records, stage_rows
 
 _ROUNDED = 0.0005  # published accuracies are rounded to a tenth of a percent
 
 
 def table_exhibit(
     rows: Sequence[Row], *, key: str, title: str, command: str, setting: str,
-    networks: dict[str, str], why: Sequence[str] = (),
+    networks: dict[str, str], why: Sequence[str] = (), kinds: dict[str, str] | None = None,
 ) -> Exhibit:
     """A table of accuracies under attack, beside the paper's.
 
@@ -22,14 +25,50 @@ def table_exhibit(
         setting: what the rows have in common.
         networks: name -> SHA-256 of the weights.
         why: sentences that explain differences from published numbers, where there are such.
+        kinds: of black-box attacks, as for `strongest`.
     """
-    marked, published = strongest(rows), _published(rows)
+    marked, published = strongest(rows, kinds), _published(rows)
     return Exhibit(
         key=key, title=title, command=command, setting=setting, networks=networks,
         remarks=(*(_compared(rows, name) for name in published), *(why if published else ())),
         seconds=sum(row.seconds for row in rows),
         tables=(Table.of('', [_cells(row, row in marked) for row in rows]),),
         data=[row.as_json() for row in rows])
+
+
+def worst_case_exhibit(
+    judgement: Judgement, *, key: str, title: str, command: str, setting: str,
+    networks: dict[str, str],
+) -> Exhibit:
+    """What a cascade of attacks left of a network, stage by stage, and the checks of its honesty.
+
+    Args:
+        judgement: what it found.
+        key: name of the exhibit.
+        title: likewise.
+        command: what was typed.
+        setting: images and ball.
+        networks: name -> SHA-256 of the weights.
+    """
+    row, verdict = judgement.row, judgement.verdict
+    low, high = verdict.interval
+    warnings = [check.name for check in judgement.checks if not check.passed]
+    stages = {name: value for name, value in records(verdict).items() if name != 'images'}
+    return Exhibit(
+        key=key, title=title, command=command, setting=setting, networks=networks,
+        remarks=(
+            f'{verdict.accuracy:.2%} ({low:.2%} to {high:.2%}, n = {verdict.n:,}) of the images '
+            f'stand under all attacks; plain PGD, the first of them, leaves '
+            f'{verdict.after(1):.2%}.',
+            f'Checks that speak against this number: {", ".join(warnings)}.' if warnings
+            else 'None of the checks speaks against this number.'),
+        tables=(Table.of('', stage_rows(verdict)), Table(
+            'Checks', ('check', 'found', 'result'), tuple(
+                (check.name, check.words, 'ok' if check.passed else 'WARNING')
+                for check in judgement.checks))),
+        seconds=row.seconds,
+        data={'row': row.as_json(), **stages,
+              'checks': [dataclasses.asdict(check) for check in judgement.checks]})
 
 
 def _published(rows: Sequence[Row]) -> list[str]:
@@ -45,7 +84,7 @@ def _cells(row: Row, marked: bool) -> dict[str, object]:
         'target': row.target, 'accuracy': f'{row.accuracy:.2%}',
         '95% interval': f'{low:.2%} to {high:.2%}', 'n': f'{row.n:,}',
         **{name: None if value is None else f'{value:.1%}' for name, value in row.papers.items()},
-        'strongest of its source': 'yes' if marked else ''}
+        'strongest of its kind': 'yes' if marked else ''}
 
 
 def _compared(rows: Sequence[Row], name: str) -> str:

@@ -449,6 +449,8 @@ def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_pat
     assert batches(examples=examples.subset(slice(10))) == 2
     assert batches(examples=examples.subset(slice(10, 20))) == 2
     assert batches() == 0  # none of these took the first one's place
+    monkeypatch.setattr(partial_module.PartialResult, 'write', None)
+    assert batches() == 0  # nothing is written again, so that a folder may be closed to writing
 
 
 def test_nothing_is_left_beside_the_results(model, examples, on_disk, tmp_path):

@@ -1,5 +1,6 @@
 """What an exhibit is called, and how the command is told that made it."""
 
+import shlex
 import types
 
 import pytest
@@ -45,6 +46,26 @@ def test_whatever_shapes_the_numbers_is_in_the_name_and_in_the_command(told, fla
     assert all(flag in command for flag in flags)
 
 
+def test_networks_of_the_same_file_name_have_names_of_their_own(run_program):
+    names, commands = [], []
+
+    def main():
+        names.append(shared_flags.variant())
+        commands.append(shared_flags.as_typed('tiny.eval'))
+
+    program = types.SimpleNamespace(
+        __name__='tiny.eval', main=main,
+        define_flags=lambda: shared_flags.define_checkpoint('target', 'A', 'The network'))
+    targets = ('runs/one/best.weights.h5', 'my runs/two/best.weights.h5', 'A_nat')
+    for target in targets:
+        run_program(program, f'--target={target}')
+    assert len(set(names)) == 3 and names[2] == '_target_A_nat'
+    assert all(name.startswith('_target_best.weights.h5_') for name in names[:2])
+    assert [shlex.split(command)[-1] for command in commands] == [
+        f'--target={target}' for target in targets]
+
+
 def test_a_quick_budget_takes_every_100th_image_unless_told(told):
+    assert told('--budget=quick', '--num_examples=50')[2:] == (1, slice(None, 50, 1))
     assert told('--budget=quick')[2:] == (100, slice(None, None, 100))
     assert told('--budget=quick', '--every=7', '--num_examples=3')[2:] == (7, slice(None, 21, 7))

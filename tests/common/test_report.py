@@ -124,8 +124,21 @@ def test_the_numbers_are_there_for_programs(folder, run_program):
     assert results[1]['data'] == {'losses': [1.5, None]}
 
 
+def test_a_folder_that_cannot_be_is_an_error_without_a_traceback(run_program, tmp_path):
+    status, _, err = run_program(common.report, f'--output_dir={tmp_path / ("x" * 300)}')
+    assert status == 1 and err.startswith('error: ') and 'Traceback' not in err
+
+
+def test_numbers_in_cells_are_shown(tmp_path, run_program):
+    table = Table('', ('a', 'b'), ((7, 0.5),))
+    dataclasses.replace(EXHIBIT, pictures=(), tables=(table,)).write(tmp_path)
+    assert run_program(common.report, f'--output_dir={tmp_path}')[0] == 0
+    assert '| 7 | 0.5 |' in (tmp_path / 'RESULTS.md').read_text()
+
+
 def test_a_missing_picture_stops_it_before_anything_is_written(folder, run_program):
     (folder / 'digits.png').unlink()
     status, _, err = run_program(common.report, f'--output_dir={folder}')
     assert status == 1 and 'digits.png' in err and 'Traceback' not in err
+    assert EXHIBIT.command in err  # which makes it again
     assert not (folder / 'report.html').exists() and not (folder / 'results.json').exists()

@@ -64,6 +64,21 @@ def test_the_strongest_attack_of_each_source_is_marked():
     assert [line.endswith('yes') for line in lines] == [False, False, True, False]
 
 
+def test_sources_of_one_kind_are_marked_together_and_white_box_apart():
+    _, row = rows()
+    made = [dataclasses.replace(row, source=source, target='A', accuracy=accuracy)
+            for source, accuracy in (('A', 0.5), ('A', 0.4), ('A_prime', 0.7), ('A_nat', 0.8),
+                                     ('A_nat', 0.9), ('B', 0.6), ('B', 0.6))]
+    assert strongest(made, {'A_prime': 'black box', 'A_nat': 'black box'}) == [made[1], made[2]]
+    assert strongest(made) == [made[1], made[3]]
+
+
+def test_all_that_leave_least_are_marked():
+    _, row = rows()
+    made = [dataclasses.replace(row, accuracy=accuracy) for accuracy in (0.4, 0.9, 0.4)]
+    assert strongest(made) == [made[0], made[2]]
+
+
 def test_table_without_rows_is_its_heading():
     assert len(table([]).splitlines()) == 2
 

@@ -80,7 +80,7 @@ def test_flags_that_a_method_has_no_use_for(attack):
 def test_square_by_default_asks_as_often_as_its_authors(networks, run_program, monkeypatch):
     asked = []
     monkeypatch.setattr(eval_attack.AttackTable, 'row', lambda self, *row: asked.append(row))
-    monkeypatch.setattr(eval_attack, 'table', lambda rows: '')
+    monkeypatch.setattr(eval_attack, 'table', lambda *_: '')
     for flags in ([], ['--steps=7']):
         run_program(eval_attack, '--dataset=drawn', f'--target={networks[0]}', '--num_examples=10',
                     f'--source={networks[0]}', '--method=square', *flags)
@@ -270,6 +270,12 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     names = [check['name'] for check in contents['checks']]
     assert names[0] == 'randomized outputs' and f'transfer from {networks[1]}' in names
     assert all(f'{check["name"]}: {check["words"]}' in out for check in contents['checks'])
+    exhibit, = read_all(tmp_path / 'report')  # for the report
+    assert exhibit.key.startswith('mnist_worst_case') and 'drawn' in exhibit.title
+    assert exhibit.data['row'] == row and exhibit.data['checks'] == contents['checks']
+    assert [line[0] for line in exhibit.tables[0].rows] == ['pgd', 'restarts']
+    assert [line[2] for line in exhibit.tables[1].rows] == [
+        'ok' if check['passed'] else 'WARNING' for check in contents['checks']]
 
 
 def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, monkeypatch):

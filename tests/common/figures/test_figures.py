@@ -11,7 +11,6 @@ import pytest
 from common.attacks import PGD
 from common.data import Examples
 from common.errors import UserError
-from common.evaluation import Outcome
 from common.exhibits import read
 from common.figures import (
     capacity,
@@ -62,7 +61,9 @@ def released(tmp_path_factory):
     header = 'step,loss_adv,epsilon_factor\n'
     (folder / 'one.csv').write_text(header + '0,2.0,0.5\n5,,\n10,1.0,1\n')
     (folder / 'two.csv').write_text(header + '0,0.9,1\n10,0.5,1\n')
-    return folder, {'logs': ['one.csv', 'two.csv'], 'command': 'python -m tiny.train'}
+    return folder, {
+        'logs': ['one.csv', 'two.csv'], 'command': 'python -m tiny.train', 'seed': 5,
+        'notes': 'The first one against PGD-2.', 'config': {'attack_dtype': 'bfloat16'}}
 
 
 @pytest.fixture(scope='module')
@@ -211,6 +212,9 @@ def test_gradients_agree_with_themselves(study):
     assert np.abs(cosines[~np.eye(3, dtype=bool)]).max() < 0.9
     accuracy = np.array(data['accuracy'])
     assert (accuracy[0, 0] <= accuracy[1:, 0]).all()  # white box is the strongest on A
+    assert data['natural'][0] == 1 and data['without_gradient'] == [0, 0, 0]
+    # A classifies every image correctly without an attack.
+    np.testing.assert_allclose(np.array(data['fooled'])[:, 0], 1 - accuracy[:, 0], atol=1e-9)
 
 
 def test_confusion_counts_every_image(study):
@@ -228,8 +232,15 @@ def test_means_of_windows():
 
 def test_figure_4_joins_the_stages(study, released):
     folder, entry = released
-    data = progress.figure_4(study, entry, folder).data
-    assert data == {'steps': [[0, 10], [10, 20]], 'losses': [[2.0, 1.0], [0.9, 0.5]]}
+    exhibit = progress.figure_4(study, entry, folder)
+    assert exhibit.data == {'steps': [[0, 10], [10, 20]], 'losses': [[2.0, 1.0], [0.9, 0.5]]}
+    assert 'The first one against PGD-2.' in ' '.join(exhibit.remarks)
+
+
+def test_figure_4_tells_of_the_training_and_not_of_test_images(study, released):
+    setting = progress.figure_4(study, released[1], released[0]).setting
+    assert 'made-up test' not in setting
+    assert 'crafted in bfloat16, seed 5' in setting and 'python -m tiny.train' in setting
 
 
 @pytest.mark.parametrize('contents', [
@@ -244,6 +255,19 @@ def test_a_damaged_log_is_named(study, released, contents):
         progress.figure_4(study, entry, folder)
 
 
+def test_images_are_such_as_the_networks_classify_correctly(study):
+    right = [np.argmax(network(name)(X), axis=1) == TEST.y for name in ('A', 'A_nat')]
+    both = np.flatnonzero(right[0] & right[1])
+    assert 4 < len(both) < len(TEST)
+    found = {seed: dataclasses.replace(study, seed=seed).images(4) for seed in range(5)}
+    assert all(set(images) <= set(both) and len(set(images)) == 4 for images in found.values())
+    assert len(set(map(tuple, found.values()))) > 1
+    assert study.images(len(both)) == both.tolist()
+    with pytest.raises(UserError, match=f'found {len(both)} among 30'):
+        study.images(len(both) + 1)
+    assert len(study.images(30, classified_by=['A'])) == 30
+
+
 def test_a_missing_network_is_an_error(study):
     with pytest.raises(UserError, match='no network'):
         transfer.transfer_matrix(study, ['A', 'C'])
@@ -251,7 +275,7 @@ def test_a_missing_network_is_an_error(study):
 
 def test_too_few_images_are_an_error(study):
     few = dataclasses.replace(study, test=TEST.subset(slice(3)))
-    with pytest.raises(UserError, match='Raise --num_examples'):
+    with pytest.raises(UserError, match='Take more images'):
         restarts.figure_1(few, 2)
 
 
@@ -298,7 +322,7 @@ def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study)
         np.sum(natural.correct & ~stands.correct))
     assert exhibit.data['longer']['natural'] == rows['none', '2']['natural']  # the same stand-in
     shown = f'{rows["pgd", "1"]["PGD"]["accuracy"]:.1%} under PGD'
-    assert shown in exhibit.remarks[1]
+    assert shown in ' '.join(exhibit.remarks)
 
 
 def test_figure_3_of_one_width_says_nothing_of_capacity(study):
@@ -364,17 +388,6 @@ def test_what_no_figure_can_be_made_of(study, changes, ball, words):
     study = dataclasses.replace(study, pgd=dataclasses.replace(study.pgd, ball=ball))
     with pytest.raises(UserError, match=words):
         catalogue.make('all', study, details(**changes))
-
-
-def test_what_is_said_of_the_largest_radii(study):
-    def outcomes(*accuracies):
-        return [Outcome(np.arange(10) < 10 * a, np.zeros(10), 0.0, 0.0) for a in accuracies]
-
-    share = np.bincount(TEST.y).max() / 30
-    said, = strength._end(study, (0, 0.2, 0.5), outcomes(1, 0, 0))
-    assert said.startswith('Nothing is left of A from epsilon 0.2 on.') and f'{share:.1%}' in said
-    said, = strength._end(study, (0, 0.2, 0.4), outcomes(0, 0, 0.5))
-    assert 'At epsilon 0.4' in said and '50.00%' in said and 'grey' not in said
 
 
 def test_confusion_without_mistakes_or_without_some_classes():
