@@ -36,6 +36,10 @@ _WHY = (
     "averaged weights, from Keras' default initial weights, from which it becomes more robust in "
     'less time (README). By the word of the authors, seeds alone move the accuracy under PGD by '
     'some points.',
+    'CW from another network: with kappa = 0 the loss is flat as soon as the source is fooled, so '
+    "examples stay at the source's boundary and transfer less. The paper gives no kappa.",
+    "A_prime's examples are stronger here than the paper's: A and A_prime are trained alike to the "
+    'averaging of their weights, and their input gradients are much alike (the transfer matrix).',
     'A_nat under FGSM: this network is so sure of most images that their probability rounds to 1 '
     'in float32, and the cross-entropy loses the part of the gradient that leads away from the '
     'true class. With exact gradients (--method=fgsm_odds) it keeps far less.')
