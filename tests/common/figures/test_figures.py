@@ -104,7 +104,7 @@ def make(name, study):
     return catalogue.makers_of(details)[name](study)
 
 
-@pytest.mark.parametrize('name', ['1', '3', 'transfer', 'confusion'])
+@pytest.mark.parametrize('name', ['1', 'transfer', 'confusion'])
 def test_figures_without_matplotlib_have_their_numbers(shared_study, name, monkeypatch, capsys):
     study = dataclasses.replace(shared_study)
     monkeypatch.setitem(sys.modules, 'common.plots', None)
