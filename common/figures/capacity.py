@@ -5,21 +5,17 @@ import hashlib
 import json
 import math
 import pathlib
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from common import checkpoints, run_folder, tf1_checkpoint
 from common.attacks import Attack, fgsm
 from common.data import Examples
-from common.errors import UserError
 from common.evaluation import Outcome, wilson_interval
 from common.exhibits import Exhibit, Picture, Table
+from common.figures.cached_training import Train, train_in
 from common.figures.capacity_claims import (
     ADVERSARIES,
     EXACT,
@@ -35,7 +31,6 @@ from common.figures.capacity_claims import (
 )
 from common.figures.study import Study, draw
 from common.figures.transfer import input_gradients, mean_cosine
-from common.files import cannot_write
 from common.losses import LogOdds
 
 _LOSS_IMAGES = 10_000  # of the final training loss
@@ -61,7 +56,7 @@ class Sweep:
 
     widths: dict[str, dict[str, Any]]
     config: dict[str, Any]
-    train: Callable[[dict[str, Any], pathlib.Path, str | None], None]
+    train: Train
     data_dir: str | None
     training_set: Examples
     adversary: Callable[[dict[str, Any]], Attack | None]
@@ -104,63 +99,6 @@ def figure_3(study: Study, sweep: Sweep) -> Exhibit:
                    'cosine': _shown_cosine(t)} for t in found.transferred]})
 
 
-def train_in(folder: pathlib.Path, config: dict[str, Any], sweep: Sweep) -> None:
-    """Trains in a folder of the cache, or goes on there; anew if what it holds is damaged.
-
-    A damaged folder is kept beside the new one as <name>.damaged.
-
-    Args:
-        folder: of the training.
-        config: contents of its config.json.
-        sweep: tells how to train.
-
-    Raises:
-        UserError: training failed for another reason: the disk is full, there are no data.
-    """
-    try:
-        sweep.train(config, run_folder.check(folder, config), sweep.data_dir)
-        return
-    except UserError:
-        damage = _damage(folder, config)
-        if damage is None:
-            raise
-    _set_aside(folder, damage)
-    sweep.train(config, folder, sweep.data_dir)
-
-
-def _damage(folder: pathlib.Path, config: dict[str, Any]) -> str | None:
-    """What no training could go on from in a folder; None if that is not what is wrong."""
-    try:
-        run_folder.check(folder, config)
-    except UserError:
-        return 'it is no folder with the config.json of this training'
-    if not (folder / 'checkpoint').exists():  # training then takes whole checkpoints only
-        return None
-    try:
-        state = tf.train.get_checkpoint_state(folder)
-    except checkpoints.READ_ERRORS:
-        state = None
-    if state is None or not state.all_model_checkpoint_paths:
-        return 'its list of checkpoints cannot be read'
-    listed = state.all_model_checkpoint_paths
-    newest = next(filter(tf1_checkpoint.is_prefix, reversed(listed)), listed[-1])
-    if checkpoints.is_whole(newest):
-        return None
-    return f'its {pathlib.Path(newest).name} cannot be read'
-
-
-def _set_aside(folder: pathlib.Path, damage: str) -> None:
-    aside = folder.with_name(f'{folder.name}.damaged')
-    try:
-        if aside.is_dir():
-            shutil.rmtree(aside)
-        folder.replace(aside)
-    except OSError as error:
-        raise cannot_write(folder.parent, error) from error
-    print(f'note: {folder} is damaged ({damage}); training anew, and keeping it as {aside.name}',
-          file=sys.stderr)
-
-
 def _measure(
     study: Study, sweep: Sweep, width: str, adversary: str, kind: str = 'usual'
 ) -> Trained:
@@ -184,7 +122,7 @@ def _trained_here(study: Study, sweep: Sweep, config: dict[str, Any], name: str)
     short = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
     folder = study.output_dir / 'cache' / 'capacity' / f'{study.key}-{name}-{short}'
     print(f'training for figure 3: {folder}', flush=True)
-    train_in(folder, config, sweep)
+    train_in(folder, config, sweep.train, sweep.data_dir)
     return str(folder)
 
 
