@@ -108,6 +108,7 @@ def _batches(index: np.ndarray) -> Iterator[np.ndarray]:
 def _torchattacks(network: keras.Model) -> dict[str, Craft]:
     torch, torchattacks = (importlib.import_module(name) for name in ('torch', 'torchattacks'))
     ported = importlib.import_module('network_in_torch').NetworkA(network).eval()
+    ported = ported.requires_grad_(False).to(memory_format=torch.channels_last)
     shared = {'eps': dataset.EPSILON, 'norm': 'Linf', 'seed': 0}
 
     def craft(attack) -> Craft:
@@ -123,7 +124,8 @@ def _torchattacks(network: keras.Model) -> dict[str, Craft]:
         'APGD-T': torchattacks.APGDT(ported, steps=100, n_classes=10, **shared),
         'FAB-T': torchattacks.FAB(
             ported, steps=100, multi_targeted=True, n_classes=10, **shared),
-        'Square': torchattacks.Square(ported, n_queries=5000, **shared)}.items()}
+        'Square': torchattacks.Square(
+            ported, n_queries=5000, resc_schedule=False, **shared)}.items()}
 
 
 def _art(network: keras.Model) -> dict[str, Craft]:

@@ -50,7 +50,8 @@ def define_flags() -> None:
         'crafting', 'train', list(CRAFTING),
         "The network that training examples are crafted with: 'train': with the statistics of the "
         "batch, and each gradient moves the moving averages on, as in the challenge; "
-        "'train_frozen': the same without moving them; 'eval': with the moving averages.")
+        "'train_frozen': the same without moving them; 'eval': with the moving averages, which is "
+        'the default with --objective=trades.')
     flags.DEFINE_enum(
         'mixed_precision', 'float32', list(DTYPES),
         'Precision of the pass that updates the weights, which themselves stay float32.')
@@ -64,6 +65,8 @@ def main() -> None:
     """Reads the flags and trains."""
     shared_flags.apply_recipe(RECIPES)
     shared_flags.drop_what_the_schedule_ignores()
+    if FLAGS.objective == 'trades' and not FLAGS['crafting'].present:
+        FLAGS.crafting = 'eval'  # as TRADES' authors do
     shared_flags.settle_model_dir('cifar10')
     checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)

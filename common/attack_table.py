@@ -24,7 +24,8 @@ from common.threat_model import LinfBall
 from common.transfer import Source, transfer_accuracy
 from common.worst_case import OnExamples, Stage, Verdict, worst_case
 
-_ON_THE_BOUNDARY = 0.001  # share of images
+_ON_THE_BOUNDARY = 0.001  # share of images, of which few are some at least
+_SOME = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +201,7 @@ class AttackTable:
             inside = ball.contains(x, tf.constant(self.examples.x[batch])).numpy()
             wrong += int(np.sum(~inside | (right != verdict.standing[batch])))
         # Images on the very boundary may fall to either side in batches of another size.
-        if wrong > _ON_THE_BOUNDARY * len(x_adv):
+        if wrong > max(_SOME, _ON_THE_BOUNDARY * len(x_adv)):
             raise UserError(
                 f'expected adversarial images as the record of the attack tells of them; found '
                 f'{wrong} others. The files in --output_dir were damaged or mixed: remove its '

@@ -49,7 +49,7 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
         elif isinstance(layer, layers.MaxPooling2D):
             pieces.append(_pooling(layer))
         elif isinstance(layer, layers.Flatten):
-            pieces.append(lambda x: tf.reshape(x, [tf.shape(x)[0], _size(x)]))
+            pieces.append(_flat)
 
     def logits(x: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, dtype)
@@ -61,7 +61,8 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
 
 
 def _is_known(model: keras.Model) -> bool:
-    return isinstance(model, keras.Sequential) and model.built and all(
+    # A subclass may compute something else than its layers one after the other.
+    return type(model) is keras.Sequential and model.built and all(
         type(layer) in _KNOWN and layer.compute_dtype == 'float32' and _KNOWN[type(layer)](layer)
         and all(weight.dtype == 'float32' for weight in layer.weights) for layer in model.layers)
 
@@ -69,13 +70,18 @@ def _is_known(model: keras.Model) -> bool:
 _KNOWN: dict[type, Callable[[layers.Layer], bool]] = {
     layers.Conv2D: lambda layer: (
         layer.use_bias and layer.groups == 1 and set(layer.dilation_rate) == {1}
-        and layer.data_format == 'channels_last'),
+        and layer.data_format == 'channels_last' and _is_function(layer.activation)),
     layers.MaxPooling2D: lambda layer: layer.data_format == 'channels_last',
-    layers.Dense: lambda layer: layer.use_bias,
+    layers.Dense: lambda layer: layer.use_bias and _is_function(layer.activation),
     layers.Flatten: lambda layer: layer.data_format == 'channels_last',
     layers.Dropout: lambda layer: True,  # evaluation mode leaves it out
 }
 """Kind of layer -> whether this file knows what one of them computes."""
+
+
+def _is_function(activation: Callable) -> bool:
+    """Whether it works in any precision, as layers, which have one of their own, do not."""
+    return not isinstance(activation, layers.Layer)
 
 
 def _commutes(layer: layers.Conv2D, following: layers.Layer) -> bool:
@@ -86,13 +92,14 @@ def _commutes(layer: layers.Conv2D, following: layers.Layer) -> bool:
 
 def _convolution(layer: layers.Conv2D, pool: layers.MaxPooling2D | None, dtype: str) -> _Piece:
     kernel, bias = tf.cast(layer.kernel, dtype), tf.cast(layer.bias, dtype)
-    if pool is not None and _fits_blocks(layer, pool):
-        convolve = _on_blocks(kernel)
-    else:
-        pooling = _pooling(pool) if pool is not None else lambda x: x
+    pooling = _pooling(pool) if pool is not None else lambda x: x
+    on_blocks = _on_blocks(kernel) if pool is not None and _fits_blocks(layer, pool) else None
 
-        def convolve(x: tf.Tensor) -> tf.Tensor:
-            return pooling(tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper()))
+    def convolve(x: tf.Tensor) -> tf.Tensor:
+        # A layer may be part of several networks, for images of other sizes.
+        if on_blocks is not None and all(side and side % 2 == 0 for side in x.shape[1:3]):
+            return on_blocks(x)
+        return pooling(tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper()))
 
     return lambda x: layer.activation(tf.nn.bias_add(convolve(x), bias))
 
@@ -102,10 +109,9 @@ def _pooling(pool: layers.MaxPooling2D) -> _Piece:
 
 
 def _fits_blocks(layer: layers.Conv2D, pool: layers.MaxPooling2D) -> bool:
-    height, width, channels = layer.input.shape[1:]
-    size = set(layer.kernel_size)
-    return (channels <= _FEW_CHANNELS and height % 2 == width % 2 == 0 and len(size) == 1
-            and size.pop() % 2 == 1 and layer.padding == 'same' and set(layer.strides) == {1}
+    channels, size = layer.kernel.shape[2], set(layer.kernel_size)
+    return (channels <= _FEW_CHANNELS and len(size) == 1 and size.pop() % 2 == 1
+            and layer.padding == 'same' and set(layer.strides) == {1}
             and set(pool.pool_size) == set(pool.strides) == {2})
 
 
@@ -149,6 +155,8 @@ def _dense(layer: layers.Dense, dtype: str) -> _Piece:
     return lambda x: layer.activation(tf.nn.bias_add(multiply(x), bias))
 
 
-def _size(x: tf.Tensor) -> int:
-    """Elements of one of a batch."""
-    return x.shape[1:].num_elements()
+def _flat(x: tf.Tensor) -> tf.Tensor:
+    size = x.shape[1:].num_elements()
+    if size is None:  # images of any size
+        size = tf.reduce_prod(tf.shape(x)[1:])
+    return tf.reshape(x, [tf.shape(x)[0], size])

@@ -14,8 +14,12 @@ from common.data import Examples
 from common.evaluation import adversarial_accuracy
 from common.logits import LogitsFn
 from common.losses import CrossEntropy, Margin
+from common.worst_case import Verdict
 
 _FLAT = 0.05  # share of images without a gradient that is still taken for chance
+_FLAT_PIXELS = 0.9  # share of all pixels; backgrounds alone may leave half of them without one
+_STILL = 0.005  # share of images that the last of many restarts may break
+_WITHOUT_GRADIENTS = 0.01  # share of images that only queries without gradients may break
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +122,27 @@ def vanishing_gradients(suspect: Suspect) -> Check:
         zeros.append(zero.mean(axis=1))
         sure.append(tf.nn.softmax(logits).numpy()[np.arange(len(y)), y] == 1)
     share, pixels, certain = (float(np.mean(np.concatenate(a))) for a in (flat, zeros, sure))
-    return Check('vanishing gradients', share <= _FLAT,
+    return Check('vanishing gradients', share <= _FLAT and pixels <= _FLAT_PIXELS,
                  f'{share:.1%} of the images have gradients of exactly 0 everywhere, '
                  f'{pixels:.1%} of all pixels; the probability of {certain:.1%} rounds to 1, where '
                  "the cross-entropy's gradient loses its part of the true class")
+
+
+def cascade_checks(verdict: Verdict) -> Iterator[Check]:
+    """What a cascade's own record says of it, for all of its images."""
+    for number, stage in enumerate(verdict.stages):
+        if stage.restarts > 1:
+            last = (verdict.broken_by == number) & (verdict.restart == stage.restarts - 1)
+            yield Check(f'last restart of {stage.name}', bool(np.mean(last) <= _STILL),
+                        f'the last of {stage.restarts} broke {np.sum(last):,} of {verdict.n:,} '
+                        'images')
+    blind = [number for number, stage in enumerate(verdict.stages)
+             if stage.queries and not stage.attack.gradients]
+    if blind:
+        fell = np.isin(verdict.broken_by, blind)
+        yield Check('without gradients', bool(np.mean(fell) <= _WITHOUT_GRADIENTS),
+                    f'{np.sum(fell):,} of {verdict.n:,} images fell only to queries without '
+                    'gradients')
 
 
 def more_effort(suspect: Suspect, white_box: np.ndarray, attack: Attack, words: str) -> Check:

@@ -1,6 +1,7 @@
 """`--method=worst_case`: a cascade against one network, its records, and its worst examples."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from common.attack_table import AttackTable
 from common.attacks import PGD
 from common.errors import UserError
 from common.files import cannot_write, replacing, write_json
-from common.honesty import Check
+from common.honesty import Check, cascade_checks
 from common.rows import Row
 from common.worst_case import Stage, Verdict, records, table
 
@@ -69,7 +70,8 @@ def evaluate(
         worst.write(output, shape)
     # After hours of attacks nothing is left to a check to lose.
     found = []
-    for check in attacks.checks(stages[0].attack, _SAMPLE, others):
+    for check in itertools.chain(
+            cascade_checks(verdict), attacks.checks(stages[0].attack, _SAMPLE, others)):
         found.append(check)
         print(check, flush=True)
     if json:

@@ -129,6 +129,49 @@ def test_a_layer_of_a_users_own_kind_is_left_alone():
     assert rearranged(chain(layers.Flatten(), Doubled(4)), 'float32') is None
 
 
+def test_a_users_own_chain_is_left_alone():
+    class Scaled(keras.Sequential):
+        def call(self, x, training=None, mask=None):
+            return super().call(2 * x - 1)
+
+    model = Scaled([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(4)])
+    assert rearranged(model, 'float32') is None
+    np.testing.assert_array_equal(
+        ModelLogits(model).snapshot()(images(model)), model(images(model)))
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_activations_that_are_layers_are_left_alone(dtype):
+    model = chain(layers.Conv2D(3, 3, activation=layers.LeakyReLU()), layers.MaxPooling2D(2),
+                  layers.Flatten(), layers.Dense(4))
+    assert rearranged(model, dtype) is None
+    assert ModelLogits(model, dtype).snapshot()(images(model)).dtype == tf.float32
+
+
+def test_a_layer_that_two_networks_share():
+    shared = layers.Conv2D(3, 3, padding='same', activation='relu')
+    chain(shared, layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(4), shape=(7, 5, 1))
+    model = chain(shared, layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(4))
+    x = images(model)
+    np.testing.assert_allclose(rearranged(model, 'float32')(x), model(x), rtol=1e-4, atol=1e-5)
+    again = chain(shared, layers.MaxPooling2D(2, padding='same'), layers.Flatten(),
+                  layers.Dense(4), shape=(7, 5, 1))
+    x = images(again)
+    np.testing.assert_allclose(rearranged(again, 'float32')(x), again(x), rtol=1e-4, atol=1e-5)
+
+
+def test_images_of_any_size():
+    model = keras.Sequential([
+        keras.Input((None, None, 1)), layers.Conv2D(3, 3, padding='same', activation='relu'),
+        layers.MaxPooling2D(2), layers.Conv2D(4, 1)])
+    fast = rearranged(model, 'float32')
+    for shape in ((2, 8, 6, 1), (2, 7, 5, 1)):
+        x = tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
+        np.testing.assert_allclose(fast(x), model(x), rtol=1e-4, atol=1e-5)
+    compiled = tf.function(fast, input_signature=[tf.TensorSpec([None, None, None, 1])])
+    np.testing.assert_allclose(compiled(x), model(x), rtol=1e-4, atol=1e-5)
+
+
 def test_a_gpu_gets_the_plain_network(monkeypatch):
     monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: ['GPU:0'])
     assert engine.rearranged(CHAINS['dropout'](), 'float32') is None

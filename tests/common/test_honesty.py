@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from common import honesty
-from common.attacks import PGD, Restarts
+from common.attacks import PGD, Restarts, Square
 from common.data import Examples
 from common.honesty import Suspect
 from common.threat_model import LinfBall
+from common.worst_case import STANDS, Stage, Verdict
 
 RNG = np.random.default_rng(0)
 V, W = (tf.constant(RNG.standard_normal(shape), tf.float32) for shape in ((16, 12), (12, 4)))
@@ -126,4 +127,33 @@ def test_what_it_tells_is_what_was_measured():
     check = honesty.vanishing_gradients(suspect(half_flat))
     assert not check.passed and f'{share:.1%} of the images' in check.words
     few = dataclasses.replace(suspect(plain), examples=EXAMPLES.subset(slice(7)))
+    assert honesty.vanishing_gradients(few).passed
     assert '0.0% of the images' in honesty.vanishing_gradients(few).words
+
+
+def test_gradients_of_a_single_pixel_are_as_good_as_none():
+    def blinkered(x):
+        seen = np.zeros(x.shape[1:], np.float32)
+        seen[0, 0] = 1
+        return plain(seen * x + (1 - seen) * tf.stop_gradient(x))
+
+    check = honesty.vanishing_gradients(suspect(blinkered))
+    assert not check.passed and '0.0% of the images have gradients of exactly 0' in check.words
+
+
+def verdict(broken_by, restart):
+    ball = LinfBall(0.1)
+    stages = (Stage('pgd', PGD(ball, 3, 0.05)), Stage('odi', PGD(ball, 3, 0.05), restarts=4),
+              Stage('square', Square(ball, 10), queries=10))
+    return Verdict(stages, np.array(broken_by), np.array(restart), np.zeros(3))
+
+
+@pytest.mark.parametrize('broken_by, restart, tripped', [
+    ([0, 1, 1, STANDS] * 100, [0, 0, 1, 0] * 100, []),
+    ([0, 1, 1, STANDS] * 100, [0, 0, 3, 0] * 100, ['last restart of odi']),
+    ([0, 1, 2, STANDS] * 100, [0, 0, 0, 3] * 100, ['without gradients']),
+    ([0, 1, STANDS, STANDS] * 99 + [1, 2, 2, 2], [0, 1, 0, 0] * 99 + [3, 0, 0, 0], [])])
+def test_a_cascade_that_has_not_come_to_its_end(broken_by, restart, tripped):
+    found = list(honesty.cascade_checks(verdict(broken_by, restart)))
+    assert [check.name for check in found] == ['last restart of odi', 'without gradients']
+    assert [check.name for check in found if not check.passed] == tripped

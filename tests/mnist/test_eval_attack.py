@@ -268,7 +268,8 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     assert right.mean() == row['accuracy']
     assert contents['images']['broken_by'].count(None) == right.sum()
     names = [check['name'] for check in contents['checks']]
-    assert names[0] == 'randomized outputs' and f'transfer from {networks[1]}' in names
+    assert names == [
+        'last restart of restarts', 'randomized outputs', f'transfer from {networks[1]}']
     assert all(f'{check["name"]}: {check["words"]}' in out for check in contents['checks'])
     exhibit, = read_all(tmp_path / 'report')  # for the report
     assert exhibit.key.startswith('mnist_worst_case') and 'drawn' in exhibit.title
