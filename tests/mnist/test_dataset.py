@@ -2,18 +2,12 @@
 
 import dataclasses
 import hashlib
-import os
-import pathlib
 
 import numpy as np
 import pytest
 
 from common.errors import UserError
 from mnist import dataset, drawn
-
-PREPARED = pathlib.Path(os.environ.get('TFDS_DATA_DIR', '/nonexistent'), 'mnist', '3.0.1')
-REAL_DATA = pytest.mark.skipif(
-    not PREPARED.is_dir(), reason='needs MNIST prepared by TensorFlow Datasets in TFDS_DATA_DIR')
 
 
 @pytest.fixture(scope='module')
@@ -94,8 +88,7 @@ def test_the_order_of_tfds_is_a_permutation_of_its_own_for_each_split(split):
     assert (index == np.arange(1000)).mean() < 0.02
 
 
-@REAL_DATA
-def test_mnist_is_loaded_in_its_original_order():
+def test_mnist_is_loaded_in_its_original_order(real_data):
     test = dataset.load('test')
     assert (test.name, test.x.shape) == ('MNIST test', (10_000, 28, 28, 1))
     assert test.y[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

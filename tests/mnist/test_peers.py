@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.errors import UserError
 from common.evaluation import Judge
 from common.logits import ModelLogits
 from common.presets import preset
@@ -16,11 +15,8 @@ N, BATCH_SIZE = 500, 100
 
 
 @pytest.mark.slow
-def test_the_cascade_leaves_no_more_than_arts_autoattack(art):
-    try:
-        test = dataset.load('test').subset(slice(None, None, 20))
-    except UserError as error:
-        pytest.skip(str(error))
+def test_the_cascade_leaves_no_more_than_arts_autoattack(art, real_data):
+    test = dataset.load('test').subset(slice(None, None, 20))
     assert len(test) == N
     network, ball = model.load('A'), challenge_pgd().ball
     judge = Judge(ModelLogits(network))
