@@ -23,7 +23,6 @@ from absl import flags
 from machine import describe_machine
 
 from cifar10 import dataset, model
-from cifar10.augmentation import augment
 from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
 from common import cli
 from common.data import Examples, ShuffledBatches
@@ -79,7 +78,7 @@ def _training_rate(examples: Examples, dtype: str, jit_compile: bool) -> float:
         folder = pathlib.Path(folder)
         with contextlib.redirect_stdout(io.StringIO()):
             Trainer(model.network_a(FLAGS.width), Momentum(0.1), challenge_pgd(steps=FLAGS.steps),
-                    examples, settings, folder, augment=augment).train()
+                    examples, settings, folder, augment=dataset.AUGMENTATION).train()
         rows = list(csv.DictReader((folder / 'log.csv').open()))
     return float(rows[1]['examples_per_second'])
 

@@ -6,12 +6,14 @@ import re
 import numpy as np
 
 from cifar10 import drawn
+from common.augmentation import Crops
 from common.data import Archive, Examples
 
 IMAGE_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10
 LOWER, UPPER = 0.0, 255.0  # pixel range, from the loader to the submission
 EPSILON = 8.0  # the challenge's l-inf radius, in the same units
+AUGMENTATION = Crops(2, mirror=True)  # the challenge's, of training images
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 DATASETS = ('cifar10', 'drawn')
 

@@ -14,7 +14,6 @@ import tensorflow as tf
 from absl import flags
 
 from cifar10 import dataset, model
-from cifar10.augmentation import augment
 from cifar10.pgd_attack import STEP_SIZE, TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import RECIPES
 from common import checkpoints, cli, run_folder
@@ -92,8 +91,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         pixels=(dataset.LOWER, dataset.UPPER))
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings, folder,
-        validation_of(config, held_out, challenge_pgd(config['epsilon'])), strategy,
-        augment if config['augment'] else None, training_objective(config))
+        validation_of(config, held_out, challenge_pgd), strategy,
+        dataset.AUGMENTATION if config['augment'] else None, training_objective(config))
     # Not before all flags have proved usable: the run could not be started with better ones.
     if trainer.writes:
         run_folder.prepare(folder, config)

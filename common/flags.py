@@ -151,6 +151,10 @@ def define_training(
     flags.DEFINE_enum(
         'validation_attack', 'pgd', list(VALIDATION_ATTACKS), 'What they are judged under: ' +
         '; '.join(f'{name}: {words}' for name, words in VALIDATION_ATTACKS.items()) + '.')
+    flags.DEFINE_float(
+        'validation_epsilon', None, 'Radius that they are judged at; by default --epsilon.',
+        lower_bound=0.0)
+    flags.register_validator('validation_epsilon', _is_finite, message=_FINITE)
     flags.DEFINE_integer(
         'validation_examples', 1000, 'How many held-out images are evaluated.', lower_bound=0)
 

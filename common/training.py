@@ -108,15 +108,15 @@ class Validation:
 
 
 def validation_of(
-    config: dict[str, Any], held_out: Examples, attack: PGD
+    config: dict[str, Any], held_out: Examples, pgd: Callable[[float], PGD]
 ) -> Validation | None:
     """The Validation that the flags of `common.flags.define_training` describe.
 
     Args:
         config: values of these flags.
         held_out: the images held out.
-        attack: the challenge's PGD, which judges them or, for others, tells ball and steps;
-            natural training is judged naturally.
+        pgd: radius -> the challenge's PGD, which judges them or, for others, tells ball and
+            steps; natural training is judged naturally.
 
     Returns:
         None without such images.
@@ -135,6 +135,8 @@ def validation_of(
         return None
     if config['adversary'] == 'none':
         return Validation(examples, None)
+    epsilon = config['validation_epsilon']
+    attack = pgd(config['epsilon'] if epsilon is None else epsilon)
     return Validation(examples, validation_attack(config['validation_attack'], attack))
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cifar10 import drawn, model, train
-from cifar10.augmentation import augment
 from cifar10.recipes import RECIPES
 from cifar10.sources import SOURCES
 from common.attacks import PGD, fgsm
+from common.augmentation import Crops
 from common.objectives import SaddlePoint
 from common.optimizers import Momentum
 from common.threat_model import LinfBall
@@ -93,7 +93,7 @@ def test_training_is_wired_as_in_the_challenge(config_of, monkeypatch, few_image
     assert network.name == 'network_a_simple' and len(training) == 64 and held_out is None
     assert isinstance(optimizer, Momentum) and optimizer.momentum == 0.9
     assert attack == PGD(LinfBall(8.0, 0.0, 255.0), 7, 2.0)
-    assert augmentation is augment and objective == SaddlePoint()
+    assert augmentation == Crops(2, mirror=True) and objective == SaddlePoint()
     assert (settings.sum_loss, settings.drop_remainder, settings.weight_decay, settings.crafting,
             settings.train_dtype, settings.pixels) == (
         False, True, 2e-4, 'train', 'float32', (0.0, 255.0))

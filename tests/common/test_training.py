@@ -704,22 +704,27 @@ def test_pictures_of_the_summaries_show_the_whole_range_of_pixels(tmp_path):
     assert pictures == [0, 128, 255]
 
 
+def of_radius(epsilon):
+    return dataclasses.replace(ATTACK, ball=LinfBall(epsilon))
+
+
 def test_evaluations_without_images_are_refused():
     config = {'validation_examples': 10, 'validate_every': 5, 'adversary': 'pgd',
-              'validation_attack': 'pgd'}
+              'validation_attack': 'pgd', 'validation_epsilon': None}
     nothing = Examples(np.empty((0, 2, 2, 1), np.float32), np.empty(0, np.int32), 'x')
     with pytest.raises(UserError, match='--validate_every: expected held-out images'):
         common.training.validation_of(config, nothing, None)
     assert common.training.validation_of({**config, 'validate_every': 0}, nothing, None) is None
 
 
-@pytest.mark.parametrize('adversary, name, expected', [
-    ('pgd', 'pgd', ATTACK), ('pgd', 'odi', ODI(APGD(ATTACK.ball, ATTACK.steps, Margin()))),
-    ('none', 'odi', None)])
-def test_what_held_out_images_are_judged_under(adversary, name, expected):
+@pytest.mark.parametrize('adversary, name, epsilon, expected', [
+    ('pgd', 'pgd', None, of_radius(0.5)), ('pgd', 'pgd', 0.25, of_radius(0.25)),
+    ('pgd', 'odi', 0.25, ODI(APGD(LinfBall(0.25), ATTACK.steps, Margin()))),
+    ('none', 'odi', None, None)])
+def test_what_held_out_images_are_judged_under(adversary, name, epsilon, expected):
     config = {'validation_examples': 10, 'validate_every': 5, 'adversary': adversary,
-              'validation_attack': name}
-    assert common.training.validation_of(config, EXAMPLES, ATTACK).attack == expected
+              'epsilon': 0.5, 'validation_attack': name, 'validation_epsilon': epsilon}
+    assert common.training.validation_of(config, EXAMPLES, of_radius).attack == expected
 
 
 # Settings.

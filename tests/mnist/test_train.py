@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from common.attacks import PGD
+from common.augmentation import Crops
 from common.files import sha256
 from common.losses import CrossEntropy, CWMargin
 from common.threat_model import LinfBall
@@ -24,6 +25,7 @@ from common.weights import save_weights
 from mnist import drawn, model, sources, train
 from mnist.recipes import RECIPES
 
+TRAIN = train.train  # which config_of replaces
 NETWORK = ('--filters=2,4', '--hidden=8')
 TINY = ('--dataset=drawn', *NETWORK, '--train_steps=4', '--batch_size=8', '--steps=2',
         '--step_size=0.2', '--checkpoint_every=2', '--log_every=2', '--validation_size=100',
@@ -104,6 +106,26 @@ def test_the_released_networks_commands_are_understood(config_of):
     folders = {config_of(*source.flags)[1] for source in sources.SOURCES.values()}
     assert folders == {pathlib.Path('models') / name for name in (
         'mnist_A_pgd', 'mnist_A_none', 'mnist_B_none')}
+
+
+@pytest.mark.parametrize('shift, expected', [(0, None), (2, Crops(2))])
+def test_training_images_are_moved_where_asked_for(config_of, tmp_path, shift, expected):
+    config, _ = config_of(*TINY, f'--shift={shift}')
+    made = []
+
+    class Recorder:
+        writes = False
+
+        def __init__(self, *arguments):
+            made.append(arguments)
+
+        def train(self):
+            pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, 'Trainer', Recorder)
+        TRAIN(config, tmp_path, None)
+    assert made[0][8] == expected
 
 
 def test_adversaries():
