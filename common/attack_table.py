@@ -155,12 +155,16 @@ class AttackTable:
         return self._row(outcome, method, steps, restarts, source, shown=dict(
             steps=steps, restarts=restarts, step_size=step_size, source=source))
 
-    def partial(self, folder: pathlib.Path, name: str, *determines: Any) -> PartialResult:
-        """Where something computed of the target, the images and the settings is kept."""
+    def partial(
+        self, folder: pathlib.Path, stages: Sequence[Stage], *determines: Any
+    ) -> PartialResult:
+        """Where a cascade against the target is kept, by all that determines it."""
         settings = self._settings
+        others = [weights_digest(self._network(name).model) for name in _sources(stages)]
         return PartialResult.of(
-            folder, name, weights_digest(self._target.model), self.examples.digest(),
-            settings.batch_size, settings.seed, settings.attack_dtype, *determines)
+            folder, 'worst_case', weights_digest(self._target.model), self.examples.digest(),
+            settings.batch_size, settings.seed, settings.attack_dtype, tuple(stages), *others,
+            *determines)
 
     def worst_case(
         self, stages: Sequence[Stage], partial: PartialResult | None = None,
@@ -173,10 +177,15 @@ class AttackTable:
             partial: where an interrupted one left its results, and leaves them again.
             on_examples: receives the worst examples.
         """
-        settings, model = self._settings, self._target.model
+        settings = self._settings
+
+        def followed(network: Source) -> ModelLogits:
+            return ModelLogits(network.model, settings.attack_dtype)
+
         verdict = worst_case(
-            stages, ModelLogits(model, settings.attack_dtype), self._target.judge,
-            self.examples, batch_size=settings.batch_size, seed=settings.seed,
+            stages, followed(self._target), self._target.judge, self.examples,
+            others={name: followed(self._network(name)) for name in _sources(stages)},
+            batch_size=settings.batch_size, seed=settings.seed,
             progress=f'worst case of {self._target.name}', on_examples=on_examples,
             partial=partial)
         return Row(
@@ -207,19 +216,22 @@ class AttackTable:
                 f'{wrong} others. The files in --output_dir were damaged or mixed: remove its '
                 'folder cache and run the command again.')
 
-    def checks(self, pgd: PGD, count: int, others: Sequence[str]) -> Iterator[Check]:
+    def checks(
+        self, pgd: PGD, count: int, others: Sequence[str], standing: np.ndarray
+    ) -> Iterator[Check]:
         """Signs that the target's accuracy is not what it seems, one after the other.
 
         Args:
             pgd: the attack in question.
             count: how many of the images are looked at, evenly spread.
             others: references of networks whose examples are tried as well.
+            standing: [n] bool: the images that a cascade has left.
         """
         settings = self._settings
-        sample = self.examples.subset(slice(None, None, -(-len(self.examples) // count)))
-        suspect = Suspect(ModelLogits(self._target.model), pgd, sample, settings.seed,
-                          settings.batch_size)
-        return checks(suspect, sources={
+        chosen = slice(None, None, -(-len(self.examples) // count))
+        suspect = Suspect(ModelLogits(self._target.model), pgd, self.examples.subset(chosen),
+                          settings.seed, settings.batch_size)
+        return checks(suspect, standing=standing[chosen], sources={
             name: lambda name=name: ModelLogits(self._network(name).model) for name in others})
 
     def _row(
@@ -243,3 +255,8 @@ class AttackTable:
         if reference not in self._networks:
             self._networks[reference] = Source(reference, self._load(reference))
         return self._networks[reference]
+
+
+def _sources(stages: Sequence[Stage]) -> list[str]:
+    """The other networks that a cascade follows, each once."""
+    return sorted({stage.source for stage in stages if stage.source})

@@ -50,6 +50,7 @@ class Suspect:
         examples: a sample of images; the more, the finer the comparisons.
         seed: of everything random.
         batch_size: images a batch.
+        tried: [n] bool each: what the attacks left that were tried so far.
     """
 
     network: LogitsFn
@@ -57,17 +58,20 @@ class Suspect:
     examples: Examples
     seed: int = 0
     batch_size: int = 100
+    tried: list[np.ndarray] = dataclasses.field(default_factory=list, repr=False)
 
     def left(self, attack: Attack, source: LogitsFn | None = None) -> np.ndarray:
         """[n] bool: what an attack leaves, which follows the network itself or another one."""
-        return adversarial_accuracy(
+        self.tried.append(adversarial_accuracy(
             attack, source or self.network, self.network, self.examples,
-            batch_size=self.batch_size, seed=self.seed).correct
+            batch_size=self.batch_size, seed=self.seed).correct)
+        return self.tried[-1]
 
 
 def checks(
     suspect: Suspect, *, queries: int = 500,
     sources: dict[str, Callable[[], LogitsFn]] | None = None,
+    standing: np.ndarray | None = None,
 ) -> Iterator[Check]:
     """All checks, one after the other, since some take a while.
 
@@ -75,6 +79,7 @@ def checks(
         suspect: the network.
         queries: of the score-based attack, for each image.
         sources: name -> makes another network, whose examples are tried as well.
+        standing: [n] bool: the images that a cascade has left; None for no cascade.
     """
     yield randomized_outputs(suspect)
     yield softmax_outputs(suspect)
@@ -87,6 +92,8 @@ def checks(
     yield score_based(suspect, white_box, queries)
     for name, source in (sources or {}).items():
         yield transferred(suspect, white_box, name, source())
+    if standing is not None:
+        yield beyond(suspect, standing)
     yield large_radius(suspect)
 
 
@@ -171,11 +178,19 @@ def transferred(
                  f'{np.sum(white_box & ~left)} images fall to transfer alone')
 
 
+def beyond(suspect: Suspect, standing: np.ndarray) -> Check:
+    """Whether images that a cascade has left fell to what the checks have tried."""
+    fell = standing & ~np.all(suspect.tried, axis=0)
+    return Check('beyond the cascade', not bool(fell.any()),
+                 f'{np.sum(fell)} of the {np.sum(standing)} images that stand under the cascade '
+                 'fall to an attack of these checks')
+
+
 def large_radius(suspect: Suspect) -> Check:
     """Whether anything is left where the adversary may choose any image at all."""
     ball = suspect.pgd.ball
     whole = dataclasses.replace(ball, epsilon=ball.upper - ball.lower)
-    left = suspect.left(APGD(whole, 100, Margin()))
+    left = dataclasses.replace(suspect, tried=[]).left(APGD(whole, 100, Margin()))
     return Check('large epsilon', not bool(left.any()),
                  f'{_shares(left)} at epsilon {whole.epsilon:g}, where every image is in reach')
 

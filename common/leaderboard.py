@@ -53,7 +53,7 @@ def evaluate(
         UserError: a file cannot be written.
     """
     _require_a_ball(stages[0].attack)
-    partial = attacks.partial(folder, 'worst_case', tuple(stages), bool(output))
+    partial = attacks.partial(folder, stages, bool(output))
     worst = None
     if output:
         images = partial.path.with_suffix('.images')
@@ -71,7 +71,8 @@ def evaluate(
     # After hours of attacks nothing is left to a check to lose.
     found = []
     for check in itertools.chain(
-            cascade_checks(verdict), attacks.checks(stages[0].attack, _SAMPLE, others)):
+            cascade_checks(verdict), attacks.checks(
+                stages[0].attack, _SAMPLE, others, verdict.standing)):
         found.append(check)
         print(check, flush=True)
     if json:

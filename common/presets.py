@@ -1,6 +1,6 @@
 """Cascades by name: which attacks run in which order, and how often."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
 from common.losses import DLRTo, LogOdds, MarginTo
@@ -12,14 +12,16 @@ _MORE_QUERIES = 20_000
 
 PRESETS = {
     'quick': 'a few cheap attacks, about a minute for 100 images on two cores',
-    'standard': "more than AutoAttack's standard budget: PGD, output-diversified restarts, APGD, "
-                'APGD-T and FAB-T on every wrong class, Square with 5,000 queries',
+    'standard': "more than AutoAttack's standard budget: PGD (from other released networks too), "
+                'output-diversified restarts, APGD, APGD-T and FAB-T on every wrong class, Square '
+                'with 5,000 queries',
     'leaderboard': 'the same with many more restarts, MultiTargeted, and 20,000 queries',
 }
 
 
 def preset(
-    name: str, ball: LinfBall, *, steps: int, step_size: float, num_classes: int
+    name: str, ball: LinfBall, *, steps: int, step_size: float, num_classes: int,
+    others: Sequence[str] = (),
 ) -> tuple[Stage, ...]:
     """The stages of a cascade, the cheapest killers first.
 
@@ -31,6 +33,7 @@ def preset(
         steps: of that PGD.
         step_size: likewise, in pixel units.
         num_classes: at least 4.
+        others: names of networks whose examples are tried as well, but for 'quick'.
 
     Raises:
         ValueError: unknown name.
@@ -39,9 +42,11 @@ def preset(
         'quick': _quick, 'standard': _standard, 'leaderboard': _leaderboard}
     if name not in makers:
         raise ValueError(f'unknown preset {name!r}; expected one of: {", ".join(makers)}')
-    first = (Stage('pgd', PGD(ball, steps, step_size)),
-             Stage('natural', PGD(ball, 0, step_size, random_start=False)))
-    return first + makers[name](ball, num_classes - 1)
+    pgd = PGD(ball, steps, step_size)
+    first = (Stage('pgd', pgd), Stage('natural', PGD(ball, 0, step_size, random_start=False)))
+    black_box = tuple(
+        Stage(f'pgd, from {other}', pgd, source=other) for other in others if name != 'quick')
+    return first + black_box + makers[name](ball, num_classes - 1)
 
 
 def _square(ball: LinfBall, queries: int) -> Stage:

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,14 @@ class Stage:
         attack: run once on every image that stands.
         restarts: how often, each time on what still stands.
         queries: forward passes without a gradient that a run spends on an image.
+        source: another network whose gradients are followed, by name; None for the usual one.
     """
 
     name: str
     attack: Attack
     restarts: int = 1
     queries: int = 0
+    source: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +144,7 @@ def worst_case(
     batch_size: int,
     seed: int = 0,
     progress: str | None = None,
+    others: Mapping[str, LogitsFn] | None = None,
     on_examples: OnExamples | None = None,
     partial: PartialResult | None = None,
 ) -> Verdict:
@@ -153,12 +156,13 @@ def worst_case(
 
     Args:
         stages: attacks, the cheapest killers first.
-        source: the network whose gradients are followed.
+        source: the network whose gradients are followed where a stage names no other.
         judge: judges what the attacks return.
         examples: the images.
         batch_size: images a batch.
         seed: of the attacks' randomness.
         progress: words before the progress bar; None shows none.
+        others: name -> network, for the stages that name one.
         on_examples: called with adversarial images, before the batch is recorded on disk.
         partial: where an interrupted cascade left its results, and leaves them again.
 
@@ -171,7 +175,8 @@ def worst_case(
     state = _State.start(len(examples), len(stages))
     if partial is not None:
         state = _State(**partial.read(default=dataclasses.asdict(state)))
-    batches = _batches(state, stages, source, judge, examples, batch_size, seed, on_examples)
+    sources = {**(others or {}), None: source}
+    batches = _batches(state, stages, sources, judge, examples, batch_size, seed, on_examples)
     try:
         with tqdm.tqdm(desc=progress, unit='batch', disable=progress is None, leave=False,
                        dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 60) as bar:
@@ -187,13 +192,13 @@ def worst_case(
 
 
 def _batches(
-    state: _State, stages: Sequence[Stage], source: LogitsFn, judge: Judge, examples: Examples,
-    batch_size: int, seed: int, on_examples: OnExamples | None,
+    state: _State, stages: Sequence[Stage], sources: Mapping[str | None, LogitsFn], judge: Judge,
+    examples: Examples, batch_size: int, seed: int, on_examples: OnExamples | None,
 ) -> Iterator[str]:
     """Goes on from the state to the end; yields words after each batch."""
     while state.stage < len(stages) and state.standing.any():
         stage = stages[state.stage]
-        perturb = CompiledAttack(stage.attack, source)
+        perturb = CompiledAttack(stage.attack, sources[stage.source])
         while state.restart < stage.restarts and state.standing.any():
             attacked = state.attacked()
             run_seed = restart_seed(tf.constant([seed, state.stage]), state.restart)

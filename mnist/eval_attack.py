@@ -70,12 +70,13 @@ def main() -> None:
             rows, **_shown('table_1', 'table 1', attacks, settings), kinds=TABLE_1.kinds,
             why=TABLE_1.why if FLAGS.target == 'A' else ())
     elif FLAGS.method == shared_flags.WORST_CASE:
-        stages = preset(FLAGS.preset, settings.ball, steps=FLAGS.steps,
-                        step_size=FLAGS.step_size, num_classes=dataset.NUM_CLASSES)
+        others = [name for name in released if name != FLAGS.target]
+        stages = preset(
+            FLAGS.preset, settings.ball, steps=FLAGS.steps, step_size=FLAGS.step_size,
+            num_classes=dataset.NUM_CLASSES, others=others)
         judgement = evaluate(
             attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'),
-            others=[name for name in released if name != FLAGS.target], output=FLAGS.output,
-            shape=(len(test), -1), json=FLAGS.json)
+            others=others, output=FLAGS.output, shape=(len(test), -1), json=FLAGS.json)
         exhibit = worst_case_exhibit(
             judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings))
         rows = [judgement.row]

@@ -205,7 +205,7 @@ def test_the_table_refuses_flags_that_it_would_ignore(run_program, run):
 
 
 def test_the_worst_case_passes_the_checker(run, run_program, tmp_path, monkeypatch):
-    def few(name, ball, *, steps, step_size, num_classes):
+    def few(name, ball, *, steps, step_size, num_classes, others):
         return (Stage('pgd', PGD(ball, steps, step_size)),
                 Stage('square', Square(ball, 3), queries=3))
 

@@ -93,6 +93,23 @@ def hurdles(x):
     return plain(x + 0.02 * tf.sin(400 * x))
 
 
+def test_images_that_a_cascade_has_left_and_a_check_breaks():
+    weak = suspect(backwards)
+    standing = np.arange(80) % 2 == 0  # as if a cascade had broken every other one
+    left = weak.left(Square(BALL, 100)) & weak.left(weak.pgd)
+    check = honesty.beyond(weak, standing)
+    assert 5 < np.sum(standing & ~left) < np.sum(~left) and not check.passed
+    assert check.words.startswith(f'{np.sum(standing & ~left)} of the 40 images')
+    assert honesty.beyond(weak, left).passed
+
+
+def test_what_falls_at_another_radius_is_not_beyond_the_cascade():
+    honest = suspect(plain)
+    honest.left(honest.pgd)
+    assert honesty.large_radius(honest).passed  # all fall there
+    assert honesty.beyond(honest, honest.tried[0]).passed
+
+
 def test_an_attack_that_has_not_converged():
     slow = suspect(plain, steps=2, step_size=0.01, random_start=False)
     longer = dataclasses.replace(slow.pgd, steps=8)

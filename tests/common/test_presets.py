@@ -15,8 +15,8 @@ from common.worst_case import worst_case
 BALL = LinfBall(0.1)
 
 
-def stages(name, classes=10):
-    return preset(name, BALL, steps=7, step_size=0.02, num_classes=classes)
+def stages(name, classes=10, others=()):
+    return preset(name, BALL, steps=7, step_size=0.02, num_classes=classes, others=others)
 
 
 @pytest.mark.parametrize('name', PRESETS)
@@ -42,6 +42,14 @@ def test_they_hold_autoattacks_standard_budget(name):
     assert all(a.attack.loss == DLRTo() for a in attacks
                if isinstance(a, MultiTargeted) and isinstance(a.attack, APGD))
     assert max(a.queries for a in attacks if isinstance(a, Square)) >= 5000
+
+
+@pytest.mark.parametrize('name, tried', [('quick', []), ('standard', ['C', 'D']),
+                                         ('leaderboard', ['C', 'D'])])
+def test_networks_whose_examples_are_tried_as_well(name, tried):
+    first, *later = stages(name, others=('C', 'D'))
+    assert [stage.source for stage in later if stage.source] == tried
+    assert all(stage.attack == first.attack for stage in later if stage.source)
 
 
 def test_each_spends_more_than_the_one_before():

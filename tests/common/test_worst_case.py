@@ -79,6 +79,20 @@ def test_every_stage_breaks_some_and_only_standing_images_go_on(verdict):
     assert verdict.interval[0] < verdict.accuracy < verdict.interval[1]
 
 
+def test_a_stage_may_follow_another_network(network, examples):
+    def backwards(x):
+        return -network(x)
+
+    pgd = PGD(BALL, 3, 0.05, random_start=False)
+    stages = (STAGES[1], Stage('pgd', pgd, source='other'))
+    found = run(network, examples, stages, others={'other': backwards})
+    black_box = adversarial_accuracy(
+        pgd, backwards, network, examples, batch_size=8)
+    white_box = run(network, examples, (STAGES[1], Stage('pgd', pgd)))
+    # To climb the other one's loss is to go down on this one's.
+    assert white_box.accuracy + 0.2 < found.accuracy == black_box.accuracy
+
+
 def test_the_examples_handed_out_last_are_the_worst(network, examples):
     worst, times = np.full_like(examples.x, np.nan), np.zeros(N, int)
 

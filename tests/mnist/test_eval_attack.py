@@ -228,10 +228,11 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
 @pytest.fixture
 def worst(run_program, networks, tmp_path, monkeypatch):
     """(*flags) -> (status, terminal output, error output) of a cascade that takes seconds."""
-    def few(name, ball, *, steps, step_size, num_classes):
-        assert (name, num_classes) == ('quick', 10)
+    def few(name, ball, *, steps, step_size, num_classes, others):
+        assert (name, num_classes) == ('quick', 10) and 'A' in others
         return (Stage('pgd', PGD(ball, steps, step_size)),
-                Stage('restarts', PGD(ball, steps, 2 * step_size), restarts=2))
+                Stage('restarts', PGD(ball, steps, 2 * step_size), restarts=2),
+                Stage('black box', PGD(ball, steps, step_size), source=networks[1]))
 
     monkeypatch.setattr(eval_attack, 'preset', few)
     monkeypatch.setattr(eval_attack, 'evaluate', lambda *arguments, others, **settings: evaluate(
@@ -248,10 +249,10 @@ def worst(run_program, networks, tmp_path, monkeypatch):
 
 def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monkeypatch):
     # Two of the checks, which all have tests of their own and take long to compile.
-    monkeypatch.setattr('common.attack_table.checks', lambda suspect, *, sources: iter([
+    monkeypatch.setattr('common.attack_table.checks', lambda suspect, *, sources, standing: iter([
         honesty.randomized_outputs(suspect), *(
             honesty.transferred(suspect, suspect.left(suspect.pgd), name, source())
-            for name, source in sources.items())]))
+            for name, source in sources.items()), honesty.beyond(suspect, standing)]))
     path = tmp_path / 'attack.npy'
     status, out, err = worst(f'--output={path}', f'--json={tmp_path}/worst.json', '--epsilon=0.02')
     assert status == 0, err
@@ -269,12 +270,13 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     assert contents['images']['broken_by'].count(None) == right.sum()
     names = [check['name'] for check in contents['checks']]
     assert names == [
-        'last restart of restarts', 'randomized outputs', f'transfer from {networks[1]}']
+        'last restart of restarts', 'randomized outputs', f'transfer from {networks[1]}',
+        'beyond the cascade']
     assert all(f'{check["name"]}: {check["words"]}' in out for check in contents['checks'])
     exhibit, = read_all(tmp_path / 'report')  # for the report
     assert exhibit.key.startswith('mnist_worst_case') and 'drawn' in exhibit.title
     assert exhibit.data['row'] == row and exhibit.data['checks'] == contents['checks']
-    assert [line[0] for line in exhibit.tables[0].rows] == ['pgd', 'restarts']
+    assert [line[0] for line in exhibit.tables[0].rows] == ['pgd', 'restarts', 'black box']
     assert [line[2] for line in exhibit.tables[1].rows] == [
         'ok' if check['passed'] else 'WARNING' for check in contents['checks']]
 
