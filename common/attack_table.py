@@ -40,6 +40,7 @@ class AttackSettings:
         random_start: whether PGD starts from a random point.
         seed: of the attacks' randomness.
         attack_dtype: precision of the gradients; judgement is always in float32.
+        jit_compile: whether XLA compiles the networks whose gradients are followed.
     """
 
     ball: LinfBall
@@ -49,12 +50,13 @@ class AttackSettings:
     random_start: bool = True
     seed: int = 0
     attack_dtype: str = 'float32'
+    jit_compile: bool = False
 
     def __str__(self) -> str:
         start = 'a random start' if self.random_start else 'the image itself as the start'
         return (f'epsilon {self.ball.epsilon:g}, step size {self.step_size:g}, {start}, batches of '
-                f'{self.batch_size}, seed {self.seed}, crafted in {self.attack_dtype}, judged in '
-                'float32')
+                f'{self.batch_size}, seed {self.seed}, crafted in {self.attack_dtype}'
+                f'{" by XLA" if self.jit_compile else ""}, judged in float32')
 
 
 PaperAccuracy = Callable[[str, int, int, str, str, AttackSettings], float | None]
@@ -148,8 +150,8 @@ class AttackTable:
         outcome = transfer_accuracy(
             attack, self._network(source), target, self.examples,
             batch_size=settings.batch_size, seed=settings.seed,
-            attack_dtype=settings.attack_dtype, progress=name, on_batch=on_batch,
-            partial_folder=self._partial_folder)
+            attack_dtype=settings.attack_dtype, jit_compile=settings.jit_compile, progress=name,
+            on_batch=on_batch, partial_folder=self._partial_folder)
         if method in WITHOUT_STEP_SIZE:
             step_size = None
         return self._row(outcome, method, steps, restarts, source, shown=dict(
@@ -163,8 +165,8 @@ class AttackTable:
         others = [weights_digest(self._network(name).model) for name in _sources(stages)]
         return PartialResult.of(
             folder, 'worst_case', weights_digest(self._target.model), self.examples.digest(),
-            settings.batch_size, settings.seed, settings.attack_dtype, tuple(stages), *others,
-            *determines)
+            settings.batch_size, settings.seed, settings.attack_dtype, settings.jit_compile,
+            tuple(stages), *others, *determines)
 
     def worst_case(
         self, stages: Sequence[Stage], partial: PartialResult | None = None,
@@ -180,7 +182,8 @@ class AttackTable:
         settings = self._settings
 
         def followed(network: Source) -> ModelLogits:
-            return ModelLogits(network.model, settings.attack_dtype)
+            return ModelLogits(
+                network.model, settings.attack_dtype, jit_compile=settings.jit_compile)
 
         verdict = worst_case(
             stages, followed(self._target), self._target.judge, self.examples,

@@ -85,6 +85,13 @@ def define_attack_dtype() -> None:
         'Precision in which adversarial examples are crafted. They are always judged in float32.')
 
 
+def define_jit_compile() -> None:
+    """--jit_compile."""
+    flags.DEFINE_boolean(
+        'jit_compile', False, 'Compile the network and its gradients with XLA, for GPUs and TPUs; '
+        'on CPUs it is slower.')
+
+
 def _is_finite(value: float | None) -> bool:
     return value is None or abs(value) < float('inf')
 
@@ -139,9 +146,7 @@ def define_training(
         'file or the prefix of a TF1 checkpoint.')
     flags.DEFINE_boolean(
         'deterministic', False, 'Use deterministic kernels only: resumed runs repeat every bit.')
-    flags.DEFINE_boolean(
-        'jit_compile', False, 'Compile the network and its gradients with XLA, for GPUs and TPUs; '
-        'on CPUs it is slower.')
+    define_jit_compile()
     flags.DEFINE_integer('log_every', log_every, 'Steps between lines of the log.', lower_bound=1)
     flags.DEFINE_integer(
         'checkpoint_every', checkpoint_every, 'Steps between checkpoints.', lower_bound=1)

@@ -21,6 +21,7 @@ def write_submission(
     batch_size: int,
     seed: int,
     attack_dtype: str,
+    jit_compile: bool = False,
 ) -> None:
     """Attacks all images, prints the network's accuracy and writes one float32 array.
 
@@ -33,6 +34,7 @@ def write_submission(
         batch_size: images a batch.
         seed: of the attack's randomness.
         attack_dtype: precision of the gradients.
+        jit_compile: whether XLA compiles the network.
     """
     submission = np.empty(test.x.shape, np.float32)
 
@@ -42,7 +44,7 @@ def write_submission(
     natural = natural_accuracy(network.judge, test, batch_size=batch_size)
     outcome = transfer_accuracy(
         attack, network, network, test, batch_size=batch_size, seed=seed,
-        attack_dtype=attack_dtype, progress='attack', on_batch=keep)
+        attack_dtype=attack_dtype, jit_compile=jit_compile, progress='attack', on_batch=keep)
     with replacing(path) as temporary, open(temporary, 'wb') as file:
         np.save(file, submission.reshape(shape))
     print(f'{test.name}: network {network.name}, natural accuracy {natural.accuracy:.2%}, '

@@ -43,6 +43,7 @@ def transfer_accuracy(
     batch_size: int,
     seed: int = 0,
     attack_dtype: str = 'float32',
+    jit_compile: bool = False,
     progress: str | None = None,
     on_batch: OnBatch | None = None,
     partial_folder: str | os.PathLike | None = None,
@@ -57,6 +58,7 @@ def transfer_accuracy(
         batch_size: images a batch.
         seed: of the attack's randomness.
         attack_dtype: precision of the gradients.
+        jit_compile: whether XLA compiles the network whose gradients are followed.
         progress: words before the progress bar; None shows none.
         on_batch: called after each batch.
         partial_folder: where results are kept, so that an interrupted evaluation goes on and a
@@ -67,7 +69,7 @@ def transfer_accuracy(
     """
     return transfer_accuracies(
         attack, source, [target], examples, batch_size=batch_size, seed=seed,
-        attack_dtype=attack_dtype, progress=progress, on_batch=on_batch,
+        attack_dtype=attack_dtype, jit_compile=jit_compile, progress=progress, on_batch=on_batch,
         partial_folder=partial_folder)[0]
 
 
@@ -80,6 +82,7 @@ def transfer_accuracies(
     batch_size: int,
     seed: int = 0,
     attack_dtype: str = 'float32',
+    jit_compile: bool = False,
     progress: str | None = None,
     on_batch: OnBatch | None = None,
     partial_folder: str | os.PathLike | None = None,
@@ -93,14 +96,15 @@ def transfer_accuracies(
     """
     single, restarts = single_run(attack)
     compiled = _Once if len(targets) > 1 else CompiledAttack
-    perturb = compiled(single, ModelLogits(source.model, attack_dtype))
+    perturb = compiled(single, ModelLogits(source.model, attack_dtype, jit_compile=jit_compile))
     outcomes = []
     for target in targets:
         partial = None
         if partial_folder is not None:
             partial = PartialResult.of(
                 partial_folder, 'accuracy', attack, weights_digest(source.model),
-                weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype)
+                weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype,
+                *(['XLA'] if jit_compile else []))
         outcomes.append(compiled_accuracy(
             perturb, target.judge, examples, restarts=restarts,
             batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch,

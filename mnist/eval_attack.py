@@ -32,6 +32,7 @@ def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_attack(
         dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
+    shared_flags.define_jit_compile()
     shared_flags.define_restarts()
     shared_flags.define_batch_size(BATCH_SIZE)
     shared_flags.define_transfer(METHODS, PRESETS, 'Table 1')
@@ -55,7 +56,8 @@ def main() -> None:
         pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None)
     settings = AttackSettings(
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER), FLAGS.step_size,
-        dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed, FLAGS.attack_dtype)
+        dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed, FLAGS.attack_dtype,
+        FLAGS.jit_compile)
     released = checkpoints.manifest().get('mnist', {})
     attacks = AttackTable(
         test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,

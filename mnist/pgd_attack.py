@@ -52,6 +52,7 @@ def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_attack(
         dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
+    shared_flags.define_jit_compile()
     shared_flags.define_loss()
     shared_flags.define_network()
     shared_flags.define_batch_size(BATCH_SIZE)
@@ -70,7 +71,7 @@ def main() -> None:
     network = Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint))
     write_submission(
         FLAGS.output, attack, network, test, shape=(len(test), -1), batch_size=FLAGS.batch_size,
-        seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype)
+        seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype, jit_compile=FLAGS.jit_compile)
     print(f'wrote {FLAGS.output}; check it with: python -m mnist.run_attack --input={FLAGS.output}')
 
 

@@ -376,6 +376,19 @@ def test_what_is_crafted_in_bfloat16_is_judged_in_float32(examples):
     assert outcome.accuracy == 1.0  # in bfloat16 both logits are 256, and class 0 would win
 
 
+def test_by_xla_it_is_the_same_attack(model, examples, monkeypatch):
+    made = []
+    monkeypatch.setattr('common.transfer.CompiledAttack', lambda attack, logits_fn: made.append(
+        logits_fn) or CompiledAttack(attack, logits_fn))
+    source = Source('tiny', model)
+    plain, compiled = (
+        transfer_accuracy(ATTACK, source, source, examples, batch_size=BATCH, jit_compile=xla)
+        for xla in (False, True))
+    assert [logits_fn.jit_compile for logits_fn in made] == [False, True]
+    np.testing.assert_array_equal(plain.predictions, compiled.predictions)
+    assert compiled.loss == pytest.approx(plain.loss, rel=1e-4)
+
+
 @dataclasses.dataclass(frozen=True)
 class PaintTarget:
     """An attack whose images tell the class aimed at."""

@@ -156,7 +156,8 @@ def test_training_mode_without_update_leaves_the_averages_and_uses_the_batch(x, 
 
 
 @DTYPE
-def test_xla_returns_the_same_logits_gradients_and_averages(x, dtype):
+@pytest.mark.parametrize('training', [False, True])
+def test_xla_returns_the_same_logits_gradients_and_averages(x, dtype, training):
     model = keras.Sequential([
         keras.Input((6, 6, 1)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(),
         layers.Flatten(), layers.Dense(5)])
@@ -164,7 +165,7 @@ def test_xla_returns_the_same_logits_gradients_and_averages(x, dtype):
     results = []
     for jit_compile in (False, True):
         model.set_weights(initial)
-        logits_fn = ModelLogits(model, dtype, training=True, jit_compile=jit_compile)
+        logits_fn = ModelLogits(model, dtype, training=training, jit_compile=jit_compile)
 
         @tf.function
         def twice(x):
