@@ -14,13 +14,13 @@ WIDTHS = {
 
 _CONFIG = {
     'adam_beta_1': 0.9, 'adam_beta_2': 0.999, 'adam_epsilon': 1e-8, 'attack_dtype': 'float32',
-    'batch_size': 128, 'boundaries': [], 'checkpoint_every': 500, 'deterministic': False,
-    'epsilon_warmup': 0, 'init': 'glorot', 'init_from': None, 'jit_compile': False, 'kappa': 50.0,
-    'learning_rate': 1e-3, 'learning_rate_warmup': 0, 'log_every': 100, 'loss': 'xent',
-    'network': 'A', 'objective': 'pgd', 'random_start': True, 'schedule': 'cosine', 'shift': 0,
-    'steps': 10, 'trades_beta': 6.0, 'train_steps': 6000, 'validate_every': 0,
-    'validation_attack': 'pgd', 'validation_epsilon': None, 'validation_examples': 0,
-    'validation_size': 0, 'weight_averaging': 0.0}
+    'augment': False, 'batch_size': 128, 'boundaries': [], 'checkpoint_every': 500,
+    'deterministic': False, 'epsilon_warmup': 0, 'init': 'glorot', 'init_from': None,
+    'jit_compile': False, 'kappa': 50.0, 'learning_rate': 1e-3, 'learning_rate_warmup': 0,
+    'log_every': 100, 'loss': 'xent', 'network': 'A', 'objective': 'pgd', 'random_start': True,
+    'schedule': 'cosine', 'steps': 10, 'trades_beta': 6.0, 'train_steps': 6000,
+    'validate_every': 0, 'validation_attack': 'pgd', 'validation_epsilon': None,
+    'validation_examples': 0, 'validation_size': 0, 'weight_averaging': 0.0}
 _QUICK_STEPS = 150
 _LONGER = 4  # the claim that longer natural training helps
 _REACH = 2.5  # how far the training adversary's steps lead together, in epsilons

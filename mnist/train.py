@@ -16,7 +16,6 @@ from absl import flags
 from common import checkpoints, cli, run_folder
 from common import flags as shared_flags
 from common.attacks import PGD
-from common.augmentation import Crops
 from common.methods import checked_ball, training_adversary
 from common.objectives import training_objective
 from common.training import Trainer, make_strategy, settings_of, validation_of
@@ -50,9 +49,9 @@ def define_flags() -> None:
         'validation_size', dataset.VALIDATION_SIZE,
         'How many training images, the first ones, are held out.', lower_bound=0,
         upper_bound=59_999)
-    flags.DEFINE_integer(
-        'shift', 0, 'Training images are moved by up to so many pixels, at random, before the '
-        'attack; the challenge moves none.', lower_bound=0, upper_bound=dataset.IMAGE_SHAPE[0])
+    flags.DEFINE_boolean(
+        'augment', False, 'Turn, stretch, slant and move training images a little, before the '
+        'attack; the challenge does not.')
 
 
 def main() -> None:
@@ -83,7 +82,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
         validation_of(config, held_out, challenge_pgd), strategy,
-        Crops(config['shift']) if config['shift'] else None, training_objective(config))
+        dataset.AUGMENTATION if config['augment'] else None, training_objective(config))
     # Not before all flags have proved usable: the run could not be started with better ones.
     if trainer.writes:
         run_folder.prepare(folder, config)

@@ -1,17 +1,18 @@
-"""Padding, random crops and mirror images: every image becomes one of its views."""
+"""Crops and mirror images: every image becomes one of its views; affine maps beside matrices."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.augmentation import Crops
+from common.augmentation import Affine, Crops
 
 N = 600
 RNG = np.random.default_rng(0)
 # No two places or sides look alike, and no pixel is 0, which only the padding is.
 IMAGE = RNG.uniform(1, 255, (32, 32, 3)).astype(np.float32)
 CHALLENGE = Crops(2, mirror=True)
-CASES = {'crops and mirror images': CHALLENGE, 'crops alone': Crops(2)}
+AFFINE = Affine(degrees=20, stretch=0.2, slant=0.3, shift=3)
+CASES = {'crops and mirror images': CHALLENGE, 'crops alone': Crops(2), 'affine': AFFINE}
 
 
 def views(crops):
@@ -47,8 +48,48 @@ def test_the_seed_decides(crops):
     assert (drawn(crops, [3, 1]).numpy() != drawn(crops, [4, 1]).numpy()).any()
 
 
-def test_without_padding_images_stay():
-    np.testing.assert_array_equal(drawn(Crops(0), [0, 0])[0], IMAGE)
+@pytest.mark.parametrize('nothing', [Crops(0), Affine()])
+def test_without_an_amount_images_stay(nothing):
+    np.testing.assert_array_equal(drawn(nothing, [0, 0])[0], IMAGE)
+
+
+def nearest(image, matrix, move):
+    """The pixel nearest to where each one comes from, by loops; 0 outside of the frame."""
+    height, width = image.shape[:2]
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    result = np.zeros_like(image)
+    for row in range(height):
+        for column in range(width):
+            x, y = np.round(matrix @ ([column, row] - middle) + middle - move).astype(int)
+            if 0 <= x < width and 0 <= y < height:
+                result[row, column] = image[y, x]
+    return result
+
+
+def test_affine_maps_are_those_of_the_matrices():
+    seed, n = tf.constant([5, 6]), 12
+    found = AFFINE(tf.constant(np.broadcast_to(IMAGE, (n, *IMAGE.shape))), seed).numpy()
+    draws = tf.random.stateless_uniform([6, n], seed, -1.0, 1.0).numpy().astype(np.float64)
+    for image, (turn, tall, wide, slant, down, right) in zip(found, draws.T, strict=True):
+        angle = np.radians(20 * turn)
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = rotation @ [[1, 0.3 * slant], [0, 1]] @ np.diag([1 + 0.2 * wide, 1 + 0.2 * tall])
+        expected = nearest(IMAGE, matrix, 3 * np.array([right, down]))
+        # Where a pixel comes from the middle between two, rounding decides.
+        assert np.mean(image != expected) < 0.005
+
+
+@pytest.mark.parametrize('axis', ['rows', 'columns'])
+def test_affine_moves_are_drawn_from_plus_to_minus_the_greatest(axis):
+    dot = np.zeros((N, 15, 11, 1), np.float32)
+    dot[:, 7, 5] = 1
+    moved = Affine(shift=3)(tf.constant(dot), tf.constant([1, 1])).numpy()
+    at = np.argwhere(moved[..., 0] == 1)
+    moves = at[:, 1] - 7 if axis == 'rows' else at[:, 2] - 5
+    assert set(moves) == set(range(-3, 4))
+    # Uniform from -3 to 3, to whole pixels: each inner place is expected 100 times.
+    counts = np.bincount(moves + 3)[1:-1]
+    assert (abs(counts - 100) < 40).all()
 
 
 @pytest.mark.parametrize('crops', CASES.values(), ids=CASES)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from common.attacks import PGD
-from common.augmentation import Crops
+from common.augmentation import Affine
 from common.files import sha256
 from common.losses import CrossEntropy, CWMargin
 from common.threat_model import LinfBall
@@ -108,9 +108,10 @@ def test_the_released_networks_commands_are_understood(config_of):
         'mnist_A_pgd', 'mnist_A_none', 'mnist_B_none')}
 
 
-@pytest.mark.parametrize('shift, expected', [(0, None), (2, Crops(2))])
-def test_training_images_are_moved_where_asked_for(config_of, tmp_path, shift, expected):
-    config, _ = config_of(*TINY, f'--shift={shift}')
+@pytest.mark.parametrize('flag, expected', [
+    ('--noaugment', None), ('--augment', Affine(10.0, 0.1, 0.1, 1.0))])
+def test_training_images_are_varied_where_asked_for(config_of, tmp_path, flag, expected):
+    config, _ = config_of(*TINY, flag)
     made = []
 
     class Recorder:
@@ -236,7 +237,7 @@ def refusal(run_program, *arguments):
     ('--step_size=-1', 'non-negative'), ('--train_steps=0', 'positive'),
     ('--batch_size=0', 'positive'), ('--learning_rate=inf', 'finite'),
     ('--adversary=trades', '<pgd|fgsm|fgsm_rs|none>'), ('--loss=dlr', '<xent|cw>'),
-    ('--network=C', '<A|B>'), ('--recipe=slow', '<challenge|fast>'), ('--seed=-1', 'range'),
+    ('--network=C', '<A|B>'), ('--recipe=slow', '<challenge|fast|strong>'), ('--seed=-1', 'range'),
     ('--trades_beta=inf', 'finite'),
     ('--weight_averaging=1', 'below 1'), ('--adam_beta_1=1', 'below 1'),
     ('--adam_epsilon=nan', 'below 1'), ('--hidden=0', 'positive'), ('--widht=3', 'Unknown'),
