@@ -17,6 +17,7 @@ from common.data import Examples
 from common.errors import UserError
 from common.logits import LogitsFn
 from common.losses import LogOdds
+from common.parallel import in_order
 from common.partial import PartialResult
 
 OnBatch = Callable[[np.ndarray, np.ndarray], None]
@@ -210,15 +211,21 @@ def _run_restart(
     """Attacks what still stands, from the batch that is next; yields after each batch."""
     batches = _batches(np.flatnonzero(state.standing), batch_size)
     run_seed = restart_seed(tf.constant([seed, 0]), int(state.restart))
-    for number in range(int(state.batch), len(batches)):
-        start, index = time.perf_counter(), batches[number]
+
+    def attacked(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]:
+        index = batches[number]
         x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
         x_adv = perturb(x, y, seed=tf.random.fold_in(run_seed, number))
-        predictions, losses = judge(x_adv, y)
+        return index, x_adv, *judge(x_adv, y)
+
+    start = time.perf_counter()
+    for index, x_adv, predictions, losses in in_order(
+            attacked, range(int(state.batch), len(batches))):
         if on_batch is not None:  # before the batch counts as done, in case this fails
             on_batch(index, x_adv.numpy())
-        state.record(index, examples.y[index], predictions, losses,
-                     time.perf_counter() - start, perturb.attack.gradients)
+        start, before = time.perf_counter(), start
+        state.record(index, examples.y[index], predictions, losses, start - before,
+                     perturb.attack.gradients)
         yield
 
 

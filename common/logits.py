@@ -123,7 +123,7 @@ def check_logits(logits: tf.Tensor) -> None:
         warnings.warn(
             'the network returns probabilities (every row is positive and sums to 1), but attacks '
             'need logits: saturated probabilities have no gradient. Remove its last softmax.',
-            stacklevel=3)
+            stacklevel=4)
 
 
 def snapshot(logits_fn: LogitsFn) -> LogitsFn:

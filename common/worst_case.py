@@ -16,6 +16,7 @@ from common.data import Examples
 from common.errors import UserError
 from common.evaluation import Judge, wilson_interval
 from common.logits import LogitsFn
+from common.parallel import in_order
 from common.partial import PartialResult
 
 STANDS = -1
@@ -202,19 +203,31 @@ def _batches(
         while state.restart < stage.restarts and state.standing.any():
             attacked = state.attacked()
             run_seed = restart_seed(tf.constant([seed, state.stage]), state.restart)
-            while state.batch * batch_size < len(attacked):
-                start = time.perf_counter()
-                index = attacked[state.batch * batch_size:][:batch_size]
-                x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
-                x_adv = perturb(x, y, seed=tf.random.fold_in(run_seed, state.batch))
-                broken = judge(x_adv, y)[0] != examples.y[index]
+            start = time.perf_counter()
+            for index, x_adv, broken in _run(
+                    perturb, judge, examples, attacked, batch_size, run_seed, state.batch):
                 if on_examples is not None:
                     kept = broken if state.stage else np.ones(len(index), bool)
                     on_examples(index[kept], x_adv.numpy()[kept])
-                state.record(index, broken, time.perf_counter() - start)
+                start, before = time.perf_counter(), start
+                state.record(index, broken, start - before)
                 yield f'{stage.name}, {np.mean(state.standing):.2%} stand'
             state.restart, state.batch = state.restart + 1, 0
         state.stage, state.restart = state.stage + 1, 0
+
+
+def _run(
+    perturb: CompiledAttack, judge: Judge, examples: Examples, attacked: np.ndarray,
+    batch_size: int, seed: tf.Tensor, first: int,
+) -> Iterator[tuple[np.ndarray, tf.Tensor, np.ndarray]]:
+    """Numbers, adversarial images, and whether these fool, of each batch from the first on."""
+    def work(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray]:
+        index = attacked[number * batch_size:][:batch_size]
+        x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
+        x_adv = perturb(x, y, seed=tf.random.fold_in(seed, number))
+        return index, x_adv, judge(x_adv, y)[0] != examples.y[index]
+
+    return in_order(work, range(first, -(-len(attacked) // batch_size)))
 
 
 def stage_rows(verdict: Verdict) -> list[dict[str, str]]:

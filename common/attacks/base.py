@@ -1,5 +1,6 @@
 """What every attack is, and how one is compiled."""
 
+import threading
 from typing import Protocol
 
 import tensorflow as tf
@@ -76,6 +77,7 @@ class CompiledAttack:
         self._logits_fn = logits_fn
         self._perturb = perturb
         self._concrete = None
+        self._tracing = threading.Lock()  # batches may come from several threads
 
     def __call__(self, x: tf.Tensor, y: tf.Tensor, *, seed) -> tf.Tensor:
         """Adversarial images for [batch, ...] float32 `x` and [batch] integer `y`.
@@ -89,10 +91,14 @@ class CompiledAttack:
         x = tf.convert_to_tensor(x, tf.float32)
         y = tf.cast(tf.convert_to_tensor(y), tf.int32)
         seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
-        if self._concrete is None:
-            check_logits(self._logits_fn(x[:32]))
-            # An open batch dimension, so that the last, shorter batch is not traced again.
-            self._concrete = self._perturb.get_concrete_function(
-                tf.TensorSpec([None, *x.shape[1:]], tf.float32),
-                tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32))
+        with self._tracing:
+            if self._concrete is None:
+                self._concrete = self._trace(x)
         return self._concrete(x, y, seed)
+
+    def _trace(self, x: tf.Tensor):
+        check_logits(self._logits_fn(x[:32]))
+        # An open batch dimension, so that the last, shorter batch is not traced again.
+        return self._perturb.get_concrete_function(
+            tf.TensorSpec([None, *x.shape[1:]], tf.float32),
+            tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32))

@@ -359,6 +359,22 @@ def test_partial_results_are_written_now_and_then_only(tmp_path):
     assert not (tmp_path / 'state.npz').exists()
 
 
+def test_batches_at_a_time_change_nothing(model, examples, monkeypatch):
+    outcomes = []
+    for count in (1, 3):
+        monkeypatch.setattr('common.parallel.workers', lambda count=count: count)
+        seen = []
+        outcomes.append((adversarial_accuracy(
+            Restarts(ATTACK, 2), model, model, examples, batch_size=BATCH, seed=1,
+            on_batch=lambda index, x_adv, seen=seen: seen.append((index, x_adv))), seen))
+    (one, first), (three, second) = outcomes
+    np.testing.assert_array_equal(one.correct, three.correct)
+    assert (one.loss, one.gradients) == (three.loss, three.gradients)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+
+
 def near_tie():
     """Two classes whose logits differ by less than bfloat16 shows, on every image alike."""
     model = keras.Sequential([
