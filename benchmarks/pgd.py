@@ -3,8 +3,10 @@
     python benchmarks/pgd.py
 
 Image-gradients per second: images times gradient steps over wall time, compilation apart, the
-variants in alternation, the median of the repeats. "as built" leaves the network as Keras computes
-it, without the arrangement of common/engine.py; "eager" further runs the loop step by step.
+variants in alternation, the median of the repeats. "together" is how evaluations and cascades run
+the attack, several batches at a time (common/parallel.py); the others run one batch. "as built"
+leaves the network as Keras computes it, without the arrangement of common/engine.py; "eager"
+further runs the loop step by step.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -24,6 +26,7 @@ from machine import describe_machine
 from common import cli
 from common.attacks import CompiledAttack
 from common.logits import DTYPES, LogitsFn, ModelLogits
+from common.parallel import in_order, workers
 from mnist import dataset, model
 from mnist.pgd_attack import challenge_pgd
 
@@ -72,9 +75,8 @@ def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:
     x = tf.constant(rng.random((batch_size, *dataset.IMAGE_SHAPE), np.float32))
     y = tf.constant(rng.integers(0, dataset.NUM_CLASSES, batch_size), tf.int32)
     attack = challenge_pgd(steps=FLAGS.steps)
-    variants: dict[str, Callable] = {
-        f'compiled {dtype}': CompiledAttack(attack, ModelLogits(network, dtype))
-        for dtype in DTYPES}
+    compiled = {dtype: CompiledAttack(attack, ModelLogits(network, dtype)) for dtype in DTYPES}
+    variants: dict[str, Callable] = {f'compiled {dtype}': compiled[dtype] for dtype in DTYPES}
     variants |= {
         f'as built {dtype}': CompiledAttack(attack, _AsBuilt(network, dtype)) for dtype in DTYPES}
     one_step = dataclasses.replace(attack, steps=1, random_start=False)
@@ -86,15 +88,26 @@ def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:
         return x_adv
 
     variants['eager float32'] = eager
+    several = 2 * workers()
+    variants |= {f'together {dtype}': _together(compiled[dtype], several) for dtype in DTYPES}
+    batches = {name: several if name.startswith('together') else 1 for name in variants}
     seconds = {name: [] for name in variants}
     for repeat in range(-1, FLAGS.repeats):  # the first round compiles and is not counted
         for name, variant in variants.items():
             start = time.perf_counter()
-            variant(x, y, seed=(0, repeat + 1)).numpy()
+            np.asarray(variant(x, y, seed=(0, repeat + 1)))
             if repeat >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append((time.perf_counter() - start) / batches[name])
     return {name: batch_size * FLAGS.steps / statistics.median(times)
             for name, times in seconds.items()}
+
+
+def _together(attack: CompiledAttack, batches: int) -> Callable:
+    """The attack on so many batches, as many at a time as evaluations have in work."""
+    def run(x, y, seed):
+        return list(in_order(lambda i: attack(x, y, seed=(*seed[:1], i)).numpy(), range(batches)))
+
+    return run
 
 
 def _matmul_peak(dtype: str, size: int = 2048) -> float:
