@@ -1,11 +1,12 @@
-"""PGD of this project beside that of other libraries: the same network, images, batch and steps.
+"""PGD of this project beside that of other libraries: the same network, images, batches and steps.
 
     pip install -r benchmarks/requirements.txt
     python benchmarks/peers.py
 
 Image-gradients per second on the released network A: images times steps over wall time, compilation
-apart, the libraries in alternation, the median of the repeats. A library that is not installed is
-left out.
+apart, the libraries in alternation, the median of the repeats. This project works on several
+batches at a time, as its evaluations do (common/parallel.py), and once more on one after the other,
+as the others do. A library that is not installed is left out.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -25,19 +26,23 @@ from machine import describe_machine
 
 from common import cli
 from common.attacks import CompiledAttack
+from common.data import Examples
 from common.logits import DTYPES, ModelLogits
+from common.parallel import in_order
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, challenge_pgd
 
 FLAGS = flags.FLAGS
 OURS = 'this project'
-Run = Callable[[], object]
-"""One attack on all images of the batch, finished when it returns."""
+ONE_BY_ONE = ', one by one'
+Craft = Callable[[np.ndarray, np.ndarray], object]
+"""[n, 28, 28, 1] float32 images, [n] labels: one attack on the batch, finished when it returns."""
 
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    flags.DEFINE_integer('batch_size', 200, 'Images.', lower_bound=1)
+    flags.DEFINE_integer('batch_size', 200, 'Images a batch.', lower_bound=1)
+    flags.DEFINE_integer('batches', 4, 'Batches attacked one time.', lower_bound=1)
     flags.DEFINE_integer('steps', 40, 'PGD steps of an attack.', lower_bound=1)
     flags.DEFINE_integer('repeats', 5, 'Attacks timed of each library.', lower_bound=1)
     flags.DEFINE_enum('dataset', 'mnist', list(dataset.DATASETS), 'Which images.')
@@ -47,14 +52,16 @@ def main() -> None:
     """Measures and prints a table."""
     print(describe_machine())
     network = model.load('A')
-    test = dataset.load('test', dataset=FLAGS.dataset).subset(slice(FLAGS.batch_size))
-    runs = {}
+    test = dataset.load('test', dataset=FLAGS.dataset)
+    batches = [test.subset(slice(i * FLAGS.batch_size, (i + 1) * FLAGS.batch_size))
+               for i in range(FLAGS.batches)]
+    crafts = {}
     for make in (_ours, _cleverhans, _foolbox, _art, _torch):
         try:
-            runs.update(make(network, test.x, test.y))
+            crafts.update(make(network))
         except ModuleNotFoundError as error:
             print(f'left out: {make.__name__.strip("_")} ({error})')
-    rates = _rates(runs)
+    rates = _rates(crafts, batches)
     ours = {dtype: rates[f'{OURS}, {dtype}'] for dtype in DTYPES}
     print(f'\n{"library":<34}{"gradients/s":>12}{"this project is faster by":>28}')
     for name, rate in rates.items():
@@ -63,71 +70,81 @@ def main() -> None:
         print(f'{name:<34}{rate:>12,.0f}{faster:>28}')
 
 
-def _rates(runs: dict[str, Run]) -> dict[str, float]:
+def _rates(crafts: dict[str, Craft], batches: list[Examples]) -> dict[str, float]:
     """Name -> image-gradients per second."""
-    seconds = {name: [] for name in runs}
+    seconds = {name: [] for name in crafts}
     for repeat in range(-1, FLAGS.repeats):  # the first round compiles and is not counted
-        for name, run in runs.items():
+        for name, craft in crafts.items():
+            together = name.startswith(OURS) and not name.endswith(ONE_BY_ONE)
             start = time.perf_counter()
-            run()
+            for _ in (in_order if together else map)(
+                    lambda batch: craft(batch.x, batch.y), batches):  # noqa: B023
+                pass
             if repeat >= 0:
                 seconds[name].append(time.perf_counter() - start)
-    return {name: FLAGS.batch_size * FLAGS.steps / statistics.median(times)
-            for name, times in seconds.items()}
+    gradients = sum(map(len, batches)) * FLAGS.steps
+    return {name: gradients / statistics.median(times) for name, times in seconds.items()}
 
 
-def _ours(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, Run]:
-    def attack(dtype: str) -> Run:
+def _ours(network: keras.Model) -> dict[str, Craft]:
+    def attack(dtype: str) -> Craft:
         perturb = CompiledAttack(
             challenge_pgd(steps=FLAGS.steps), ModelLogits(network, dtype))
-        return lambda: perturb(tf.constant(x), tf.constant(y), seed=(0, 0)).numpy()
+        return lambda x, y: perturb(tf.constant(x), tf.constant(y), seed=(0, 0)).numpy()
 
-    return {f'{OURS}, {dtype}': attack(dtype) for dtype in DTYPES}
+    crafts = {f'{OURS}, {dtype}': attack(dtype) for dtype in DTYPES}
+    return {**crafts, **{f'{name}{ONE_BY_ONE}': craft for name, craft in crafts.items()}}
 
 
-def _cleverhans(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, Run]:
+def _cleverhans(network: keras.Model) -> dict[str, Craft]:
     attacks = importlib.import_module('cleverhans.tf2.attacks.projected_gradient_descent')
-    return {'cleverhans (TF2)': lambda: attacks.projected_gradient_descent(
+    return {'cleverhans (TF2)': lambda x, y: attacks.projected_gradient_descent(
         network, tf.constant(x), dataset.EPSILON, STEP_SIZE, FLAGS.steps, np.inf, clip_min=0.0,
         clip_max=1.0, y=tf.constant(y), sanity_checks=False).numpy()}
 
 
-def _foolbox(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, Run]:
+def _foolbox(network: keras.Model) -> dict[str, Craft]:
     foolbox = importlib.import_module('foolbox')
     target = foolbox.TensorFlowModel(network, bounds=(0, 1))
     attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP_SIZE, steps=FLAGS.steps)
-    return {'Foolbox (TensorFlow)': lambda: attack.run(
+    return {'Foolbox (TensorFlow)': lambda x, y: attack.run(
         target, tf.constant(x), tf.constant(y), epsilon=dataset.EPSILON).numpy()}
 
 
-def _art(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, Run]:
+def _art(network: keras.Model) -> dict[str, Craft]:
     attack = art_module('attacks.evasion').ProjectedGradientDescent(
         art_network(network), norm=np.inf, eps=dataset.EPSILON, eps_step=STEP_SIZE,
         max_iter=FLAGS.steps, num_random_init=1, batch_size=FLAGS.batch_size, verbose=False)
-    return {'ART (TensorFlow)': lambda: attack.generate(x, y)}
+    return {'ART (TensorFlow)': attack.generate}
 
 
-def _torch(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, Run]:
+def _torch(network: keras.Model) -> dict[str, Craft]:
     torch = importlib.import_module('torch')
     ported = importlib.import_module('network_in_torch').NetworkA(network).eval()
-    images, labels = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()), torch.from_numpy(y).long()
+
+    def tensors(x: np.ndarray, y: np.ndarray):
+        return torch.from_numpy(x.transpose(0, 3, 1, 2).copy()), torch.from_numpy(y).long()
+
+    x = np.random.default_rng(0).random((9, *dataset.IMAGE_SHAPE), np.float32)
     with torch.no_grad():
-        np.testing.assert_allclose(ported(images).numpy(), network(x).numpy(), atol=1e-3)
+        np.testing.assert_allclose(
+            ported(tensors(x, np.zeros(9))[0]).numpy(), network(x).numpy(), atol=1e-3)
     for parameter in ported.parameters():
         parameter.requires_grad_(False)
     last = importlib.import_module('copy').deepcopy(ported).to(memory_format=torch.channels_last)
-    runs = {
-        f'PyTorch {torch.__version__}': lambda: _torch_pgd(torch, ported, images, labels),
-        'PyTorch, channels last': lambda: _torch_pgd(torch, last, images, labels),
-        'PyTorch, channels last, bfloat16': lambda: _torch_pgd(torch, last, images, labels, True)}
+    crafts = {
+        f'PyTorch {torch.__version__}': lambda x, y: _torch_pgd(torch, ported, *tensors(x, y)),
+        'PyTorch, channels last': lambda x, y: _torch_pgd(torch, last, *tensors(x, y)),
+        'PyTorch, channels last, bfloat16':
+            lambda x, y: _torch_pgd(torch, last, *tensors(x, y), True)}
     try:
         torchattacks = importlib.import_module('torchattacks')
     except ModuleNotFoundError as error:
         print(f'left out: torchattacks ({error})')
-        return runs
+        return crafts
     attack = torchattacks.PGD(
         ported, eps=dataset.EPSILON, alpha=STEP_SIZE, steps=FLAGS.steps, random_start=True)
-    return {**runs, 'torchattacks': lambda: attack(images, labels)}
+    return {**crafts, 'torchattacks': lambda x, y: attack(*tensors(x, y))}
 
 
 def _torch_pgd(torch, network, x, y, bfloat16: bool = False):
