@@ -50,6 +50,7 @@ class Sweep:
         released: (width, adversary) -> released network that needs no training here.
         commands: released network -> the command that trained it.
         papers: (width, adversary) -> the paper's accuracies: natural, FGSM, PGD.
+        why: what may explain that numbers differ from the paper's, where it gives any.
         longer: how many times longer the largest network is trained naturally once more; 1 for no
             such training.
     """
@@ -64,6 +65,7 @@ class Sweep:
     commands: dict[str, str] = dataclasses.field(default_factory=dict)
     papers: dict[tuple[str, str], tuple[float, float, float]] = dataclasses.field(
         default_factory=dict)
+    why: str = ''
     longer: int = 1
 
 
@@ -184,7 +186,8 @@ def _how_trained(sweep: Sweep, trained: Sequence[Trained]) -> list[str]:
         *([f'Trained here ({"; ".join(t.words for t in own)}): {config["train_steps"]:,} steps of '
            f'batch {config["batch_size"]}, seed {config["seed"]}.'] if own else []),
         *(f'{t.words}: the released {t.reference}, {sweep.commands[t.reference]}'
-          for t in released)]
+          for t in released),
+        *([f'Why numbers differ: {sweep.why}'] if sweep.papers and sweep.why else [])]
 
 
 def _numbers(trained: Trained) -> dict[str, Any]:

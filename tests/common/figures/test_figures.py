@@ -330,10 +330,11 @@ def test_figure_3_of_one_width_says_nothing_of_capacity(study):
         study, two = sweep(study)
         return study, dataclasses.replace(
             two, widths={'2': two.widths['2']}, longer=1, commands={'A': 'how A was trained'},
-            papers={('2', 'pgd'): (0.9, 0.5, 0.4)})
+            papers={('2', 'pgd'): (0.9, 0.5, 0.4)}, why='it is smaller')
 
     exhibit = capacity.figure_3(*one(study))
     said = ' '.join(exhibit.remarks)
+    assert said.endswith('Why numbers differ: it is smaller')
     for claim in ('Capacity alone', 'saddle point', 'longer', 'fail to converge'):
         assert claim not in said
     assert 'PGD training, width 2: the released A, how A was trained' in said
