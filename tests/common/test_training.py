@@ -487,8 +487,13 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
             time.sleep(0.001)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        make_trainer(tmp_path, attack=None, learning_rate=At(4, twice)).train()
+    # Shells start background jobs, such as this run of pytest may be, with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make_trainer(tmp_path, attack=None, learning_rate=At(4, twice)).train()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not (tmp_path / 'checkpoint-5.index').exists()
 
 
