@@ -25,7 +25,8 @@ _CONFIG = {
     'jit_compile': False, 'kappa': 50.0, 'log_every': 100, 'loss': 'xent', 'momentum': 0.9,
     'network': 'A', 'objective': 'pgd', 'random_start': True, 'trades_beta': 6.0,
     'validation_attack': 'pgd', 'validation_epsilon': None, 'weight_decay': 2e-4, **FAST}
-_QUICK = {'train_steps': 30, 'learning_rate_warmup': 5, 'epsilon_warmup': 0}
+_QUICK = {'train_steps': 20, 'learning_rate_warmup': 5, 'epsilon_warmup': 0,
+          'validate_every': 0, 'validation_examples': 0}
 
 
 _WHY = (
