@@ -69,7 +69,8 @@ def main() -> None:
           flush=True)
     exhibit = None
     if FLAGS.table:
-        rows = TABLE_2.run(attacks, FLAGS.target, released)
+        rows = TABLE_2.run(
+            attacks, FLAGS.target, released, shared_flags.most_restarts())
         exhibit = table_exhibit(
             rows, **_shown('table_2', 'table 2', attacks, settings), kinds=TABLE_2.kinds,
             why=TABLE_2.why if FLAGS.target == 'A' else ())

@@ -315,7 +315,7 @@ def define_budget() -> None:
     """--budget, for trying out."""
     flags.DEFINE_enum(
         'budget', 'full', ['full', 'quick'], "'quick' takes a minute or two for a figure or table: "
-        'every 100th image unless --every or --num_examples is given, and in figures fewer '
+        'every 100th image unless --every or --num_examples is given, and fewer '
         'restarts and points.')
 
 
@@ -415,6 +415,11 @@ def chosen_examples() -> slice:
     every = _every()
     stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * every
     return slice(None, stop, every)
+
+
+def most_restarts() -> int | None:
+    """Of a table's rows: few where --budget is quick, None for as many as the paper."""
+    return 4 if flags.FLAGS.budget == 'quick' else None
 
 
 def _every() -> int:

@@ -67,7 +67,8 @@ def main() -> None:
           flush=True)
     exhibit = None
     if FLAGS.table:
-        rows = TABLE_1.run(attacks, FLAGS.target, released)
+        rows = TABLE_1.run(
+            attacks, FLAGS.target, released, shared_flags.most_restarts())
         exhibit = table_exhibit(
             rows, **_shown('table_1', 'table 1', attacks, settings), kinds=TABLE_1.kinds,
             why=TABLE_1.why if FLAGS.target == 'A' else ())

@@ -52,3 +52,10 @@ def test_rows_from_a_are_made_from_the_target(monkeypatch, capsys, target, relea
     said = capsys.readouterr().out
     for source in {'A_nat', 'B'} - set(released):
         assert (f'from {source}: left out' in said) == (target == 'A' or source == 'B')
+
+
+def test_a_quick_table_has_fewer_restarts(monkeypatch):
+    monkeypatch.setattr('common.paper_table.table', str)
+    for most, expected in ((1, {1}), (2, {1, 2}), (9, {1, 2}), (None, {1, 2})):
+        rows = ROWS.run(Recorder('A', []), 'A', ['A', 'A_nat', 'B'], most)
+        assert {restarts for _, _, restarts, *_ in rows} == expected
