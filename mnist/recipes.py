@@ -33,8 +33,7 @@ STRONG = {
 }
 """After `fast`: a larger radius than the one that counts, and digits that are varied.
 
-At the radius of the training PGD alone, attacks that are stronger than the adversary of the
-training find more; a larger one leaves them less.
+Both raise what is left under attacks at the radius that counts, on held-out images.
 """
 
 RECIPES = {'challenge': CHALLENGE, 'fast': FAST, 'strong': STRONG}
