@@ -60,3 +60,26 @@ def run_program():
         return status, out.getvalue(), err.getvalue()
 
     return run
+
+
+@pytest.fixture
+def trainer_arguments():
+    """(program, its train, config) -> what the Trainer is made with, which does not run."""
+    def record(program, train, config):
+        made = []
+
+        class Recorder:
+            writes = False
+
+            def __init__(self, *arguments):
+                made.append(arguments)
+
+            def train(self):
+                pass
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(program, 'Trainer', Recorder)
+            train(config, None, None)
+        return made[0]
+
+    return record

@@ -70,26 +70,14 @@ def test_adversaries(config_of):
     assert train.adversary(config_of('--adversary=none')) is None
 
 
-def test_training_is_wired_as_in_the_challenge(config_of, monkeypatch, few_images):
+def test_training_is_wired_as_in_the_challenge(
+        config_of, monkeypatch, trainer_arguments, few_images):
     config = config_of('--dataset=drawn', '--width=simple', '--batch_size=8')
-    made = []
-
-    class Recorder:
-        writes = False
-
-        def __init__(self, *arguments):
-            made.append(arguments)
-
-        def train(self):
-            pass
-
     monkeypatch.undo()  # config_of's own stand-in for train
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, 'Trainer', Recorder)
         patch.setattr(drawn, 'DEFAULT_NUM_EXAMPLES', {'train': 64, 'test': 40})
-        train.train(config, None, None)
-    (network, optimizer, attack, training, settings, _, held_out, _, augmentation,
-     objective), = made
+        (network, optimizer, attack, training, settings, _, held_out, _, augmentation,
+         objective) = trainer_arguments(train, train.train, config)
     assert network.name == 'network_a_simple' and len(training) == 64 and held_out is None
     assert isinstance(optimizer, Momentum) and optimizer.momentum == 0.9
     assert attack == PGD(LinfBall(8.0, 0.0, 255.0), 7, 2.0)

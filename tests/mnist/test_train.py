@@ -110,23 +110,10 @@ def test_the_released_networks_commands_are_understood(config_of):
 
 @pytest.mark.parametrize('flag, expected', [
     ('--noaugment', None), ('--augment', Affine(10.0, 0.1, 0.1, 1.0))])
-def test_training_images_are_varied_where_asked_for(config_of, tmp_path, flag, expected):
+def test_training_images_are_varied_where_asked_for(
+        config_of, trainer_arguments, flag, expected):
     config, _ = config_of(*TINY, flag)
-    made = []
-
-    class Recorder:
-        writes = False
-
-        def __init__(self, *arguments):
-            made.append(arguments)
-
-        def train(self):
-            pass
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, 'Trainer', Recorder)
-        TRAIN(config, tmp_path, None)
-    assert made[0][8] == expected
+    assert trainer_arguments(train, TRAIN, config)[8] == expected
 
 
 def test_adversaries():
