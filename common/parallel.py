@@ -1,7 +1,6 @@
 """Several batches at a time: a processor's cores share one batch less well than they take turns.
 
-PGD-40 on MNIST's network A with batches of 200 makes 1.2 times as many gradients a second in
-float32 and 1.4 times as many in bfloat16 with two batches at a time, on two cores.
+How much that gains, `benchmarks/pgd.py` measures (its variant "together").
 """
 
 import collections
