@@ -164,6 +164,28 @@ def define_training(
         'validation_examples', 1000, 'How many held-out images are evaluated.', lower_bound=0)
 
 
+def define_release(names: Sequence[str]) -> None:
+    """Flags of the programs that put networks among the released ones.
+
+    Args:
+        names: of the networks.
+    """
+    flags.DEFINE_enum('name', names[0], names, 'Name of the network.')
+    flags.DEFINE_list('runs', [], "Model folders of its training's stages.")
+    flags.DEFINE_string('weights', 'last.weights.h5', 'Which weights file of the last one.')
+    flags.DEFINE_string('commit', None, 'The commit it was trained with.')
+    flags.DEFINE_string('machine', None, 'The machine it was trained on.')
+    flags.DEFINE_string('notes', '', 'What else a reader should know.')
+    flags.DEFINE_list('results', [], 'Files written by eval_attack --json, to add to its entry.')
+    define_attack_dtype()
+
+
+def release_settings() -> dict[str, Any]:
+    """These flags' values, as `common.release.put` takes them."""
+    return {name: flags.FLAGS[name].value for name in (
+        'name', 'runs', 'weights', 'commit', 'machine', 'notes', 'results', 'attack_dtype')}
+
+
 def apply_recipe(recipes: dict[str, dict[str, Any]]) -> None:
     """Sets every flag of the chosen --recipe that was not given on the command line."""
     for name, value in recipes[flags.FLAGS.recipe].items():

@@ -5,14 +5,54 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.checkpoints import RELEASED, manifest
 from common.errors import UserError, reason
 from common.files import replacing, sha256, write_json
+from common.sources import Source
 
 _MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for ever
+
+
+def put(
+    data_set: str, sources: Mapping[str, Source], *, name: str, runs: Sequence[str], weights: str,
+    commit: str | None, machine: str | None, notes: str, results: Sequence[str], attack_dtype: str,
+    released: pathlib.Path = RELEASED,
+) -> None:
+    """What `mnist.release` and `cifar10.release` do; arguments beside the first two are flags.
+
+    Args:
+        data_set: 'mnist' or 'cifar10'.
+        sources: name -> how the network came to be.
+        name: of the network.
+        runs: model folders of its training's stages; none to add results only.
+        weights: which weights file of the last one.
+        commit: it was trained with.
+        machine: it was trained on.
+        notes: what else a reader should know.
+        results: files written by `eval_attack --json`, to add to its entry.
+        attack_dtype: precision in which their examples were crafted.
+        released: folder of released weights.
+
+    Raises:
+        UserError: flags that do not go together, and what `release` and `add_results` refuse.
+    """
+    source = sources[name]
+    if not (runs or results):
+        raise UserError('expected --runs or --results; found neither, so there is nothing to do.')
+    if runs:
+        if not (commit and machine):
+            raise UserError('expected --commit and --machine with --runs; found one of them empty.')
+        if len(runs) != len(source.stages):
+            raise UserError(f'expected --runs to name {len(source.stages)} folders, one for each '
+                            f'stage of {name}; found {len(runs)}.')
+        release(data_set, name, [pathlib.Path(run) for run in runs], weights=weights, record={
+            'description': source.description, 'command': ' && '.join(source.commands(data_set)),
+            'commit': commit, 'machine': machine, 'notes': notes}, released=released)
+    for path in results:
+        add_results(data_set, name, read_rows(path), attack_dtype, released)
 
 
 def release(

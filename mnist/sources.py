@@ -1,27 +1,13 @@
-"""The released networks: what each is, and the command that trains it."""
+"""The released networks: what each is, and the commands that train it."""
 
-import dataclasses
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A network of the paper's tables.
-
-    Attributes:
-        description: in words.
-        flags: of `python -m mnist.train`.
-    """
-
-    description: str
-    flags: tuple[str, ...]
-
+from common.sources import Source
 
 SOURCES = {
-    'A': Source('adversarially trained, PGD', ('--recipe=fast',)),
-    'A_prime': Source('the same with another seed', ('--recipe=fast', '--seed=7311060')),
-    'A_best': Source('network A trained on, for the greatest worst-case accuracy',
-                     ('--recipe=strong',)),
-    'A_nat': Source('naturally trained', ('--recipe=fast', '--adversary=none')),
-    'B': Source('architecture B, naturally trained',
-                ('--recipe=fast', '--network=B', '--adversary=none')),
+    'A': Source('adversarially trained, PGD', (('--recipe=fast',),)),
+    'A_prime': Source('the same with another seed', (('--recipe=fast', '--seed=7311060'),)),
+    'A_best': Source('network A trained on, for the greatest worst-case accuracy', (
+        ('--recipe=strong',),)),
+    'A_nat': Source('naturally trained', (('--recipe=fast', '--adversary=none'),)),
+    'B': Source('architecture B, naturally trained', (
+        ('--recipe=fast', '--network=B', '--adversary=none'),)),
 }

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import types
 
 import pytest
 
+from common import flags as shared_flags
 from common.checkpoints import manifest
 from common.errors import UserError
 from common.files import sha256
 from common.release import add_results, release
+from common.release import put as put_by_program
+from common.sources import Source
 
 RECORD = {'command': 'python -m some.train', 'commit': 'abc1234', 'machine': 'a machine'}
 LOG = ('step,examples_per_second,loss_adv\n'
@@ -106,4 +110,55 @@ def test_large_weights_are_refused(run, released):
     (run / 'last.weights.h5').write_bytes(bytes(15_000_001))
     with pytest.raises(UserError, match='expected at most 15,000,000 bytes; .* 15,000,001'):
         put(run, released)
+    assert not list((released / 'letters').iterdir())
+
+
+SOURCES = {'A': Source('in one run', (('--fast',),)),
+           'B': Source('in two', (('--fast', '--seed=1'), ('--slow',)))}
+COMMON = ('--commit=abc1234', '--machine=a machine')
+
+
+@pytest.fixture
+def program(run_program, released):
+    """Arguments -> exit status and standard error of a releasing program."""
+    module = types.SimpleNamespace(
+        __name__='letters.release', define_flags=lambda: shared_flags.define_release(list(SOURCES)),
+        main=lambda: put_by_program(
+            'letters', SOURCES, **shared_flags.release_settings(), released=released))
+
+    def program(*arguments):
+        status, _, error = run_program(module, *arguments)
+        return status, error
+
+    return program
+
+
+def test_the_program_records_the_commands_of_all_stages(run, released, program):
+    assert program('--name=A', f'--runs={run}', *COMMON) == (0, '')
+    assert program('--name=B', f'--runs={run},{run}', *COMMON) == (0, '')
+    entries = manifest(released)['letters']
+    assert entries['A']['command'] == 'python -m letters.train --fast'
+    assert entries['B']['command'] == (
+        'python -m letters.train --fast --seed=1 --model_dir=models/stage1 && python -m '
+        'letters.train --slow --init_from=models/stage1 --model_dir=models/stage2')
+    assert {key: entries['B'][key] for key in ('description', 'commit', 'machine')} == {
+        'description': 'in two', 'commit': 'abc1234', 'machine': 'a machine'}
+
+
+def test_the_program_adds_results(run, released, program, tmp_path):
+    (tmp_path / 'rows.json').write_text(json.dumps({'rows': [row(0.5)]}))
+    program(f'--runs={run}', *COMMON)
+    assert program(f'--results={tmp_path / "rows.json"}', '--attack_dtype=bfloat16') == (0, '')
+    assert manifest(released)['letters']['A']['results'] == [row(0.5, attack_dtype='bfloat16')]
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ((), 'expected --runs or --results; found neither'),
+    (('--runs=x',), 'expected --commit and --machine with --runs; found one of them empty'),
+    (('--name=B', '--runs=x', *COMMON),
+     'expected --runs to name 2 folders, one for each stage of B; found 1.'),
+    (('--name=C',), '<A|B>')])
+def test_the_program_refuses_what_it_cannot_use(released, program, arguments, message):
+    status, error = program(*arguments)
+    assert status and message in error and 'Traceback' not in error
     assert not list((released / 'letters').iterdir())

@@ -103,7 +103,8 @@ def test_flags_override_the_recipe_even_with_the_flags_own_default(config_of, or
 
 
 def test_the_released_networks_commands_are_understood(config_of):
-    folders = {config_of(*source.flags)[1] for source in sources.SOURCES.values()}
+    folders = {config_of(*stage)[1] for source in sources.SOURCES.values()
+               for stage in source.stages}
     assert folders == {pathlib.Path('models') / name for name in (
         'mnist_A_pgd', 'mnist_A_none', 'mnist_B_none')}
 
