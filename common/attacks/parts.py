@@ -1,12 +1,13 @@
 """What attacks share: repetition inside one graph, judgement, and numbers of whole images."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from common.logits import LogitsFn, exact
-from common.losses import Loss, true_margin
+from common.losses import CWMargin, Loss, true_margin
 
 # The body of a tf.while_loop is optimized less well than straight-line code (no fusion of
 # convolution, bias and ReLU). Several steps an iteration recover the speed of small networks; a
@@ -61,6 +62,17 @@ def where(chosen: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.where(like(chosen, a), a, b)
 
 
+def past_rounding(loss: Loss, logits_fn: LogitsFn, logits: tf.Tensor) -> Loss:
+    """`loss`, or in lower precision CW's with a floor that is past the boundary for certain.
+
+    Its gradient ends where the margin is -kappa. A margin of 0 in bfloat16 is as often as not one
+    that float32 finds on the right side still.
+    """
+    if not isinstance(loss, CWMargin) or exact(logits_fn) is logits_fn:
+        return loss
+    return dataclasses.replace(loss, kappa=tf.maximum(loss.kappa, _rounding(logits)))
+
+
 def judged(
     logits_fn: LogitsFn, loss: Loss, x_adv: tf.Tensor, y: tf.Tensor, targeted: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -72,6 +84,10 @@ def judged(
     reached = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(y, tf.int32)
     wanted = reached if targeted else ~reached
     if exact(logits_fn) is not logits_fn:
-        rounding = _ROUNDED * tf.reduce_max(tf.abs(logits), axis=1)
-        wanted &= tf.abs(true_margin(logits, y)) > rounding
+        wanted &= tf.abs(true_margin(logits, y)) > _rounding(logits)
     return loss(logits, y), wanted
+
+
+def _rounding(logits: tf.Tensor) -> tf.Tensor:
+    """[batch]: how far a margin in lower precision may be from the true one."""
+    return _ROUNDED * tf.reduce_max(tf.abs(tf.stop_gradient(logits)), axis=1)

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from common.attacks.base import Climber
-from common.attacks.parts import repeat
+from common.attacks.parts import past_rounding, repeat
 from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss
 from common.threat_model import LinfBall
@@ -60,7 +60,8 @@ class PGD(Climber):
         """The iterate after `x_adv`, both [batch, ...] float32 in the ball around `x`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)
-            loss = tf.reduce_sum(self.loss(logits_fn(x_adv), y))
+            logits = logits_fn(x_adv)
+            loss = tf.reduce_sum(past_rounding(self.loss, logits_fn, logits)(logits, y))
         gradient = tape.gradient(loss, x_adv, unconnected_gradients='zero')
         return self.ball.project(x_adv + self.step_size * tf.sign(gradient), x)
 

@@ -455,6 +455,27 @@ def test_scaled_pgd_has_smaller_radius_and_steps():
     np.testing.assert_array_equal(x_adv, expected)
 
 
+def test_cw_in_lower_precision_crosses_the_true_boundary():
+    """Its gradient ends at the boundary, on whose other side rounding may have put the image."""
+    network = TinyNet()
+
+    def rounded(x):
+        return tf.cast(tf.cast(network(x), tf.bfloat16), tf.float32)
+
+    def straight_through(x):
+        z = network(x)
+        return z + tf.stop_gradient(tf.cast(tf.cast(z, tf.bfloat16), tf.float32) - z)
+
+    straight_through.exact = network
+    x = natural(UNIT, 400)
+    y = tf.argmax(network(x), axis=1)
+    x_adv = PGD(UNIT, 300, 0.0005, CWMargin(), random_start=False)(
+        straight_through, x, y, seed=SEED)
+    wrong_when_rounded = true_margin(rounded(x_adv), y).numpy() <= 0
+    assert wrong_when_rounded.sum() > 100
+    assert (true_margin(network(x_adv), y).numpy()[wrong_when_rounded] < 0).all()
+
+
 @pytest.mark.parametrize('settings, message', [
     ({'steps': -1}, 'steps must be at least 0; found -1'),
     ({'step_size': -0.1}, 'step_size must be finite and at least 0; found -0.1'),
