@@ -6,6 +6,7 @@
 The runs are those of `cifar10.sources`, in their order.
 """
 
+from cifar10 import model
 from cifar10.sources import SOURCES
 from common import cli, release
 from common import flags as shared_flags
@@ -18,7 +19,7 @@ def define_flags() -> None:
 
 def main() -> None:
     """Reads the flags and writes weights and manifest."""
-    release.put('cifar10', SOURCES, **shared_flags.release_settings())
+    release.put('cifar10', SOURCES, model.load, **shared_flags.release_settings())
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from common.checkpoints import RELEASED, manifest
@@ -17,15 +17,16 @@ _MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for 
 
 
 def put(
-    data_set: str, sources: Mapping[str, Source], *, name: str, runs: Sequence[str], weights: str,
-    commit: str | None, machine: str | None, notes: str, results: Sequence[str], attack_dtype: str,
-    released: pathlib.Path = RELEASED,
+    data_set: str, sources: Mapping[str, Source], load: Callable[[str], Any], *, name: str,
+    runs: Sequence[str], weights: str, commit: str | None, machine: str | None, notes: str,
+    results: Sequence[str], attack_dtype: str, released: pathlib.Path = RELEASED,
 ) -> None:
-    """What `mnist.release` and `cifar10.release` do; arguments beside the first two are flags.
+    """What `mnist.release` and `cifar10.release` do; arguments after the first three are flags.
 
     Args:
         data_set: 'mnist' or 'cifar10'.
         sources: name -> how the network came to be.
+        load: a weights file -> the network, or a UserError.
         name: of the network.
         runs: model folders of its training's stages; none to add results only.
         weights: which weights file of the last one.
@@ -48,11 +49,14 @@ def put(
         if len(runs) != len(source.stages):
             raise UserError(f'expected --runs to name {len(source.stages)} folders, one for each '
                             f'stage of {name}; found {len(runs)}.')
+    rows = [read_rows(path) for path in results]  # before anything is written
+    if runs:
+        load(str(pathlib.Path(runs[-1], weights)))
         release(data_set, name, [pathlib.Path(run) for run in runs], weights=weights, record={
             'description': source.description, 'command': ' && '.join(source.commands(data_set)),
             'commit': commit, 'machine': machine, 'notes': notes}, released=released)
-    for path in results:
-        add_results(data_set, name, read_rows(path), attack_dtype, released)
+    for of_file in rows:
+        add_results(data_set, name, of_file, attack_dtype, released)
 
 
 def release(
@@ -70,22 +74,24 @@ def release(
         released: folder of released weights.
 
     Raises:
-        UserError: a run is incomplete or the weights are too large.
+        UserError: a run is incomplete, damaged or of drawn images, or the weights are too large.
     """
     path = runs[-1] / weights
     _require_files([path, *(run / f for run in runs for f in ('config.json', 'log.csv'))])
+    # Everything is read before anything is written: a release is replaced whole or not at all.
+    configs = [_read_config(run / 'config.json') for run in runs]
+    seconds = sum(_training_seconds(run / 'log.csv', config)
+                  for run, config in zip(runs, configs, strict=True))
     if path.stat().st_size > _MAX_BYTES:
         raise UserError(f'expected at most {_MAX_BYTES:,} bytes; {path} has '
                         f'{path.stat().st_size:,}. Release a smaller network.')
     file = f'{data_set}/{name}.weights.h5'
     _copy(path, released / file)
-    logs, seconds = [], 0.0
+    logs = []
     for stage, run in enumerate(runs, 1):
-        log = run / 'log.csv'
         logs.append(f'{data_set}/{name}.{"" if len(runs) == 1 else f"stage{stage}."}log.csv')
-        _copy(log, released / logs[-1])
-        seconds += _training_seconds(log, json.loads((run / 'config.json').read_text()))
-    config = json.loads((runs[-1] / 'config.json').read_text())
+        _copy(run / 'log.csv', released / logs[-1])
+    config = configs[-1]
     if len(runs) > 1:
         # Where the stage before lay says nothing to others; the recorded command has this name.
         config['init_from'] = f'models/stage{len(runs) - 1}'
@@ -98,6 +104,19 @@ def _require_files(paths: list[pathlib.Path]) -> None:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UserError(f'expected {", ".join(missing)}; found none. Train there first.')
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+        dataset, _, _ = config['dataset'], config['seed'], float(config['batch_size'])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f'expected the config.json of a training at {path}; found {reason(error)}. '
+                        'Release another run.') from error
+    if dataset == 'drawn':
+        raise UserError(f'expected a training on real images in {path.parent}; found one on drawn '
+                        'ones, which tells nothing. Release another run.')
+    return config
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -119,7 +138,8 @@ def add_results(
         released: folder of released weights.
 
     Raises:
-        UserError: there is no such network, or no row of it.
+        UserError: there is no such network, or no row of it, or one of fewer images than the row
+            that it would replace.
     """
     rows = [row for row in rows if row['target'] == name]  # a table may have others beside it
     if not rows:
@@ -130,6 +150,12 @@ def add_results(
         raise UserError(f'expected a released network; found none named {name!r}. Release it with '
                         'its run first.')
     kept = {_identity(row): row for row in entry['results']}
+    for row in rows:
+        before = kept.get(_identity(row), row)
+        if row['n'] < before['n']:
+            raise UserError(
+                f"expected at least the {before['n']:,} images of the result that is there; found "
+                f"{row['n']:,} ({row['method']} from {row['source']}). Evaluate it on all images.")
     kept.update({_identity(row): {**row, 'attack_dtype': attack_dtype} for row in rows})
     _update(released, data_set, name, {**entry, 'results': list(kept.values())})
 
@@ -141,7 +167,10 @@ def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
         UserError: it is missing or another file.
     """
     try:
-        return list(json.loads(pathlib.Path(path).read_text())['rows'])
+        rows = json.loads(pathlib.Path(path).read_text())['rows']
+        for row in rows:
+            _identity(row), row['target'], row['accuracy'], row['n']
+        return list(rows)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'expected rows written by eval_attack --json in {path}; found '
                         f'{reason(error)}.') from error
@@ -161,10 +190,14 @@ def _update(released: pathlib.Path, data_set: str, name: str, entry: dict[str, A
 def _training_seconds(log: pathlib.Path, config: dict[str, Any]) -> float:
     """Wall time of the steps, from the rates in the log; pauses between resumed runs left out."""
     seconds, last = 0.0, 0
-    with open(log, newline='') as file:
-        for row in csv.DictReader(file):
-            rate = float(row['examples_per_second'] or 0)
-            if rate:
-                seconds += (int(row['step']) - last) * config['batch_size'] / rate
-                last = int(row['step'])
+    try:
+        with open(log, newline='') as file:
+            for row in csv.DictReader(file):
+                rate = float(row['examples_per_second'] or 0)
+                if rate:
+                    seconds += (int(row['step']) - last) * config['batch_size'] / rate
+                    last = int(row['step'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f'expected the log of a training at {log}; found {reason(error)}. '
+                        'Release another run.') from error
     return seconds

@@ -8,6 +8,7 @@ The runs are those of `mnist.sources`, in their order.
 
 from common import cli, release
 from common import flags as shared_flags
+from mnist import model
 from mnist.sources import SOURCES
 
 
@@ -18,7 +19,7 @@ def define_flags() -> None:
 
 def main() -> None:
     """Reads the flags and writes weights and manifest."""
-    release.put('mnist', SOURCES, **shared_flags.release_settings())
+    release.put('mnist', SOURCES, model.load, **shared_flags.release_settings())
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
 """Releasing a trained network: its files, its record, and results that are added to it."""
 
 import json
+import pathlib
+import re
 import shutil
 import types
 
@@ -15,6 +17,7 @@ from common.release import put as put_by_program
 from common.sources import Source
 
 RECORD = {'command': 'python -m some.train', 'commit': 'abc1234', 'machine': 'a machine'}
+CONFIG = {'seed': 3, 'batch_size': 100, 'dataset': 'letters'}
 LOG = ('step,examples_per_second,loss_adv\n'
        '0,,2.3\n'
        '100,50,1.0\n'  # 200 s for 100 steps of 100
@@ -27,7 +30,7 @@ def run(tmp_path):
     folder = tmp_path / 'run'
     folder.mkdir()
     (folder / 'last.weights.h5').write_bytes(b'some weights')
-    (folder / 'config.json').write_text(json.dumps({'seed': 3, 'batch_size': 100}))
+    (folder / 'config.json').write_text(json.dumps(CONFIG))
     (folder / 'log.csv').write_text(LOG)
     return folder
 
@@ -41,7 +44,7 @@ def released(tmp_path):
 
 def row(accuracy, **changes):
     return {'method': 'pgd', 'steps': 40, 'restarts': 1, 'step_size': 0.01, 'source': 'A',
-            'target': 'A', 'epsilon': 0.3, 'accuracy': accuracy, **changes}
+            'target': 'A', 'epsilon': 0.3, 'accuracy': accuracy, 'n': 1000, **changes}
 
 
 def put(run, released, name='A'):
@@ -63,7 +66,7 @@ def test_a_training_in_stages(run, released, tmp_path):
     shutil.copytree(run, last)
     (last / 'last.weights.h5').write_bytes(b'fine-tuned')
     (last / 'config.json').write_text(json.dumps(
-        {'seed': 3, 'batch_size': 100, 'init_from': str(run / 'last.weights.h5')}))
+        {**CONFIG, 'init_from': str(run / 'last.weights.h5')}))
     release('letters', 'A', [run, last], weights='last.weights.h5', record=RECORD,
             released=released)
     entry = manifest(released)['letters']['A']
@@ -121,10 +124,14 @@ COMMON = ('--commit=abc1234', '--machine=a machine')
 @pytest.fixture
 def program(run_program, released):
     """Arguments -> exit status and standard error of a releasing program."""
+    def load(path):
+        if not pathlib.Path(path).read_bytes().endswith(b'weights'):
+            raise UserError(f'{path} holds no weights')
+
     module = types.SimpleNamespace(
         __name__='letters.release', define_flags=lambda: shared_flags.define_release(list(SOURCES)),
         main=lambda: put_by_program(
-            'letters', SOURCES, **shared_flags.release_settings(), released=released))
+            'letters', SOURCES, load, **shared_flags.release_settings(), released=released))
 
     def program(*arguments):
         status, _, error = run_program(module, *arguments)
@@ -162,3 +169,32 @@ def test_the_program_refuses_what_it_cannot_use(released, program, arguments, me
     status, error = program(*arguments)
     assert status and message in error and 'Traceback' not in error
     assert not list((released / 'letters').iterdir())
+
+
+@pytest.mark.parametrize('file, contents, message', [
+    ('last.weights.h5', 'junk', 'holds no weights'),
+    ('config.json', '{"seed": 3', 'expected the config.json of a training'),
+    ('config.json', '{"seed": 3}', "found no 'dataset'|KeyError|dataset"),
+    ('config.json', json.dumps({**CONFIG, 'dataset': 'drawn'}), 'found one on drawn ones'),
+    ('log.csv', 'step\n0\n', 'expected the log of a training'),
+    ('rows.json', '{"rows": [{"x": 1}]}', 'expected rows written by eval_attack'),
+    ('rows.json', '{"rows": ["abc"]}', 'expected rows written by eval_attack'),
+    ('rows.json', '{"rows": 3}', 'expected rows written by eval_attack')])
+def test_what_is_damaged_leaves_the_release_before_as_it_was(
+        run, released, program, tmp_path, file, contents, message):
+    assert program(f'--runs={run}', *COMMON) == (0, '')
+    before = {path: path.read_bytes() for path in released.rglob('*') if path.is_file()}
+    (run / 'rows.json').write_text(json.dumps({'rows': [row(0.5)]}))
+    (run / 'last.weights.h5').write_bytes(b'other weights')
+    (run / file).write_text(contents)
+    status, error = program(f'--runs={run}', *COMMON, f'--results={run / "rows.json"}')
+    assert status == 1 and re.search(message, error) and 'Traceback' not in error
+    assert {path: path.read_bytes() for path in released.rglob('*') if path.is_file()} == before
+
+
+def test_a_result_on_fewer_images_replaces_none(run, released):
+    put(run, released)
+    add_results('letters', 'A', [row(0.9)], released=released)
+    with pytest.raises(UserError, match='at least the 1,000 images .* found 20'):
+        add_results('letters', 'A', [row(0.8, n=20)], released=released)
+    assert manifest(released)['letters']['A']['results'][0]['accuracy'] == 0.9
