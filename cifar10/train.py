@@ -67,7 +67,7 @@ def main() -> None:
     if FLAGS.objective == 'trades' and not FLAGS['crafting'].present:
         FLAGS.crafting = 'eval'  # as TRADES' authors do
     shared_flags.settle_model_dir('cifar10')
-    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)
     train(config, folder, FLAGS.data_dir)
@@ -83,7 +83,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
     with strategy.scope():
         network = model.build(config)
         optimizer = Momentum(config['learning_rate'], config['momentum'])
-    if config['init_from']:
+    # A run that goes on has these weights behind it, wherever they may be by now.
+    if config['init_from'] and not checkpoints.has_begun(folder):
         checkpoints.copy_weights(model.load(config['init_from']), network)
     settings = settings_of(
         config, sum_loss=False, drop_remainder=True, weight_decay=config['weight_decay'],

@@ -202,6 +202,12 @@ def is_whole(prefix: str) -> bool:
         return False
 
 
+def has_begun(model_dir: str | os.PathLike) -> bool:
+    """Whether a training has left a whole checkpoint there, from which it would go on."""
+    newest = tf1_checkpoint.latest_in(model_dir)
+    return newest is not None and is_whole(newest)
+
+
 def is_training_checkpoint(prefix: str) -> bool:
     """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`."""
     return '_CHECKPOINTABLE_OBJECT_GRAPH' in _variables(prefix)

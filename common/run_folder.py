@@ -1,8 +1,10 @@
 """The model folder of a training run: whether it can be written, and whether it is the same run."""
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from common.errors import UserError
@@ -20,7 +22,7 @@ def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
         The folder.
 
     Raises:
-        UserError: it is no folder, or holds a run with another config.
+        UserError: it is no folder, or holds a run with another config, or one without its config.
     """
     folder = pathlib.Path(model_dir)
     path = folder / 'config.json'
@@ -30,6 +32,8 @@ def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
                             'Choose another --model_dir.')
         if path.exists():
             _compare(path, config)
+        else:
+            _require_nothing_to_lose(folder)
     except OSError as error:  # a name too long, a folder closed to this user
         raise UserError(f'expected a folder at --model_dir; found that {folder} cannot be one '
                         f'({error.strerror}). Choose another --model_dir.') from error
@@ -47,6 +51,42 @@ def prepare(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Pat
     folder = check(model_dir, config)
     write_json(folder / 'config.json', config)
     return folder
+
+
+@contextlib.contextmanager
+def held(model_dir: str | os.PathLike) -> Iterator[None]:
+    """Keeps a second run out of the folder, where the two would mix their logs and checkpoints.
+
+    Raises:
+        UserError: there is one already.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    folder = os.open(model_dir, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f'expected to be alone in {model_dir}; found another training at work there. '
+                    'Wait for its end, or choose a new --model_dir.') from None
+        yield
+    finally:
+        os.close(folder)
+
+
+def _require_nothing_to_lose(folder: pathlib.Path) -> None:
+    """A run whose settings nobody knows must neither be gone on with nor be overwritten."""
+    found = sorted(path.name for pattern in ('*.weights.h5', 'checkpoint*', 'log.csv')
+                   for path in folder.glob(pattern))
+    if found:
+        raise UserError(
+            f'expected a new folder, or one with the config.json of its run; found {folder} with '
+            f'{found[0]} and no config.json. Restore that, or choose a new --model_dir.')
 
 
 def _compare(path: pathlib.Path, config: dict[str, Any]) -> None:

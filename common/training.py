@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from common import tf1_checkpoint
+from common import run_folder, tf1_checkpoint
 from common.attacks import PGD, Attack, CompiledAttack
 from common.checkpoints import READ_ERRORS, is_whole
 from common.data import Examples, ShuffledBatches
@@ -293,11 +293,12 @@ class Trainer:
 
         Raises:
             UserError: the loss or the weights are no longer finite; a checkpoint is damaged; the
-                model folder cannot be written.
+                model folder cannot be written, or another run is at work there.
             KeyboardInterrupt: Ctrl-C; the state has been saved.
         """
         try:
-            self._train()
+            with run_folder.held(self._own_dir):
+                self._train()
         finally:
             if not self._chief:
                 shutil.rmtree(self._own_dir, ignore_errors=True)

@@ -95,3 +95,27 @@ def test_a_folder_that_cannot_be_written():
     # /proc takes no files from anybody, root included.
     with pytest.raises(UserError, match='cannot write /proc/run/config.json'):
         run_folder.prepare('/proc/run', CONFIG)
+
+
+@pytest.mark.parametrize('name', ['checkpoint-62.index', 'last.weights.h5', 'log.csv'])
+@pytest.mark.parametrize('act', [run_folder.check, run_folder.prepare])
+def test_a_run_that_lost_its_config_is_neither_gone_on_with_nor_overwritten(tmp_path, act, name):
+    (tmp_path / name).write_text('keep me')
+    with pytest.raises(UserError, match=f'found .* with {name} and no config.json. Restore that'):
+        act(tmp_path, CONFIG)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_folder_of_other_files_is_new(tmp_path):
+    (tmp_path / 'notes.txt').write_text('a plan')
+    run_folder.prepare(tmp_path, CONFIG)
+    assert sorted(os.listdir(tmp_path)) == ['config.json', 'notes.txt']
+
+
+def test_a_second_run_is_kept_out_as_long_as_the_first_lasts(tmp_path):
+    with run_folder.held(tmp_path):
+        with pytest.raises(UserError, match='found another training at work there'):
+            with run_folder.held(tmp_path):
+                pytest.fail('two at once')
+    with run_folder.held(tmp_path):
+        assert os.listdir(tmp_path) == []
