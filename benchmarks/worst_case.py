@@ -56,7 +56,7 @@ def main() -> None:
     print(describe_machine())
     network = model.load('A')
     test = dataset.load('test', dataset=FLAGS.dataset)
-    test = test.subset(slice(None, None, len(test) // FLAGS.num_examples))
+    test = test.subset(slice(None, None, max(1, len(test) // FLAGS.num_examples)))
     test = test.subset(slice(FLAGS.num_examples))
     stages = {'torchattacks': _torchattacks, 'art': _art}[FLAGS.peer](network)
     ours, theirs = [], []

@@ -65,7 +65,7 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags, attacks the whole test set and writes the submission."""
     require_writable(FLAGS.output)
-    ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
     attack = PGD(ball, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
                  FLAGS.random_start)
     attack = restarted(attack, FLAGS.restarts, randomized=FLAGS.random_start)
@@ -76,6 +76,11 @@ def main() -> None:
         seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype, jit_compile=FLAGS.jit_compile)
     print(f'wrote {FLAGS.output}; check it with: python -m cifar10.run_attack '
           f'--input={FLAGS.output}')
+
+
+def resumes() -> bool:
+    """Whether the same command goes on after an interruption: it begins anew."""
+    return False
 
 
 if __name__ == '__main__':

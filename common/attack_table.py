@@ -1,5 +1,6 @@
 """Tables of accuracies under attack: one target network, rows that differ in attack and source."""
 
+import contextlib
 import copy
 import dataclasses
 import pathlib
@@ -21,7 +22,7 @@ from common.methods import ONE_STEP, WITHOUT_STEP_SIZE, make_attack
 from common.partial import PartialResult
 from common.rows import Row
 from common.threat_model import LinfBall
-from common.transfer import Source, transfer_accuracy
+from common.transfer import Source, partial_result, transfer_accuracy
 from common.worst_case import OnExamples, Stage, Verdict, worst_case
 
 _ON_THE_BOUNDARY = 0.001  # share of images, of which few are some at least
@@ -89,6 +90,7 @@ class AttackTable:
         self.examples, self._load = examples, load
         self._papers = {'paper': paper, **(more_papers or {})}
         self._settings, self._partial_folder = settings, partial_folder
+        self._kept: list[PartialResult] = []
         self._networks: dict[str, Source] = {}
         self._others: dict[str, AttackTable] = {}
         self._aim(target, stands_for or target)
@@ -147,15 +149,28 @@ class AttackTable:
             method, settings.ball, steps=steps, step_size=step_size, restarts=restarts,
             random_start=settings.random_start, num_classes=settings.num_classes)
         name = f'{method}-{steps}x{restarts} from {source} on {target.name}'
-        outcome = transfer_accuracy(
-            attack, self._network(source), target, self.examples,
+        shared = dict(
             batch_size=settings.batch_size, seed=settings.seed,
-            attack_dtype=settings.attack_dtype, jit_compile=settings.jit_compile, progress=name,
-            on_batch=on_batch, partial_folder=self._partial_folder)
+            attack_dtype=settings.attack_dtype, jit_compile=settings.jit_compile)
+        outcome = transfer_accuracy(
+            attack, self._network(source), target, self.examples, progress=name, on_batch=on_batch,
+            partial_folder=self._partial_folder, **shared)
+        if self._partial_folder is not None:
+            self._kept.append(partial_result(
+                self._partial_folder, attack, self._network(source), target, self.examples,
+                **shared))
         if method in WITHOUT_STEP_SIZE:
             step_size = None
         return self._row(outcome, method, steps, restarts, source, shown=dict(
             steps=steps, restarts=restarts, step_size=step_size, source=source))
+
+    def forget(self) -> None:
+        """Removes what the rows made so far have left in the folder of partial results."""
+        while self._kept:
+            self._kept.pop().remove()
+        if self._partial_folder is not None:
+            with contextlib.suppress(OSError):  # not there, or others' results lie there
+                self._partial_folder.rmdir()
 
     def partial(
         self, folder: pathlib.Path, stages: Sequence[Stage], *determines: Any

@@ -13,7 +13,8 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
     """Defines the program's flags, parses the command line and runs `main`.
 
     A UserError or wrong flags become one line on standard error and exit status 1, Ctrl-C exit
-    status 130, and `--help` is no failure.
+    status 130, and `--help` is no failure. A program that does not always go on where it was
+    interrupted has a function `resumes` beside its `main`, which tells.
 
     Args:
         main: the program; reads flags and passes plain values on.
@@ -39,7 +40,9 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
             print(f'error: {error}', file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
-            print('interrupted; run the same command again to go on', file=sys.stderr)
+            resumes = main.__globals__.get('resumes', lambda: True)
+            print('interrupted; ' + ('run the same command again to go on' if resumes() else
+                                     'nothing was kept'), file=sys.stderr)
             sys.exit(130)
         except BrokenPipeError:  # the reader of our output has gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

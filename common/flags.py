@@ -4,6 +4,7 @@ Defaults that differ between data sets are arguments.
 """
 
 import hashlib
+import os
 import pathlib
 import re
 import shlex
@@ -14,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from common.errors import UserError
+from common.files import require_writable
 from common.logits import DTYPES
 from common.methods import IGNORED, QUERIES, VALIDATION_ATTACKS
 from common.objectives import OBJECTIVES
@@ -283,6 +285,16 @@ def define_transfer(methods: dict[str, str], presets: dict[str, str], table: str
     define_output_dir()
 
 
+def reach() -> float:
+    """How far all steps of the chosen attack lead, in pixel units; infinite where steps adapt."""
+    chosen = {name: flags.FLAGS[name].value for name in ('method', 'adversary')
+              if name in flags.FLAGS}
+    ignored = IGNORED.get(chosen.get('method'), ())
+    if 'steps' in ignored or 'step_size' in ignored or chosen.get('adversary', 'pgd') != 'pgd':
+        return float('inf')
+    return flags.FLAGS.steps * flags.FLAGS.step_size
+
+
 def settle_method() -> None:
     """Sets Square's default --steps, and looks for flags that --method has no use for.
 
@@ -305,6 +317,27 @@ def settle_method() -> None:
                   file=sys.stderr)
     if method == 'square' and not flags.FLAGS['steps'].present:
         flags.FLAGS.steps = QUERIES
+
+
+def require_outputs() -> None:
+    """Finds out before hours of work whether eval_attack can write what it is asked for.
+
+    Raises:
+        UserError: it cannot, or would write one file over the other.
+    """
+    output, json = flags.FLAGS.output, flags.FLAGS.json
+    if output and json and os.path.realpath(output) == os.path.realpath(json):
+        raise UserError(f'expected two files at --output and --json; found {output} at both. '
+                        'Choose another name for one of them.')
+    for path in filter(None, (output, json)):
+        require_writable(path)
+    if flags.FLAGS.table or flags.FLAGS.method == WORST_CASE:
+        require_writable(pathlib.Path(flags.FLAGS.output_dir, 'cache', 'any'))
+
+
+def keeps_results() -> bool:
+    """Whether an interrupted eval_attack leaves something to go on from."""
+    return bool(flags.FLAGS.table or flags.FLAGS.json or flags.FLAGS.method == WORST_CASE)
 
 
 def refuse_with(chosen: str, others: tuple[str, ...]) -> None:

@@ -190,13 +190,16 @@ def validation_attack(name: str, pgd: PGD) -> Attack:
     return diversified(pgd.ball, pgd.steps) if name == 'odi' else pgd
 
 
-def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:
+def checked_ball(
+    epsilon: float, lower: float, upper: float, reach: float = float('inf')
+) -> LinfBall:
     """The ball, with a warning on standard error where its radius is hardly what was meant.
 
     Args:
         epsilon: l-inf radius in pixel units, of the flag --epsilon.
         lower: the smallest pixel value.
         upper: the largest pixel value.
+        reach: how far all steps of the attack lead, in pixel units.
     """
     half = (upper - lower) / 2
     if epsilon >= half:
@@ -208,4 +211,8 @@ def checked_ball(epsilon: float, lower: float, upper: float) -> LinfBall:
               f'{lower:g} to {upper:g} here. If it was meant on the scale from 0 to 1, multiply it '
               f'by {upper - lower:g}: 8/{upper - lower:g} = {8 / (upper - lower):.2g} there is '
               '--epsilon=8.', file=sys.stderr)
+    if 0 < reach < epsilon * (1 - 1e-6):
+        print(f'warning: --steps times --step_size is {reach:g}, less than --epsilon={epsilon:g}: '
+              'the attack cannot cross the ball, and networks look more robust than they are. '
+              'Raise --step_size.', file=sys.stderr)
     return LinfBall(epsilon, lower, upper)

@@ -101,15 +101,24 @@ def transfer_accuracies(
     for target in targets:
         partial = None
         if partial_folder is not None:
-            partial = PartialResult.of(
-                partial_folder, 'accuracy', attack, weights_digest(source.model),
-                weights_digest(target.model), examples.digest(), batch_size, seed, attack_dtype,
-                *(['XLA'] if jit_compile else []))
+            partial = partial_result(
+                partial_folder, attack, source, target, examples, batch_size=batch_size, seed=seed,
+                attack_dtype=attack_dtype, jit_compile=jit_compile)
         outcomes.append(compiled_accuracy(
             perturb, target.judge, examples, restarts=restarts,
             batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch,
             partial=partial))
     return outcomes
+
+
+def partial_result(
+    folder: str | os.PathLike, attack: Attack, source: Source, target: Source, examples: Examples,
+    *, batch_size: int, seed: int, attack_dtype: str, jit_compile: bool,
+) -> PartialResult:
+    """Where `transfer_accuracy` with the same arguments keeps its result in `folder`."""
+    return PartialResult.of(
+        folder, 'accuracy', attack, weights_digest(source.model), weights_digest(target.model),
+        examples.digest(), batch_size, seed, attack_dtype, *(['XLA'] if jit_compile else []))
 
 
 class _Once(CompiledAttack):

@@ -10,7 +10,12 @@ import keras
 from mnist import dataset
 from mnist.pgd_attack import PGDAttack
 
-model = keras.models.load_model(sys.argv[1])
+if len(sys.argv) != 2:
+    sys.exit('usage: python examples/own_model.py my_model.keras')
+try:
+    model = keras.models.load_model(sys.argv[1])
+except (OSError, ValueError) as error:
+    sys.exit(f'expected a whole Keras model in {sys.argv[1]}: {error}')
 test = dataset.load('test').subset(slice(1000))
 attack = PGDAttack(model)  # epsilon=0.3, steps=40, step_size=0.01 unless you say otherwise
 x_adv = attack(test.x, test.y, seed=(0, 0))

@@ -36,7 +36,7 @@ def main() -> None:
     """Reads the flags and evaluates."""
     if FLAGS.eval_on_cpu:
         tf.config.set_visible_devices([], 'GPU')
-    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
     attack = challenge_pgd(
         FLAGS.epsilon, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
         FLAGS.random_start)

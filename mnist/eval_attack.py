@@ -6,7 +6,6 @@
 """
 
 import pathlib
-import shutil
 from typing import Any
 
 from absl import flags
@@ -15,7 +14,6 @@ from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
 from common.figures.tables import table_exhibit, worst_case_exhibit
-from common.files import require_writable
 from common.leaderboard import evaluate
 from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
@@ -44,20 +42,15 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags, evaluates and prints a table."""
     shared_flags.settle_method()
-    if FLAGS.output:
-        require_writable(FLAGS.output)
-    if FLAGS.json:
-        require_writable(FLAGS.json)
-    if FLAGS.table or FLAGS.method == shared_flags.WORST_CASE:
-        require_writable(pathlib.Path(FLAGS.output_dir, 'cache', 'any'))
+    shared_flags.require_outputs()
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     cache = pathlib.Path(FLAGS.output_dir, 'cache') if FLAGS.table else (
         pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None)
     settings = AttackSettings(
-        checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER), FLAGS.step_size,
-        dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed, FLAGS.attack_dtype,
-        FLAGS.jit_compile)
+        checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach()),
+        FLAGS.step_size, dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed,
+        FLAGS.attack_dtype, FLAGS.jit_compile)
     released = checkpoints.manifest().get('mnist', {})
     attacks = AttackTable(
         test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
@@ -91,7 +84,7 @@ def main() -> None:
     if FLAGS.json and FLAGS.method != shared_flags.WORST_CASE:
         write_rows(FLAGS.json, rows)
         if not FLAGS.table:
-            shutil.rmtree(cache, ignore_errors=True)
+            attacks.forget()
 
 
 def _shown(
@@ -104,6 +97,11 @@ def _shown(
         'command': shared_flags.as_typed('mnist.eval_attack'), 'networks': attacks.digests,
         'setting': f'{attacks.examples.name}, {len(attacks.examples):,} images; {settings}; '
                    f'budget {FLAGS.budget}'}
+
+
+def resumes() -> bool:
+    """Whether the same command goes on after an interruption."""
+    return shared_flags.keeps_results()
 
 
 if __name__ == '__main__':

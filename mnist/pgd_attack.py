@@ -63,7 +63,7 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags, attacks the whole test set and writes the submission."""
     require_writable(FLAGS.output)
-    ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
     attack = PGD(ball, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
                  FLAGS.random_start)
     attack = restarted(attack, FLAGS.restarts, randomized=FLAGS.random_start)
@@ -73,6 +73,11 @@ def main() -> None:
         FLAGS.output, attack, network, test, shape=(len(test), -1), batch_size=FLAGS.batch_size,
         seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype, jit_compile=FLAGS.jit_compile)
     print(f'wrote {FLAGS.output}; check it with: python -m mnist.run_attack --input={FLAGS.output}')
+
+
+def resumes() -> bool:
+    """Whether the same command goes on after an interruption: it begins anew."""
+    return False
 
 
 if __name__ == '__main__':

@@ -59,7 +59,7 @@ def main() -> None:
     shared_flags.apply_recipe(RECIPES)
     shared_flags.drop_what_the_schedule_ignores()
     shared_flags.settle_model_dir('mnist')
-    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER)
+    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)
     train(config, folder, FLAGS.data_dir)
@@ -77,7 +77,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         optimizer = keras.optimizers.Adam(
             config['learning_rate'], beta_1=config['adam_beta_1'], beta_2=config['adam_beta_2'],
             epsilon=config['adam_epsilon'])
-    if config['init_from']:
+    # A run that goes on has these weights behind it, wherever they may be by now.
+    if config['init_from'] and not checkpoints.has_begun(folder):
         checkpoints.copy_weights(model.load(config['init_from']), network)
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,

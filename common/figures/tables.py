@@ -60,7 +60,9 @@ def worst_case_exhibit(
             f'{verdict.accuracy:.2%} ({low:.2%} to {high:.2%}, n = {verdict.n:,}) of the images '
             f'stand under all attacks; plain PGD, the first of them, leaves '
             f'{verdict.after(1):.2%}.',
-            f'Checks that speak against this number: {", ".join(warnings)}.' if warnings
+            f'Checks that warn: {", ".join(warnings)}. Those of more steps, more restarts, the '
+            'score-based attack and transfer are about plain PGD; whether they break what stands '
+            'under the whole cascade, "beyond the cascade" tells.' if warnings
             else 'None of the checks speaks against this number.'),
         tables=(Table.of('', stage_rows(verdict)), Table(
             'Checks', ('check', 'found', 'result'), tuple(

@@ -118,3 +118,13 @@ def test_warns_of_a_radius_meant_for_pixels_from_0_to_1(epsilon, lower, upper, c
     assert err.startswith(f'warning: --epsilon={epsilon:g} ') and err.count('\n') == 1
     assert f'pixels are {lower} to {upper}' in err
     assert '8/255 = 0.031 there is --epsilon=8.' in err
+
+
+@pytest.mark.parametrize('reach, warns', [
+    (0.1, True), (0.29, True), (0.3, False), (10 * 0.03, False), (0.4, False), (0.0, False)])
+def test_warns_of_steps_that_cannot_cross_the_ball(reach, warns, capsys):
+    assert checked_ball(0.3, 0, 1, reach) == LinfBall(0.3, 0, 1)
+    out, err = capsys.readouterr()
+    assert not out
+    assert (err.count('\n'), err.startswith('warning: --steps times --step_size is ')) == (
+        (1, True) if warns else (0, False))

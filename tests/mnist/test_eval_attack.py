@@ -185,6 +185,43 @@ def test_an_interrupted_attack_goes_on(attack, tmp_path, monkeypatch, flags, bat
     assert os.listdir(tmp_path) == ['rows.json']
 
 
+def test_what_another_attack_has_left_stays(attack, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3)
+        attack('--seed=1')
+    left = os.listdir(tmp_path / 'rows.json.partial')
+    assert attack()[0] == 0
+    assert os.listdir(tmp_path / 'rows.json.partial') == left
+    with monkeypatch.context() as patch:
+        calls = interrupt(patch, None)
+        assert attack('--seed=1')[0] == 0
+    assert len(calls) == 1
+    assert os.listdir(tmp_path) == ['rows.json']
+
+
+def test_whoever_keeps_nothing_is_not_told_to_go_on(run_program, networks, monkeypatch):
+    interrupt(monkeypatch, 1)
+    status, _, err = run_program(
+        eval_attack, '--dataset=drawn', f'--target={networks[0]}', f'--source={networks[0]}')
+    assert status == 130 and err.endswith('interrupted; nothing was kept\n')
+
+
+def test_two_results_in_one_file_are_refused(run_program, networks, tmp_path):
+    path = tmp_path / 'file'
+    status, _, err = run_program(
+        eval_attack, '--dataset=drawn', f'--target={networks[0]}', '--method=worst_case',
+        f'--output={path}', f'--json={tmp_path}/./file')
+    assert status == 1 and 'expected two files at --output and --json' in err
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('flags, warns', [
+    (['--steps=2'], True), (['--steps=2', '--step_size=0.5'], False),
+    (['--steps=2', '--method=apgd'], False), (['--method=fgsm'], False)])
+def test_warns_of_steps_that_lead_nowhere(attack, flags, warns):
+    assert ('cannot cross the ball' in attack('--epsilon=0.3', *flags)[2]) == warns
+
+
 @pytest.mark.parametrize('change', [
     ['--epsilon=0.04'], ['--seed=1'], ['--every=2'], ['--attack_dtype=bfloat16']])
 def test_what_was_left_by_another_attack_is_not_used(attack, tmp_path, monkeypatch, change):
