@@ -1,4 +1,4 @@
-"""What training may vary in its images before the attack: crops, mirror images, affine maps."""
+"""What training may vary in its images before the attack: crops, mirror images, warps."""
 
 import dataclasses
 import math
@@ -41,8 +41,8 @@ class Crops:
 
 
 @dataclasses.dataclass(frozen=True)
-class Affine:
-    """Turns, stretches, slants and moves each image a little, about its centre.
+class Warp:
+    """Turns, stretches, slants and moves each image a little about its centre, and bends it.
 
     Each amount is drawn uniformly from plus to minus the greatest one. Every pixel becomes the one
     nearest to where it comes from, or 0 if that is outside of the frame: interpolation would dim
@@ -50,17 +50,24 @@ class Affine:
     0.35 on digits moved by a pixel, PGD-40 at 0.3: 95.2% as they are, 94.0% by the nearest pixels,
     86.0% interpolated linearly).
 
+    Bends are the elastic distortions of Simard, Steinkraus and Platt (2003), but that what they
+    smooth with a Gaussian is here a bicubic surface through a few random moves.
+
     Attributes:
         degrees: greatest turn.
         stretch: greatest change of height and of width, as shares of 1; drawn for each of the two.
         slant: greatest sideways move of a row, in pixels for each row that it is off the centre.
         shift: greatest move down and to the right, in pixels; drawn for each of the two.
+        bend: greatest move of each of `knots` x `knots` places, in pixels; likewise.
+        knots: places along each side.
     """
 
     degrees: float = 0.0
     stretch: float = 0.0
     slant: float = 0.0
     shift: float = 0.0
+    bend: float = 0.0
+    knots: int = 5
 
     def __call__(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """
@@ -71,21 +78,29 @@ class Affine:
         Returns:
             Images of the same shape.
         """
-        batch, (height, width) = tf.shape(x)[0], x.shape[1:3]
-        draws = tf.unstack(tf.random.stateless_uniform([6, batch], seed, -1.0, 1.0))
+        height, width = x.shape[1:3]
+        row, column = self._sources(tf.shape(x)[0], height, width, seed)
+        row, column = tf.cast(tf.round(row), tf.int32), tf.cast(tf.round(column), tf.int32)
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        places = tf.stack(
+            [tf.clip_by_value(row, 0, height - 1), tf.clip_by_value(column, 0, width - 1)], axis=-1)
+        return tf.where(inside[..., None], tf.gather_nd(x, places, batch_dims=1), 0.0)
+
+    def _sources(
+        self, batch: tf.Tensor, height: int, width: int, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        # For each pixel of the results, the row and column where it comes from: [batch, height,
+        # width] float32 each.
+        draws = tf.random.stateless_uniform([6, batch, 1, 1], seed, -1.0, 1.0)
         angle = draws[0] * math.radians(self.degrees)
         tall, wide = 1 + self.stretch * draws[1], 1 + self.stretch * draws[2]
         slant, down, right = self.slant * draws[3], self.shift * draws[4], self.shift * draws[5]
-        # For each pixel (column, row) of the result, where in the image it comes from.
+        bends = self.bend * tf.random.stateless_uniform(
+            [batch, self.knots, self.knots, 2], tf.random.fold_in(seed, 1), -1.0, 1.0)
+        bends = tf.image.resize(bends, [height, width], 'bicubic')
+        middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
+        y = tall * (tf.range(height, dtype=tf.float32)[:, None] - middle_row)
+        x = wide * (tf.range(width, dtype=tf.float32) - middle_column) + slant * y
         cos, sin = tf.cos(angle), tf.sin(angle)
-        from_column = (wide * cos, tall * (slant * cos - sin))
-        from_row = (wide * sin, tall * (slant * sin + cos))
-        middle = ((width - 1) / 2, (height - 1) / 2)
-        offsets = [middle[i] - coefficients[0] * middle[0] - coefficients[1] * middle[1] - move
-                   for i, (coefficients, move) in enumerate(
-                       ((from_column, right), (from_row, down)))]
-        zero = tf.zeros_like(angle)
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=x, output_shape=[height, width], fill_value=0.0, interpolation='NEAREST',
-            fill_mode='CONSTANT', transforms=tf.stack(
-                [*from_column, offsets[0], *from_row, offsets[1], zero, zero], axis=1))
+        return (sin * x + cos * y + middle_row - down + bends[..., 0],
+                cos * x - sin * y + middle_column - right + bends[..., 1])

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 from tensorflow_datasets.core.hashing import Hasher
 
-from common.augmentation import Affine
+from common.augmentation import Warp
 from common.data import Archive, Examples
 from mnist import drawn
 
@@ -16,7 +16,7 @@ LOWER, UPPER = 0.0, 1.0  # pixel range, from the loader to the submission
 EPSILON = 0.3  # the challenge's l-inf radius, in the same units
 VALIDATION_SIZE = 5000  # the challenge holds the first training images out
 # Of training images, where it is asked for: about as much as hands differ.
-AUGMENTATION = Affine(degrees=10.0, stretch=0.1, slant=0.1, shift=1.0)
+AUGMENTATION = Warp(degrees=10.0, stretch=0.1, slant=0.1, shift=1.0, bend=1.25)
 DATASETS = ('mnist', 'drawn')
 
 

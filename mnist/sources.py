@@ -6,7 +6,7 @@ SOURCES = {
     'A': Source('adversarially trained, PGD', (('--recipe=fast',),)),
     'A_prime': Source('the same with another seed', (('--recipe=fast', '--seed=7311060'),)),
     'A_best': Source('network A trained on, for the greatest worst-case accuracy', (
-        ('--recipe=strong',),)),
+        ('--recipe=strong',), ('--recipe=stronger',))),
     'A_nat': Source('naturally trained', (('--recipe=fast', '--adversary=none'),)),
     'B': Source('architecture B, naturally trained', (
         ('--recipe=fast', '--network=B', '--adversary=none'),)),

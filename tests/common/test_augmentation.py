@@ -1,18 +1,20 @@
-"""Crops and mirror images: every image becomes one of its views; affine maps beside matrices."""
+"""Crops and mirror images: every image becomes one of its views; warps beside matrices."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.augmentation import Affine, Crops
+from common.augmentation import Crops, Warp
 
 N = 600
 RNG = np.random.default_rng(0)
 # No two places or sides look alike, and no pixel is 0, which only the padding is.
 IMAGE = RNG.uniform(1, 255, (32, 32, 3)).astype(np.float32)
 CHALLENGE = Crops(2, mirror=True)
-AFFINE = Affine(degrees=20, stretch=0.2, slant=0.3, shift=3)
-CASES = {'crops and mirror images': CHALLENGE, 'crops alone': Crops(2), 'affine': AFFINE}
+AFFINE = Warp(degrees=20, stretch=0.2, slant=0.3, shift=3)
+BENT = Warp(bend=2)
+CASES = {'crops and mirror images': CHALLENGE, 'crops alone': Crops(2), 'affine': AFFINE,
+         'bent': BENT}
 
 
 def views(crops):
@@ -48,7 +50,7 @@ def test_the_seed_decides(crops):
     assert (drawn(crops, [3, 1]).numpy() != drawn(crops, [4, 1]).numpy()).any()
 
 
-@pytest.mark.parametrize('nothing', [Crops(0), Affine()])
+@pytest.mark.parametrize('nothing', [Crops(0), Warp()])
 def test_without_an_amount_images_stay(nothing):
     np.testing.assert_array_equal(drawn(nothing, [0, 0])[0], IMAGE)
 
@@ -83,13 +85,39 @@ def test_affine_maps_are_those_of_the_matrices():
 def test_affine_moves_are_drawn_from_plus_to_minus_the_greatest(axis):
     dot = np.zeros((N, 15, 11, 1), np.float32)
     dot[:, 7, 5] = 1
-    moved = Affine(shift=3)(tf.constant(dot), tf.constant([1, 1])).numpy()
+    moved = Warp(shift=3)(tf.constant(dot), tf.constant([1, 1])).numpy()
     at = np.argwhere(moved[..., 0] == 1)
     moves = at[:, 1] - 7 if axis == 'rows' else at[:, 2] - 5
     assert set(moves) == set(range(-3, 4))
     # Uniform from -3 to 3, to whole pixels: each inner place is expected 100 times.
     counts = np.bincount(moves + 3)[1:-1]
     assert (abs(counts - 100) < 40).all()
+
+
+def sources(warp):
+    """Rows and columns, [N, 32, 32] each, that the pixels come from; 32s outside of the frame."""
+    places = np.stack(np.meshgrid(range(32), range(32), indexing='ij'), axis=-1) - 32.0
+    images = np.broadcast_to(places, (N, 32, 32, 2)).astype(np.float32)
+    return np.moveaxis(warp(tf.constant(images), tf.constant([2, 2])).numpy() + 32, -1, 0)
+
+
+@pytest.mark.parametrize('axis', [0, 1])
+def test_a_bend_through_one_place_moves_the_image_as_a_whole(axis):
+    # Pixels 5 from the border cannot come from outside of it.
+    moves = (sources(Warp(bend=4, knots=1)) - np.indices((32, 32))[:, None])[axis, :, 5:-5, 5:-5]
+    assert (moves == moves[:, :1, :1]).all()
+    assert set(moves[:, 0, 0]) == set(range(-4, 5))
+
+
+@pytest.mark.parametrize('axis', [0, 1])
+def test_bends_differ_over_the_image_but_little_between_neighbours(axis):
+    moves = (sources(BENT) - np.indices((32, 32))[:, None])[axis, :, 4:-4, 4:-4]
+    # A bicubic surface overshoots what it goes through by at most a quarter along each axis.
+    assert 2 <= abs(moves).max() <= 2 * 1.25 ** 2 + 0.5
+    assert 0.5 < moves.std() < 2 / 3 ** 0.5
+    assert (np.ptp(moves, axis=(1, 2)) >= 2).mean() > 0.9
+    # Moves of -2 to 2 at places more than 6 pixels apart; as random moves would, one in two jumps.
+    assert (abs(np.diff(moves, axis=2)) > 1).mean() < 0.01
 
 
 @pytest.mark.parametrize('crops', CASES.values(), ids=CASES)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from common.attacks import PGD
-from common.augmentation import Affine
+from common.augmentation import Warp
 from common.files import sha256
 from common.losses import CrossEntropy, CWMargin
 from common.threat_model import LinfBall
@@ -96,10 +96,10 @@ def test_a_recipe_is_nothing_but_flags(config_of, recipe):
 
 @pytest.mark.parametrize('order', [1, -1])
 def test_flags_override_the_recipe_even_with_the_flags_own_default(config_of, order):
-    given = ['--recipe=fast', '--batch_size=50', '--schedule=constant', '--steps=7'][::order]
+    given = ['--recipe=fast', '--batch_size=50', '--schedule=constant', '--steps=17'][::order]
     config, _ = config_of(*given)
     assert config == {**config_of('--recipe=fast')[0],
-                      'batch_size': 50, 'schedule': 'constant', 'steps': 7}
+                      'batch_size': 50, 'schedule': 'constant', 'steps': 17}
 
 
 def test_the_released_networks_commands_are_understood(config_of):
@@ -110,7 +110,7 @@ def test_the_released_networks_commands_are_understood(config_of):
 
 
 @pytest.mark.parametrize('flag, expected', [
-    ('--noaugment', None), ('--augment', Affine(10.0, 0.1, 0.1, 1.0))])
+    ('--noaugment', None), ('--augment', Warp(10.0, 0.1, 0.1, 1.0, 1.25))])
 def test_training_images_are_varied_where_asked_for(
         config_of, trainer_arguments, flag, expected):
     config, _ = config_of(*TINY, flag)
@@ -225,7 +225,8 @@ def refusal(run_program, *arguments):
     ('--step_size=-1', 'non-negative'), ('--train_steps=0', 'positive'),
     ('--batch_size=0', 'positive'), ('--learning_rate=inf', 'finite'),
     ('--adversary=trades', '<pgd|fgsm|fgsm_rs|none>'), ('--loss=dlr', '<xent|cw>'),
-    ('--network=C', '<A|B>'), ('--recipe=slow', '<challenge|fast|strong>'), ('--seed=-1', 'range'),
+    ('--network=C', '<A|B>'), ('--recipe=slow', '<challenge|fast|strong|stronger>'),
+    ('--seed=-1', 'range'),
     ('--trades_beta=inf', 'finite'),
     ('--weight_averaging=1', 'below 1'), ('--adam_beta_1=1', 'below 1'),
     ('--adam_epsilon=nan', 'below 1'), ('--hidden=0', 'positive'), ('--widht=3', 'Unknown'),
@@ -299,6 +300,16 @@ def test_initial_weights_from_anywhere(run_program, tmp_path, trained, reference
     for a, b in zip(model.load(str(tmp_path / 'run')).get_weights(), network.get_weights(),
                     strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_goes_on_without_its_initial_weights(run_program, tmp_path, trained):
+    source = shutil.copytree(trained, tmp_path / 'source')
+    command = (*TINY, f'--init_from={source}', f'--model_dir={tmp_path / "run"}')
+    assert run_program(train, *command)[0] == 0
+    shutil.rmtree(source)
+    (tmp_path / 'run' / 'last.weights.h5').unlink()
+    assert run_program(train, *command)[0] == 0
+    assert (tmp_path / 'run' / 'last.weights.h5').exists()
 
 
 # Killed, in processes of their own.
