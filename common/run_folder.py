@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from common.errors import UserError
-from common.files import write_json
+from common.files import cannot_write, write_json
 
 
 def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
@@ -57,15 +57,21 @@ def prepare(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Pat
 def held(model_dir: str | os.PathLike) -> Iterator[None]:
     """Keeps a second run out of the folder, where the two would mix their logs and checkpoints.
 
+    A folder that is not there is made.
+
     Raises:
-        UserError: there is one already.
+        UserError: there is one already, or the folder cannot be made.
     """
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    folder = os.open(model_dir, os.O_RDONLY)
+    try:
+        pathlib.Path(model_dir).mkdir(parents=True, exist_ok=True)
+        folder = os.open(model_dir, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(model_dir, error) from error
     try:
         with contextlib.suppress(OSError):  # a file system without locks
             try:

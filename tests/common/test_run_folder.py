@@ -112,6 +112,15 @@ def test_a_folder_of_other_files_is_new(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ['config.json', 'notes.txt']
 
 
+def test_a_folder_is_made_to_be_held(tmp_path):
+    with run_folder.held(tmp_path / 'models' / 'run'):
+        assert (tmp_path / 'models' / 'run').is_dir()
+    (tmp_path / 'file').write_text('keep me')
+    with pytest.raises(UserError, match='cannot write to'):
+        with run_folder.held(tmp_path / 'file'):
+            pytest.fail('a file was held')
+
+
 def test_a_second_run_is_kept_out_as_long_as_the_first_lasts(tmp_path):
     with run_folder.held(tmp_path):
         with pytest.raises(UserError, match='found another training at work there'):
