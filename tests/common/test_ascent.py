@@ -59,7 +59,7 @@ def adam():
 
 @pytest.mark.parametrize('rule, reference', [
     (Momentum(0.5), lambda: momentum(0.5)), (Momentum(), lambda: momentum(1.0)), (Adam(), adam)],
-    ids=repr)
+    ids=['momentum 0.5', 'momentum', 'adam'])
 @pytest.mark.parametrize('decays', [(), (0.5, 0.8)])
 def test_it_is_the_published_rule_and_keeps_the_greatest_loss(y, rule, reference, decays):
     # Every image is told a class that it will never be left for, so that only the loss decides.
