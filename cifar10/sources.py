@@ -1,15 +1,15 @@
 """The released networks: what each is, and the commands that train it."""
 
-from common.sources import Source
+from common.sources import Origin
 
 _FAST, _FINE_TUNE, _NATURAL = '--recipe=fast', '--recipe=fine_tune', '--recipe=natural'
 _OTHER_SEED = '--seed=216105420'
 
 SOURCES = {
-    'A': Source('adversarially trained, PGD', ((_FAST,), (_FINE_TUNE,))),
-    'A_prime': Source('the same with another seed', (
+    'A': Origin('adversarially trained, PGD', ((_FAST,), (_FINE_TUNE,))),
+    'A_prime': Origin('the same with another seed', (
         (_FAST, _OTHER_SEED), (_FINE_TUNE, _OTHER_SEED))),
-    'A_nat': Source('naturally trained', ((_NATURAL,),)),
-    'B': Source('a plain convolutional network, naturally trained', (
+    'A_nat': Origin('naturally trained', ((_NATURAL,),)),
+    'B': Origin('a plain convolutional network, naturally trained', (
         (_NATURAL, '--network=B', '--train_steps=5850', '--learning_rate=0.1'),)),
 }

@@ -11,13 +11,13 @@ from typing import Any
 from common.checkpoints import RELEASED, manifest
 from common.errors import UserError, reason
 from common.files import replacing, sha256, write_json
-from common.sources import Source
+from common.sources import Origin
 
 _MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for ever
 
 
 def put(
-    data_set: str, sources: Mapping[str, Source], load: Callable[[str], Any], *, name: str,
+    data_set: str, sources: Mapping[str, Origin], load: Callable[[str], Any], *, name: str,
     runs: Sequence[str], weights: str, commit: str | None, machine: str | None, notes: str,
     results: Sequence[str], attack_dtype: str, released: pathlib.Path = RELEASED,
 ) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Origin:
     """How one released network came to be.
 
     Attributes:

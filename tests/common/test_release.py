@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import sha256
 from common.release import add_results, release
 from common.release import put as put_by_program
-from common.sources import Source
+from common.sources import Origin
 
 RECORD = {'command': 'python -m some.train', 'commit': 'abc1234', 'machine': 'a machine'}
 CONFIG = {'seed': 3, 'batch_size': 100, 'dataset': 'letters'}
@@ -116,8 +116,8 @@ def test_large_weights_are_refused(run, released):
     assert not list((released / 'letters').iterdir())
 
 
-SOURCES = {'A': Source('in one run', (('--fast',),)),
-           'B': Source('in two', (('--fast', '--seed=1'), ('--slow',)))}
+SOURCES = {'A': Origin('in one run', (('--fast',),)),
+           'B': Origin('in two', (('--fast', '--seed=1'), ('--slow',)))}
 COMMON = ('--commit=abc1234', '--machine=a machine')
 
 
