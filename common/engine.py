@@ -10,6 +10,9 @@ is done about it:
 - A dense layer's gradient takes longer with the kernel as it is stored than with its transpose,
   which is made once for all steps of an attack.
 
+In lower precision a last dense layer remains in float32: it costs nothing, and rounded logits would
+hide small differences between images.
+
 Where several pixels of a pooling window have the same value, the gradient may go to another one of
 them than in the original network. Both are subgradients.
 """
@@ -29,7 +32,7 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
 
     Args:
         model: the network.
-        dtype: 'float32' or 'bfloat16', of its arithmetic.
+        dtype: 'float32' or 'bfloat16', of its arithmetic but for a last dense layer.
 
     Returns:
         [batch, ...] float32 pixels -> [batch, classes] float32 logits, which can be differentiated
@@ -45,14 +48,13 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
             pool = chain.pop(0) if chain and _commutes(layer, chain[0]) else None
             pieces.append(_convolution(layer, pool, dtype))
         elif isinstance(layer, layers.Dense):
-            pieces.append(_dense(layer, dtype))
+            pieces.append(_dense(layer, dtype if chain else 'float32'))
         elif isinstance(layer, layers.MaxPooling2D):
             pieces.append(_pooling(layer))
         elif isinstance(layer, layers.Flatten):
             pieces.append(_flat)
 
     def logits(x: tf.Tensor) -> tf.Tensor:
-        x = tf.cast(x, dtype)
         for piece in pieces:
             x = piece(x)
         return tf.cast(x, tf.float32)
@@ -101,7 +103,7 @@ def _convolution(layer: layers.Conv2D, pool: layers.MaxPooling2D | None, dtype: 
             return on_blocks(x)
         return pooling(tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper()))
 
-    return lambda x: layer.activation(tf.nn.bias_add(convolve(x), bias))
+    return lambda x: layer.activation(tf.nn.bias_add(convolve(tf.cast(x, dtype)), bias))
 
 
 def _pooling(pool: layers.MaxPooling2D) -> _Piece:
@@ -152,7 +154,7 @@ def _dense(layer: layers.Dense, dtype: str) -> _Piece:
     def multiply(x: tf.Tensor):
         return tf.matmul(x, kernel), lambda upstream: tf.matmul(upstream, transposed)
 
-    return lambda x: layer.activation(tf.nn.bias_add(multiply(x), bias))
+    return lambda x: layer.activation(tf.nn.bias_add(multiply(tf.cast(x, dtype)), bias))
 
 
 def _flat(x: tf.Tensor) -> tf.Tensor:

@@ -25,8 +25,8 @@ class ModelLogits:
 
     Args:
         model: Keras model, [batch, ...] -> [batch, classes].
-        dtype: 'float32' or 'bfloat16', the precision of the layers' arithmetic. The logits
-            themselves are always returned as float32.
+        dtype: 'float32' or 'bfloat16', the precision of the layers' arithmetic, but for a dense
+            layer at the end, which stays in float32. Logits are always returned as float32.
         training: whether layers run in training mode (batch statistics, dropout).
         update: whether training mode moves the model's moving averages on.
         jit_compile: whether XLA compiles the network and its gradients, once for each batch size.
@@ -70,8 +70,9 @@ class ModelLogits:
             return lambda x: self.model(x, training=self.training)
         clone = self._clone or self.model
         # Kernels are cast once. The rest is small, and some of it has to stay float32.
-        trainable = [tf.cast(v, self.dtype) if len(v.shape) > 1 else tf.convert_to_tensor(v)
-                     for v in self.model.trainable_variables]
+        kept = {id(v) for layer in _dense_at_the_end(self.model) for v in layer.weights}
+        trainable = [tf.cast(v, self.dtype) if len(v.shape) > 1 and id(v) not in kept
+                     else tf.convert_to_tensor(v) for v in self.model.trainable_variables]
         state = self.model.non_trainable_variables
         fixed = None if self.training else [tf.convert_to_tensor(v) for v in state]
 
@@ -139,7 +140,8 @@ def exact(logits_fn: LogitsFn) -> LogitsFn:
 def _clone_in(model: keras.Model, policy: str) -> keras.Model:
     def clone(layer: Any) -> Any:
         config = layer.get_config()
-        config['dtype'] = policy
+        # Rounded logits would hide small differences between images.
+        config['dtype'] = 'float32' if layer in _dense_at_the_end(model) else policy
         return layer.__class__.from_config(config)
 
     try:
@@ -148,3 +150,8 @@ def _clone_in(model: keras.Model, policy: str) -> keras.Model:
         raise UserError(
             f'{model.name!r} cannot be rebuilt in {policy} (only Sequential and functional models '
             f'of layers with get_config can): {reason(error)}. Use float32.') from error
+
+
+def _dense_at_the_end(model: keras.Model) -> list[keras.layers.Layer]:
+    """The dense layer that returns the logits, where one does."""
+    return [layer for layer in model.layers[-1:] if isinstance(layer, keras.layers.Dense)]

@@ -22,8 +22,9 @@ class FAB(Climber):
     Every step goes to where the linearized loss is 0, by the shortest way in l-inf that stays in
     the pixel range, from the present point and from the natural image alike, and mixes the two.
     The result is the nearest image found that fools the network, moved into the ball; it needs no
-    step size, and no epsilon but for that. Always in float32: close to the boundary lower precision
-    does not know its sides apart.
+    step size, and no epsilon but for that. Close to the boundary lower precision does not know its
+    sides apart: only gradients are computed in it, and the losses that come with them are corrected
+    by what float32 said of the last image that did not fool the network.
 
     Attributes:
         ball: the threat model.
@@ -50,31 +51,41 @@ class FAB(Climber):
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
         """The result from `start`, [batch, ...] float32 in the ball around `x`."""
-        logits_fn = exact(logits_fn)
+        judge = exact(logits_fn)
 
         def step(state: _State) -> _State:
-            moved = self._step(logits_fn, state.x_adv, x, y)
-            predicted = tf.argmax(logits_fn(moved), axis=1, output_type=tf.int32)
-            fooled = predicted != tf.cast(y, tf.int32)
+            value, gradient = self._linearized(logits_fn, state.x_adv, y)
+            correction = tf.where(state.fooled, state.correction, state.value - value)
+            moved = self._step(state.x_adv, value + correction, gradient, x)
+            logits = judge(moved)
+            fooled = tf.argmax(logits, axis=1, output_type=tf.int32) != tf.cast(y, tf.int32)
             distance = self.ball.distance(moved, x)
             nearer = fooled & (distance < state.distance)
             return _State(where(fooled, x + self.back * (moved - x), moved),
+                          self.loss(logits, y), fooled, correction,
                           where(nearer, moved, state.nearest),
                           tf.where(nearer, distance, state.distance))
 
+        nothing = tf.zeros(tf.shape(x)[:1])
         # Two forward passes and a backward one in each: unrolling gains little.
         state = repeat(step, _State(
-            start, start, tf.fill(tf.shape(x)[:1], float('inf'))), self.steps, unroll=1)
+            start, self.loss(judge(start), y), tf.zeros_like(nothing, tf.bool), nothing,
+            start, nothing + float('inf')), self.steps, unroll=1)
         found = where(tf.math.is_finite(state.distance), state.nearest, state.x_adv)
         return self.ball.project(found, x)
 
-    def _step(
-        self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor
-    ) -> tf.Tensor:
+    def _linearized(
+        self, logits_fn: LogitsFn, x_adv: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch] losses and their gradients, of the shape of `x_adv`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)
             value = self.loss(logits_fn(x_adv), y)
-        gradient = tape.gradient(value, x_adv, unconnected_gradients='zero')
+        return value, tape.gradient(value, x_adv, unconnected_gradients='zero')
+
+    def _step(
+        self, x_adv: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, x: tf.Tensor
+    ) -> tf.Tensor:
         axes = list(range(1, len(x.shape)))
         at_x = value + tf.reduce_sum(gradient * (x - x_adv), axis=axes)
         here = to_hyperplane(x_adv, value, gradient, self.ball.lower, self.ball.upper)
@@ -90,6 +101,9 @@ class _State(NamedTuple):
     """Where every image of the batch stands: [batch, ...] images and [batch] numbers."""
 
     x_adv: tf.Tensor
+    value: tf.Tensor  # the loss in float32, of `x_adv` unless the last image fooled the network
+    fooled: tf.Tensor  # whether it did: then `x_adv` is that image, moved back
+    correction: tf.Tensor  # what float32 adds to the loss that comes with the gradient
     nearest: tf.Tensor  # the image that fools the network, nearest to the natural one so far
     distance: tf.Tensor  # its l-inf distance; infinite while there is none
 

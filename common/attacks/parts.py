@@ -70,7 +70,7 @@ def past_rounding(loss: Loss, logits_fn: LogitsFn, logits: tf.Tensor) -> Loss:
     """
     if not isinstance(loss, CWMargin) or exact(logits_fn) is logits_fn:
         return loss
-    return dataclasses.replace(loss, kappa=tf.maximum(loss.kappa, _rounding(logits)))
+    return dataclasses.replace(loss, kappa=tf.maximum(loss.kappa, rounding(logits_fn, logits)))
 
 
 def judged(
@@ -84,10 +84,11 @@ def judged(
     reached = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(y, tf.int32)
     wanted = reached if targeted else ~reached
     if exact(logits_fn) is not logits_fn:
-        wanted &= tf.abs(true_margin(logits, y)) > _rounding(logits)
+        wanted &= tf.abs(true_margin(logits, y)) > rounding(logits_fn, logits)
     return loss(logits, y), wanted
 
 
-def _rounding(logits: tf.Tensor) -> tf.Tensor:
-    """[batch]: how far a margin in lower precision may be from the true one."""
-    return _ROUNDED * tf.reduce_max(tf.abs(tf.stop_gradient(logits)), axis=1)
+def rounding(logits_fn: LogitsFn, logits: tf.Tensor) -> tf.Tensor:
+    """[batch]: how far a margin in lower precision may be from the true one; 0 in float32."""
+    share = 0.0 if exact(logits_fn) is logits_fn else _ROUNDED
+    return share * tf.reduce_max(tf.abs(tf.stop_gradient(logits)), axis=1)

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from common.logits import LogitsFn, exact
+from common.attacks.parts import rounding, where
+from common.logits import LogitsFn
 from common.losses import true_margin
 from common.threat_model import LinfBall
 
@@ -18,7 +19,8 @@ class Square:
     """Random search: squares of +-epsilon at random places are kept where they lower the margin.
 
     It starts from vertical stripes of +-epsilon and queries the network's margin alone, so that it
-    sees through gradients that mislead. Images that fool the network are left as they are.
+    sees through gradients that mislead. Images that fool the network, in lower precision by more
+    than rounding, are left as they are.
 
     Attributes:
         ball: the threat model.
@@ -48,23 +50,25 @@ class Square:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, height, width, channels] float32; arguments as in `Attack`."""
-        logits_fn = exact(logits_fn)  # a search needs every digit of the margin
-        stripes = self._signs([tf.shape(x)[0], 1, x.shape[2], x.shape[3]], seed)
-        best = self.ball.project(x + self.ball.epsilon * stripes, x)
-        first = _Found(best, true_margin(logits_fn(best), y))
+        def queried(image: tf.Tensor) -> _Found:
+            logits = logits_fn(image)
+            margin = true_margin(logits, y)
+            return _Found(image, margin, margin < -rounding(logits_fn, logits))
 
         def body(query: tf.Tensor, found: _Found) -> tuple:
-            candidate = self._with_square(found.x_adv, x, query, tf.random.fold_in(seed, query))
-            margin = true_margin(logits_fn(candidate), y)
-            better = (margin < found.margin) & (found.margin >= 0)
-            mask = tf.reshape(better, [-1, 1, 1, 1])
-            return query + 1, _Found(tf.where(mask, candidate, found.x_adv),
-                                     tf.where(better, margin, found.margin))
+            new = queried(self._with_square(found.x_adv, x, query, tf.random.fold_in(seed, query)))
+            better = (new.margin < found.margin) & ~found.fooled
+            return query + 1, _Found(where(better, new.x_adv, found.x_adv),
+                                     tf.where(better, new.margin, found.margin),
+                                     found.fooled | (better & new.fooled))
 
+        stripes = self._signs([tf.shape(x)[0], 1, x.shape[2], x.shape[3]], seed)
+        one = tf.TensorShape([None])
         _, found = tf.while_loop(
-            lambda query, found: (query < self.queries) & tf.reduce_any(found.margin >= 0),
-            body, (1, first), parallel_iterations=1,
-            shape_invariants=(tf.TensorShape([]), _Found(x.shape, tf.TensorShape([None]))))
+            lambda query, found: (query < self.queries) & ~tf.reduce_all(found.fooled),
+            body, (1, queried(self.ball.project(x + self.ball.epsilon * stripes, x))),
+            parallel_iterations=1,
+            shape_invariants=(tf.TensorShape([]), _Found(x.shape, one, one)))
         return found.x_adv
 
     def _with_square(
@@ -101,7 +105,8 @@ class Square:
 
 
 class _Found(NamedTuple):
-    """The best images so far, [batch, ...], and their margins, [batch]."""
+    """The best images so far, [batch, ...], their margins, and whether these suffice, [batch]."""
 
     x_adv: tf.Tensor
     margin: tf.Tensor
+    fooled: tf.Tensor

@@ -127,6 +127,25 @@ def test_it_is_the_published_iteration():
     assert np.abs(found - x).max() < 0.99  # no image at the ball's own end
 
 
+def test_lower_precision_finds_images_as_near_and_float32_has_the_last_word():
+    """A network that is sure of its losses to a quarter only, where the boundary is within that."""
+    def rough(x):
+        z = curved(x)
+        return z + tf.stop_gradient(tf.floor(4 * z) / 4 - z)
+
+    rough.exact = curved
+    x = tf.constant(RNG.uniform(0.2, 0.8, (60, 3, 3, 1)), tf.float32)
+    y = tf.argmax(curved(x), axis=1, output_type=tf.int32)
+    ball = LinfBall(1.0)
+    distances = []
+    for network in (curved, rough):
+        x_adv = FAB(ball, 20, MarginTo((y + 1) % 4))(network, x, y, seed=SEED)
+        fooled = true_margin(curved(x_adv), y).numpy() < 0
+        distances.append(np.where(fooled, ball.distance(x_adv, x).numpy(), 1.0))
+    np.testing.assert_array_less(distances[1], distances[0] + 0.03)
+    assert (distances[0] < 1).sum() > 30
+
+
 @pytest.mark.parametrize('steps', [0, -1])
 def test_refuses_to_make_no_step(steps):
     with pytest.raises(ValueError, match=f'found {steps}'):

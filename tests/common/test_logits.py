@@ -87,6 +87,14 @@ def test_bfloat16_reaches_every_layer(nested, x, monkeypatch):
     assert DtypeProbe.seen == [tf.bfloat16]
 
 
+@pytest.mark.parametrize('call', [ModelLogits.__call__, lambda f, x: f.snapshot()(x)],
+                         ids=['plain', 'snapshot'])
+def test_bfloat16_does_not_round_the_logits(call, model, x):
+    logits = call(ModelLogits(model, 'bfloat16'), x)
+    rounded = tf.cast(tf.cast(logits, tf.bfloat16), tf.float32)
+    assert np.mean(logits.numpy() != rounded.numpy()) > 0.9
+
+
 @DTYPE
 def test_weights_assigned_later_are_used(dtype, x):
     model = small_model()

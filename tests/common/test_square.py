@@ -80,6 +80,19 @@ def test_what_fools_the_network_is_left_alone():
     assert len(all_fooled.seen) == 1
 
 
+def test_in_lower_precision_it_goes_on_until_rounding_cannot_matter():
+    exact = Linear(np.ones(SHAPE, np.float32), bias=8.0)
+
+    def rough(x):
+        score, zero = tf.unstack(exact(x), axis=1)
+        return tf.stack([score - 1.5, zero], axis=1) + 100  # says too soon that it is fooled
+
+    rough.exact = exact
+    x_adv = Square(BALL, 300)(rough, X, Y, seed=SEED)
+    assert (true_margin(exact(X), Y).numpy() > 0).all()
+    assert (true_margin(exact(x_adv), Y).numpy() < 0).all()
+
+
 def test_more_queries_never_leave_a_larger_margin():
     network = Linear(RNG.standard_normal(SHAPE).astype(np.float32), bias=50.0)
     # The schedule of areas depends on the budget; a network of one area shows the rest.
