@@ -1,5 +1,8 @@
 """Fixtures that tests of several packages share."""
 
+import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
+
+# isort: split
 import contextlib
 import importlib
 import io
