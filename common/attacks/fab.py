@@ -13,7 +13,6 @@ from common.losses import Loss, MarginTo
 from common.threat_model import LinfBall
 
 _TINY = 1e-12
-_CLOSE = 1e-3  # share of a way that may be missing from it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +139,9 @@ def to_hyperplane(
         further = length + (wanted - achieved) / tf.maximum(slope, _TINY)
         return tf.clip_by_value(further, length, upper - lower)
 
-    # Every step but the last passes at least one pixel's room; tiny ones are not worth their time.
+    # Every step but the last passes at least one pixel's room.
     _, length = tf.while_loop(
-        lambda before, length: tf.reduce_any(length > (1 + _CLOSE) * before),
+        lambda before, length: tf.reduce_any(length > before),
         lambda _, length: (length, longer(length)),
         (tf.zeros_like(wanted), longer(tf.zeros_like(wanted))), parallel_iterations=1)
     return direction * tf.minimum(room, like(length, x))
