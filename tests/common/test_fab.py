@@ -134,7 +134,8 @@ def test_lower_precision_finds_images_as_near_and_float32_has_the_last_word():
         return z + tf.stop_gradient(tf.floor(4 * z) / 4 - z)
 
     rough.exact = curved
-    x = tf.constant(RNG.uniform(0.2, 0.8, (60, 3, 3, 1)), tf.float32)
+    own = np.random.default_rng(1)  # the same images whichever tests ran before
+    x = tf.constant(own.uniform(0.2, 0.8, (200, 3, 3, 1)), tf.float32)
     y = tf.argmax(curved(x), axis=1, output_type=tf.int32)
     ball = LinfBall(1.0)
     distances = []
@@ -142,8 +143,8 @@ def test_lower_precision_finds_images_as_near_and_float32_has_the_last_word():
         x_adv = FAB(ball, 20, MarginTo((y + 1) % 4))(network, x, y, seed=SEED)
         fooled = true_margin(curved(x_adv), y).numpy() < 0
         distances.append(np.where(fooled, ball.distance(x_adv, x).numpy(), 1.0))
-    np.testing.assert_array_less(distances[1], distances[0] + 0.03)
-    assert (distances[0] < 1).sum() > 30
+    assert np.mean(distances[1] > distances[0] + 0.03) < 0.05
+    assert np.mean(distances[0] < 1) > 0.5
 
 
 @pytest.mark.parametrize('steps', [0, -1])
