@@ -1,6 +1,8 @@
-"""Network A with its weights in PyTorch."""
+"""Network A with its weights in PyTorch, and PGD as one writes it there without a library."""
 
-import keras
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,16 +12,16 @@ class NetworkA(nn.Module):
     """[batch, 1, 28, 28] pixels in [0, 1] -> [batch, 10] logits.
 
     Args:
-        network: the Keras network whose weights are copied.
+        weights: the Keras network's, in its order.
     """
 
-    def __init__(self, network: keras.Model):
+    def __init__(self, weights: Sequence[np.ndarray]):
         super().__init__()
-        (k1, b1), (k2, b2), (w1, d1), (w2, d2) = (
-            layer.get_weights() for layer in network.layers if layer.get_weights())
+        k1, b1, k2, b2, w1, d1, w2, d2 = weights
         self.conv1, self.conv2 = _convolution(k1, b1), _convolution(k2, b2)
         # Keras flattens [height, width, channels], PyTorch [channels, height, width].
-        height, channels = network.get_layer('pool2').output.shape[1:4:2]
+        channels = len(b2)
+        height = math.isqrt(len(w1) // channels)
         order = np.arange(len(w1)).reshape(height, height, channels).transpose(2, 0, 1).ravel()
         self.fc1, self.fc2 = _dense(w1[order], d1), _dense(w2, d2)
 
@@ -28,6 +30,32 @@ class NetworkA(nn.Module):
         for convolution in (self.conv1, self.conv2):
             x = torch.max_pool2d(torch.relu(convolution(x)), 2)
         return self.fc2(torch.relu(self.fc1(torch.flatten(x, 1))))
+
+
+def pgd(
+    network: nn.Module, x: torch.Tensor, y: torch.Tensor, *, epsilon: float, step_size: float,
+    steps: int, bfloat16: bool = False,
+) -> torch.Tensor:
+    """Adversarial images [batch, 1, height, width] float32 for pixels in [0, 1].
+
+    Args:
+        network: in evaluation mode, with parameters that need no gradient.
+        x: [batch, 1, height, width] float32 natural images.
+        y: [batch] int64 labels.
+        epsilon: l-inf radius.
+        step_size: in the same units.
+        steps: number of gradient steps.
+        bfloat16: whether the network computes in bfloat16 where autocast lets it.
+    """
+    x_adv = torch.clamp(x + torch.empty_like(x).uniform_(-epsilon, epsilon), 0, 1)
+    for _ in range(steps):
+        x_adv = x_adv.detach().requires_grad_(True)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = torch.nn.functional.cross_entropy(network(x_adv), y, reduction='sum')
+        gradient, = torch.autograd.grad(loss, x_adv)
+        moved = x_adv.detach() + step_size * gradient.sign()
+        x_adv = torch.clamp(torch.min(torch.max(moved, x - epsilon), x + epsilon), 0, 1)
+    return x_adv
 
 
 def _convolution(kernel: np.ndarray, bias: np.ndarray) -> nn.Conv2d:

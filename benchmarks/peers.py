@@ -12,6 +12,7 @@ as the others do; both are compared. A library that is not installed is left out
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
 
 # isort: split
+import functools
 import importlib
 import statistics
 import time
@@ -120,7 +121,8 @@ def _art(network: keras.Model) -> dict[str, Craft]:
 
 def _torch(network: keras.Model) -> dict[str, Craft]:
     torch = importlib.import_module('torch')
-    ported = importlib.import_module('network_in_torch').NetworkA(network).eval()
+    in_torch = importlib.import_module('network_in_torch')
+    ported = in_torch.NetworkA(network.get_weights()).eval()
 
     def tensors(x: np.ndarray, y: np.ndarray):
         return torch.from_numpy(x.transpose(0, 3, 1, 2).copy()), torch.from_numpy(y).long()
@@ -132,11 +134,13 @@ def _torch(network: keras.Model) -> dict[str, Craft]:
     for parameter in ported.parameters():
         parameter.requires_grad_(False)
     last = importlib.import_module('copy').deepcopy(ported).to(memory_format=torch.channels_last)
+    pgd = functools.partial(
+        in_torch.pgd, epsilon=dataset.EPSILON, step_size=STEP_SIZE, steps=FLAGS.steps)
     crafts = {
-        f'PyTorch {torch.__version__}': lambda x, y: _torch_pgd(torch, ported, *tensors(x, y)),
-        'PyTorch, channels last': lambda x, y: _torch_pgd(torch, last, *tensors(x, y)),
+        f'PyTorch {torch.__version__}': lambda x, y: pgd(ported, *tensors(x, y)),
+        'PyTorch, channels last': lambda x, y: pgd(last, *tensors(x, y)),
         'PyTorch, channels last, bfloat16':
-            lambda x, y: _torch_pgd(torch, last, *tensors(x, y), True)}
+            lambda x, y: pgd(last, *tensors(x, y), bfloat16=True)}
     try:
         torchattacks = importlib.import_module('torchattacks')
     except ModuleNotFoundError as error:
@@ -145,20 +149,6 @@ def _torch(network: keras.Model) -> dict[str, Craft]:
     attack = torchattacks.PGD(
         ported, eps=dataset.EPSILON, alpha=STEP_SIZE, steps=FLAGS.steps, random_start=True)
     return {**crafts, 'torchattacks': lambda x, y: attack(*tensors(x, y))}
-
-
-def _torch_pgd(torch, network, x, y, bfloat16: bool = False):
-    """PGD as one writes it in PyTorch without a library."""
-    x_adv = torch.clamp(x + torch.empty_like(x).uniform_(-dataset.EPSILON, dataset.EPSILON), 0, 1)
-    for _ in range(FLAGS.steps):
-        x_adv = x_adv.detach().requires_grad_(True)
-        with torch.autocast('cpu', torch.bfloat16, enabled=bfloat16):
-            loss = torch.nn.functional.cross_entropy(network(x_adv), y, reduction='sum')
-        gradient, = torch.autograd.grad(loss, x_adv)
-        moved = x_adv.detach() + STEP_SIZE * gradient.sign()
-        x_adv = torch.clamp(
-            torch.min(torch.max(moved, x - dataset.EPSILON), x + dataset.EPSILON), 0, 1)
-    return x_adv
 
 
 if __name__ == '__main__':

@@ -121,7 +121,7 @@ def _batches(index: np.ndarray) -> Iterator[np.ndarray]:
 
 def _torchattacks(network: keras.Model) -> dict[str, Craft]:
     torch, torchattacks = (importlib.import_module(name) for name in ('torch', 'torchattacks'))
-    ported = importlib.import_module('network_in_torch').NetworkA(network).eval()
+    ported = importlib.import_module('network_in_torch').NetworkA(network.get_weights()).eval()
     ported = ported.requires_grad_(False).to(memory_format=torch.channels_last)
     shared = {'eps': dataset.EPSILON, 'norm': 'Linf', 'seed': 0}
 

@@ -1,4 +1,4 @@
-"""Chains of convolutions and dense layers, arranged so that processors differentiate them sooner.
+"""Chains of convolutions and dense layers, arranged so that they are differentiated sooner.
 
 The function is the same, to rounding. What a profile of network A's input gradient showed, and what
 is done about it:
@@ -37,9 +37,9 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
     Returns:
         [batch, ...] float32 pixels -> [batch, classes] float32 logits, which can be differentiated
         with respect to the pixels, not the weights. None if the network holds anything else than a
-        chain of the layers that this file knows, or a GPU is there, to which this is of no use.
+        chain of the layers that this file knows.
     """
-    if tf.config.list_physical_devices('GPU') or not _is_known(model):
+    if not _is_known(model):
         return None
     chain, pieces = list(model.layers), []
     while chain:

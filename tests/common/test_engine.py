@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from common import engine
+from common import logits
 from common.attacks import PGD, CompiledAttack
 from common.engine import rearranged
 from common.logits import ModelLogits
@@ -172,9 +172,29 @@ def test_images_of_any_size():
     np.testing.assert_allclose(compiled(x), model(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_gpu_gets_the_plain_network(monkeypatch):
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_xla_compiles_the_rearranged_network(dtype):
+    model = CHAINS['blocks of 5x5']()
+    x, logits_fn = images(model), ModelLogits(model, dtype, jit_compile=True)
+    compiled = tf.function(lambda x: gradient(logits_fn.snapshot(), x))
+    operations = compiled.get_concrete_function(x).graph.as_graph_def().library
+    assert any(node.op == 'SpaceToDepth' for f in operations.function for node in f.node_def)
+    # In bfloat16 another pixel of a window may be the largest, so single gradients differ.
+    tolerance = {'float32': 1e-5, 'bfloat16': 0.05}[dtype]
+    for ours, expected in zip(compiled(x), gradient(model, x), strict=True):
+        assert np.mean(np.abs(ours - expected)) < tolerance * np.mean(np.abs(expected))
+
+
+@pytest.mark.parametrize('jit_compile', [False, True])
+def test_a_gpu_gets_the_plain_network_but_from_xla(jit_compile, monkeypatch):
     monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: ['GPU:0'])
-    assert engine.rearranged(CHAINS['dropout'](), 'float32') is None
+    model = CHAINS['blocks of 5x5']()
+    logits_fn = ModelLogits(model, jit_compile=jit_compile)
+    asked = []
+    monkeypatch.setattr(logits, 'rearranged', lambda *args: asked.append(args))
+    np.testing.assert_allclose(
+        logits_fn.snapshot()(images(model)), model(images(model)), rtol=1e-4, atol=1e-5)
+    assert bool(asked) is jit_compile
 
 
 def test_a_compiled_attack_follows_the_weights_as_they_change():
