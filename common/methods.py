@@ -11,6 +11,7 @@ from common.attacks import (
     Adam,
     Ascent,
     Attack,
+    Chained,
     MultiTargeted,
     RandomTarget,
     Restarts,
@@ -25,6 +26,9 @@ from common.threat_model import LinfBall
 CW_PLUS_KAPPA = 50.0
 QUERIES = 5000
 """Of the Square Attack, as its authors take them."""
+
+SEARCH_QUERIES = 300
+"""Of the Square Attack where gradients go on from it."""
 
 _BYTE_RANGE = 255  # of pixels whose unit is a grey level
 
@@ -46,20 +50,21 @@ METHODS = {
     'apgd_dlr': 'Auto-PGD on the DLR loss',
     'apgd_t': 'Auto-PGD on the targeted DLR loss, towards each wrong class in turn',
     'fab_t': 'the fast adaptive boundary attack, towards each wrong class in turn',
+    'square_apgd': f'Auto-PGD on the margin from where {SEARCH_QUERIES} queries of Square lead',
     'square': f'Square Attack: --steps queries without gradients, by default {QUERIES:,}',
 }
 
 ONE_STEP = ('fgsm', 'fgsm_odds', 'fgsm_rs')
 """Methods whose number and size of steps are fixed."""
 
-WITHOUT_STEP_SIZE = ('adam', 'odi', 'apgd', 'apgd_dlr', 'apgd_t', 'fab_t', 'square')
+WITHOUT_STEP_SIZE = ('adam', 'odi', 'apgd', 'apgd_dlr', 'apgd_t', 'fab_t', 'square_apgd', 'square')
 """Methods that choose the size of their steps themselves."""
 
 IGNORED = {
     'natural': ('steps', 'step_size', 'random_start', 'restarts', 'source'),
     **{method: ('steps', 'step_size', 'random_start') for method in ONE_STEP},
     **{method: ('step_size',) for method in WITHOUT_STEP_SIZE},
-    **{method: ('step_size', 'random_start') for method in ('fab_t', 'square')},
+    **{method: ('step_size', 'random_start') for method in ('fab_t', 'square_apgd', 'square')},
 }
 """Method -> flags that it has no use for."""
 
@@ -90,7 +95,7 @@ def make_attack(
         raise ValueError(f'unknown method {method!r}; expected one of: {", ".join(METHODS)}')
     if method in _AT_LEAST_ONE_STEP and steps < 1:
         raise UserError(f'expected --steps of at least 1 for --method={method}; found {steps}.')
-    randomized = method in ('fgsm_rs', 'targeted_random', 'odi', 'square') or (
+    randomized = method in ('fgsm_rs', 'targeted_random', 'odi', 'square_apgd', 'square') or (
         random_start and method not in (*ONE_STEP, 'fab_t'))
     wrong = num_classes - 1
 
@@ -119,6 +124,7 @@ def make_attack(
         'apgd_dlr': lambda: apgd(DLR()),
         'apgd_t': lambda: MultiTargeted(apgd(DLRTo()), wrong),
         'fab_t': lambda: MultiTargeted(FAB(ball, steps), wrong),
+        'square_apgd': lambda: searched(ball, steps),
         'square': lambda: Square(ball, steps),
     }
     return restarted(makers[method](), restarts, randomized=randomized)
@@ -135,6 +141,19 @@ def diversified(ball: LinfBall, steps: int, random_start: bool = True) -> ODI:
         random_start: whether diversification begins at a random point.
     """
     return ODI(APGD(ball, steps, Margin(), random_start))
+
+
+def searched(ball: LinfBall, steps: int) -> Chained:
+    """Auto-PGD on the margin from where a short random search leads.
+
+    Of 48 test images of MNIST's A_best that of a whole cascade only Square's 5,000 queries broke,
+    10 restarts of this with 50 steps break 39, and of random points instead of the search 9.
+
+    Args:
+        ball: the threat model.
+        steps: of Auto-PGD.
+    """
+    return Chained(Square(ball, SEARCH_QUERIES), APGD(ball, steps, Margin()))
 
 
 def restarted(attack: Attack, restarts: int, *, randomized: bool) -> Attack:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
 from common.losses import DLRTo, LogOdds, MarginTo
-from common.methods import QUERIES, diversified
+from common.methods import QUERIES, SEARCH_QUERIES, diversified, searched
 from common.threat_model import LinfBall
 from common.worst_case import Stage
 
@@ -15,7 +15,8 @@ PRESETS = {
     'standard': "more than AutoAttack's standard budget: PGD (from other released networks too), "
                 'output-diversified restarts, APGD, APGD-T and FAB-T on every wrong class, Square '
                 'with 5,000 queries',
-    'leaderboard': 'the same with many more restarts, MultiTargeted, and 20,000 queries',
+    'leaderboard': 'the same with many more restarts, MultiTargeted, Auto-PGD from where Square '
+                   'leads, and 20,000 queries',
 }
 
 
@@ -81,4 +82,5 @@ def _leaderboard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
         Stage('odi-100', diversified(ball, 100), restarts=50),
         Stage('pgd-100', PGD(ball, 100, ball.epsilon / 10, LogOdds()), restarts=50),
         Stage('multi_targeted', MultiTargeted(adam, wrong), restarts=10),
+        Stage('square, then apgd', searched(ball, 100), restarts=20, queries=SEARCH_QUERIES),
         _square(ball, _MORE_QUERIES))

@@ -3,6 +3,7 @@
 from common.attacks.apgd import APGD
 from common.attacks.ascent import Adam, Ascent, Momentum
 from common.attacks.base import Attack, CompiledAttack
+from common.attacks.chained import Chained
 from common.attacks.fab import FAB
 from common.attacks.multi_targeted import MultiTargeted
 from common.attacks.odi import ODI
@@ -12,5 +13,5 @@ from common.attacks.square import Square
 from common.attacks.targeted import RandomTarget, TargetedEach
 
 __all__ = [
-    'APGD', 'Adam', 'Ascent', 'Attack', 'CompiledAttack', 'FAB', 'Momentum', 'MultiTargeted', 'ODI',
-    'PGD', 'RandomTarget', 'Restarts', 'Square', 'TargetedEach', 'fgsm']
+    'APGD', 'Adam', 'Ascent', 'Attack', 'Chained', 'CompiledAttack', 'FAB', 'Momentum',
+    'MultiTargeted', 'ODI', 'PGD', 'RandomTarget', 'Restarts', 'Square', 'TargetedEach', 'fgsm']

@@ -14,6 +14,7 @@ from common.attacks import (
     PGD,
     Adam,
     Ascent,
+    Chained,
     CompiledAttack,
     MultiTargeted,
     RandomTarget,
@@ -122,6 +123,7 @@ ATTACKS = {
     'fab from a random point': (lambda ball: MultiTargeted(
         FAB(ball, 1, random_start=True), 1), True),
     'square': (functools.partial(Square, queries=12), True),
+    'square_apgd': (lambda ball: Chained(Square(ball, 5), APGD(ball, 3, CWMargin())), True),
     'restarts': (lambda ball: Restarts(in_ball(ball), 3), True),
     'restarts of targeted': (lambda ball: Restarts(TargetedEach(
         in_ball(ball, loss=CWMargin(targeted=True)), CLASSES), 2), True),

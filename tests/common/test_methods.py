@@ -9,6 +9,7 @@ from common.attacks import (
     PGD,
     Adam,
     Ascent,
+    Chained,
     MultiTargeted,
     RandomTarget,
     Restarts,
@@ -42,7 +43,8 @@ def make(method, **settings):
     ('multi_targeted', MultiTargeted(PGD(BALL, 20, 2, MarginTo()), 9)),
     ('odi', ODI(APGD(BALL, 20, Margin()))), ('apgd', APGD(BALL, 20, LogOdds())),
     ('apgd_dlr', APGD(BALL, 20, DLR())), ('apgd_t', MultiTargeted(APGD(BALL, 20, DLRTo()), 9)),
-    ('fab_t', MultiTargeted(FAB(BALL, 20), 9)), ('square', Square(BALL, 20))])
+    ('fab_t', MultiTargeted(FAB(BALL, 20), 9)), ('square', Square(BALL, 20)),
+    ('square_apgd', Chained(Square(BALL, 300), APGD(BALL, 20, Margin())))])
 def test_methods_are_the_attacks_of_the_paper(method, expected):
     assert make(method) == expected
 
@@ -75,7 +77,8 @@ def test_refuses_restarts_that_would_all_be_alike(method, random_start):
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('method', ['momentum', 'adam', 'apgd', 'apgd_t', 'fab_t', 'square'])
+@pytest.mark.parametrize('method', [
+    'momentum', 'adam', 'apgd', 'apgd_t', 'fab_t', 'square', 'square_apgd'])
 def test_methods_that_have_to_make_a_step(method):
     with pytest.raises(UserError, match=f'--steps of at least 1 for --method={method}; found 0'):
         make(method, steps=0)

@@ -1,0 +1,37 @@
+"""An attack that goes on from where another one ends."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from common.attacks.base import Attack, Climber
+from common.attacks.restarts import restart_seed
+from common.logits import LogitsFn
+
+
+@dataclasses.dataclass(frozen=True)
+class Chained:
+    """`then` climbs from what `first` has found instead of from a random point.
+
+    A search without gradients leads to places that are hard to reach along them, and gradients go
+    on from there in fewer passes than the search would need.
+
+    Attributes:
+        first: any attack, such as Square.
+        then: PGD, Ascent or APGD; the last two never lose what `first` has found.
+    """
+
+    first: Attack
+    then: Climber
+
+    @property
+    def gradients(self) -> int:
+        """Input gradients spent on each image."""
+        return self.first.gradients + self.then.gradients
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        start = self.first(logits_fn, x, y, seed=restart_seed(seed, 0))
+        return self.then.ascend(logits_fn, start, x, y)
