@@ -131,6 +131,7 @@ def read(path: pathlib.Path) -> Exhibit:
     """
     try:
         values = json.loads(path.read_text(encoding='utf-8'))
+        _require_kinds(values)
         values['tables'] = tuple(
             Table(t['title'], tuple(t['columns']),
                   tuple(tuple(map(str, row)) for row in t['rows']))
@@ -138,9 +139,23 @@ def read(path: pathlib.Path) -> Exhibit:
         values['pictures'] = tuple(Picture(**picture) for picture in values['pictures'])
         values['remarks'] = tuple(values['remarks'])
         return Exhibit(**values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f'{path} is no exhibit ({reason(error)}). Remove it and run the command '
                         'that makes it again.') from error
+
+
+def _require_kinds(values: dict[str, Any]) -> None:
+    """TypeError unless an exhibit's JSON holds texts, numbers and lists where these belong."""
+    tables, pictures = values['tables'], values['pictures']
+    texts = [values[name] for name in ('key', 'title', 'command', 'setting', 'date', 'versions')]
+    texts += [*values['networks'], *values['networks'].values(), *values['remarks']]
+    texts += [text for t in tables for text in (t['title'], *t['columns'])]
+    texts += [text for picture in pictures for text in (picture['file'], picture['words'])]
+    wrong = [text for text in texts if not isinstance(text, str)]
+    wrong += [table['title'] for table in tables for row in table['rows']
+              if len(row) != len(table['columns'])]
+    if wrong or not isinstance(values['seconds'], int | float):
+        raise TypeError(f'fields of another kind than expected: {wrong or values["seconds"]!r}')
 
 
 def read_all(folder: str | os.PathLike) -> list[Exhibit]:

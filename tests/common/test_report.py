@@ -52,6 +52,21 @@ def test_other_numbers_have_a_date_of_their_own(folder, change):
     assert read(newer.write(folder)) == newer
 
 
+@pytest.mark.parametrize('change', [
+    {'seconds': 'ten'}, {'seconds': None}, {'networks': ['A']}, {'networks': {'A': 5}},
+    {'title': 3}, {'remarks': [None]}, {'remarks': 7}, {'tables': {'title': 'x'}},
+    {'tables': [{'title': 1, 'columns': ['a'], 'rows': []}]},
+    {'tables': [{'title': 'x', 'columns': ['a', 'b'], 'rows': [['1']]}]},
+    {'tables': [{'title': 'x', 'columns': ['a'], 'rows': [1]}]},
+    {'pictures': ['a.png']}, {'pictures': [{'file': 1, 'words': 'x'}]}, {'date': 2026}])
+def test_fields_of_another_kind_are_refused(folder, change):
+    path = folder / 'digits_figure_1.exhibit.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match='is no exhibit.*Remove it') as caught:
+        common.report.write_report(folder, read_all(folder))
+    assert '\n' not in str(caught.value)
+
+
 def test_exhibits_come_in_the_papers_order(tmp_path):
     keys = ['digits_table_1', 'digits_table_1_every_10', 'digits_figure_1', 'digits_figure_3',
             'digits_landscape', 'digits_transfer', 'digits_confusion', 'digits_another',
