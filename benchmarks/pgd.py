@@ -3,16 +3,18 @@
     python benchmarks/pgd.py
 
 Image-gradients per second: images times gradient steps over wall time, compilation apart, the
-variants in alternation, the median of the repeats. "together" is how evaluations and cascades run
-the attack, several batches at a time (common/parallel.py); the others run one batch. "as built"
-leaves the network as Keras computes it, without the arrangement of common/engine.py; "eager"
-further runs the loop step by step.
+variants in alternation, the median of the repeats. The peak is what large matrix products reach
+just before and after each attack, since machines that are shared are not equally fast all day.
+"together" is how evaluations and cascades run the attack, several batches at a time
+(common/parallel.py); the others run one batch. "as built" leaves the network as Keras computes it,
+without the arrangement of common/engine.py; "eager" further runs the loop step by step.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
 
 # isort: split
 import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -36,6 +38,7 @@ FLAGS = flags.FLAGS
 # costs the forward pass and about as much again.
 _FORWARD = 2 * (28 * 28 * 25 * 32 + 14 * 14 * 25 * 32 * 64 + 3136 * 1024 + 1024 * 10)
 _FLOP_PER_GRADIENT = 2 * _FORWARD
+_SIZE = 2048  # of the matrices multiplied
 
 
 def define_flags() -> None:
@@ -48,18 +51,34 @@ def define_flags() -> None:
 def main() -> None:
     """Measures and prints a table."""
     print(describe_machine())
-    peaks = {dtype: _matmul_peak(dtype) for dtype in DTYPES}
-    for dtype, peak in peaks.items():
-        print(f'matrix-multiply peak, {dtype}: {peak / 1e9:,.0f} GFLOP/s')
-    print(f'{"batch":>5}  {"variant":<18}{"gradients/s":>12}{"of peak":>9}{"vs eager":>10}')
+    print(f'{"batch":>5}  {"variant":<18}{"gradients/s":>12}{"GFLOP/s peak":>14}{"of peak":>9}'
+          f'{"vs eager":>10}')
     network = model.network_a()
     for batch_size in map(int, FLAGS.batch_sizes):
-        rates = _measure(network, batch_size)
-        for variant, rate in rates.items():
-            dtype = 'bfloat16' if 'bfloat16' in variant else 'float32'
-            share = rate * _FLOP_PER_GRADIENT / peaks[dtype]
-            print(f'{batch_size:>5}  {variant:<18}{rate:>12,.0f}{share:>9.0%}'
-                  f'{rate / rates["eager float32"]:>9.2f}x', flush=True)
+        measured = _measure(network, batch_size)
+        for variant, attacks in measured.items():
+            rate, peak = attacks.rate, statistics.median(attacks.peaks)
+            against = rate / measured['eager float32'].rate
+            print(f'{batch_size:>5}  {variant:<18}{rate:>12,.0f}{peak / 1e9:>14,.0f}'
+                  f'{attacks.share:>9.0%}{against:>9.2f}x', flush=True)
+
+
+@dataclasses.dataclass
+class _Attacks:
+    """The timed attacks of one variant: image-gradients a second, and FLOP/s of matrix products."""
+
+    rates: list[float] = dataclasses.field(default_factory=list)
+    peaks: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def share(self) -> float:
+        return statistics.median(
+            rate * _FLOP_PER_GRADIENT / peak
+            for rate, peak in zip(self.rates, self.peaks, strict=True))
 
 
 class _AsBuilt(ModelLogits):
@@ -69,8 +88,8 @@ class _AsBuilt(ModelLogits):
         return self._plain()
 
 
-def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:
-    """Variant -> image-gradients per second."""
+def _measure(network: keras.Model, batch_size: int) -> dict[str, _Attacks]:
+    """Variant -> its attacks."""
     rng = np.random.default_rng(0)
     x = tf.constant(rng.random((batch_size, *dataset.IMAGE_SHAPE), np.float32))
     y = tf.constant(rng.integers(0, dataset.NUM_CLASSES, batch_size), tf.int32)
@@ -91,15 +110,17 @@ def _measure(network: keras.Model, batch_size: int) -> dict[str, float]:
     several = 2 * workers()
     variants |= {f'together {dtype}': _together(compiled[dtype], several) for dtype in DTYPES}
     batches = {name: several if name.startswith('together') else 1 for name in variants}
-    seconds = {name: [] for name in variants}
+    measured = {name: _Attacks() for name in variants}
     for repeat in range(-1, FLAGS.repeats):  # the first round compiles and is not counted
         for name, variant in variants.items():
-            start = time.perf_counter()
+            dtype = 'bfloat16' if 'bfloat16' in name else 'float32'
+            before, start = _matmul_rate(dtype), time.perf_counter()
             np.asarray(variant(x, y, seed=(0, repeat + 1)))
+            seconds, after = time.perf_counter() - start, _matmul_rate(dtype)
             if repeat >= 0:
-                seconds[name].append((time.perf_counter() - start) / batches[name])
-    return {name: batch_size * FLAGS.steps / statistics.median(times)
-            for name, times in seconds.items()}
+                measured[name].rates.append(batches[name] * batch_size * FLAGS.steps / seconds)
+                measured[name].peaks.append((before + after) / 2)
+    return measured
 
 
 def _together(attack: CompiledAttack, batches: int) -> Callable:
@@ -110,16 +131,22 @@ def _together(attack: CompiledAttack, batches: int) -> Callable:
     return run
 
 
-def _matmul_peak(dtype: str, size: int = 2048) -> float:
-    """Floating-point operations a second of a large matrix product, the best of ten."""
-    a = tf.cast(tf.random.stateless_normal([size, size], [0, 0]), dtype)
+@functools.cache
+def _matmul(dtype: str) -> Callable[[], tf.Tensor]:
+    a = tf.cast(tf.random.stateless_normal([_SIZE, _SIZE], [0, 0]), dtype)
     multiply = tf.function(tf.matmul)
-    best = float('inf')
-    for _ in range(10):
+    multiply(a, a)
+    return lambda: multiply(a, a)[0, 0].numpy()
+
+
+def _matmul_rate(dtype: str) -> float:
+    """Floating-point operations a second of a large matrix product, the median of seven."""
+    multiply, seconds = _matmul(dtype), []
+    for _ in range(7):
         start = time.perf_counter()
-        multiply(a, a)[0, 0].numpy()
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+        multiply()
+        seconds.append(time.perf_counter() - start)
+    return 2 * _SIZE**3 / statistics.median(seconds)
 
 
 if __name__ == '__main__':
