@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 from jax.experimental import jax2tf
+from pgd import FLOP_PER_GRADIENT
 
 from common import cli
 from common.engine import rearranged
@@ -56,7 +57,7 @@ def main() -> None:
     np.savez(folder / 'weights.npz', *network.get_weights())
     settings = {'steps': FLAGS.steps, 'epsilon': dataset.EPSILON, 'step_size': STEP_SIZE,
                 'image_shape': dataset.IMAGE_SHAPE, 'num_classes': dataset.NUM_CLASSES,
-                'variants': variants}
+                'flop_per_gradient': FLOP_PER_GRADIENT, 'variants': variants}
     (folder / 'settings.json').write_text(json.dumps(settings, indent=1) + '\n')
 
 

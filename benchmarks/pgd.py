@@ -37,7 +37,7 @@ FLAGS = flags.FLAGS
 # Multiply-adds of network A, forward (model.py): conv1, conv2, two dense layers. An input gradient
 # costs the forward pass and about as much again.
 _FORWARD = 2 * (28 * 28 * 25 * 32 + 14 * 14 * 25 * 32 * 64 + 3136 * 1024 + 1024 * 10)
-_FLOP_PER_GRADIENT = 2 * _FORWARD
+FLOP_PER_GRADIENT = 2 * _FORWARD
 _SIZE = 2048  # of the matrices multiplied
 
 
@@ -77,7 +77,7 @@ class _Attacks:
     @property
     def share(self) -> float:
         return statistics.median(
-            rate * _FLOP_PER_GRADIENT / peak
+            rate * FLOP_PER_GRADIENT / peak
             for rate, peak in zip(self.rates, self.peaks, strict=True))
 
 

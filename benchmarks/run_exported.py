@@ -20,8 +20,6 @@ import jax.export
 import numpy as np
 
 REPEATS = 10
-# As in benchmarks/pgd.py.
-_FLOP_PER_GRADIENT = 4 * (28 * 28 * 25 * 32 + 14 * 14 * 25 * 32 * 64 + 3136 * 1024 + 1024 * 10)
 Craft = Callable[[], object]
 """One attack on one batch, finished when it returns."""
 
@@ -38,8 +36,9 @@ def main() -> None:
     for batch_size in sorted({variant['batch_size'] for variant in settings['variants']}):
         crafts = {**_ours(folder, settings, batch_size), **_torch(folder, settings, batch_size)}
         for name, (rate, first) in _measure(crafts, batch_size * settings['steps']).items():
-            print(f'{batch_size:>5}  {name:<34}{rate:>12,.0f}'
-                  f'{rate * _FLOP_PER_GRADIENT / 1e12:>9.1f}{first:>11.1f} s', flush=True)
+            flops = rate * settings['flop_per_gradient']
+            print(f'{batch_size:>5}  {name:<34}{rate:>12,.0f}{flops / 1e12:>9.1f}{first:>11.1f} s',
+                  flush=True)
 
 
 def _measure(crafts: dict[str, Craft], gradients: int) -> dict[str, tuple[float, float]]:

@@ -146,8 +146,8 @@ def diversified(ball: LinfBall, steps: int, random_start: bool = True) -> ODI:
 def searched(ball: LinfBall, steps: int) -> Chained:
     """Auto-PGD on the margin from where a short random search leads.
 
-    Of 48 test images of MNIST's A_best that of a whole cascade only Square's 5,000 queries broke,
-    10 restarts of this with 50 steps break 39, and of random points instead of the search 9.
+    On MNIST's A_best 20 restarts of this with 50 steps leave 93.4% of every tenth test image, where
+    the whole standard cascade leaves 93.3%.
 
     Args:
         ball: the threat model.
