@@ -130,8 +130,9 @@ def load(reference: str = 'A') -> keras.Model:
     """A network with its weights.
 
     Args:
-        reference: a released name ('A', 'A_prime', 'A_nat', 'B'), a model folder, a weights file,
-            or the prefix of a checkpoint (of this project's training or of the challenge's).
+        reference: a released name ('A', 'A_prime', 'A_best', 'A_nat', 'B'), a model folder, a
+            weights file, or the prefix of a checkpoint (of this project's training or of the
+            challenge's).
 
     Raises:
         UserError: there is no such network, or its files are damaged.

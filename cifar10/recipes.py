@@ -44,4 +44,18 @@ NATURAL = {
 }
 """30 epochs without an adversary."""
 
-RECIPES = {'challenge': CHALLENGE, 'fast': FAST, 'fine_tune': FINE_TUNE, 'natural': NATURAL}
+LONG = {
+    **FAST,
+    'steps': 7,
+    'step_size': 2.0,
+    'train_steps': 39_232,
+    'learning_rate': 0.1,
+    'learning_rate_warmup': 2000,
+    'epsilon_warmup': 4000,
+    'validation_examples': 1000,
+    'validate_every': 1000,
+}
+"""For GPUs: 102 epochs of the simple network against the paper's adversary."""
+
+RECIPES = {
+    'challenge': CHALLENGE, 'fast': FAST, 'fine_tune': FINE_TUNE, 'natural': NATURAL, 'long': LONG}
