@@ -4,6 +4,7 @@ diverse parameter-free attacks", algorithm 1)."""
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from common.attacks.base import Climber
@@ -58,15 +59,25 @@ class APGD(Climber):
     ) -> tf.Tensor:
         """The result from `start`, [batch, ...] float32 in the ball around `x`."""
         state = self._start(logits_fn, start, y)
-        for number, length in enumerate(self.intervals):
-            if number:
-                state = _after_checkpoint(state, self.intervals[number - 1])
-            last = number == len(self.intervals) - 1
-            state = self._several(state, logits_fn, x, y, length - last)
+
+        def body(state: _State) -> _State:
+            state = self._checked(state)
+            moved = state._replace(before=state.x_adv, moves=state.moves + 1)
+            return self._followed(moved, self._next(state, x), logits_fn, y)
+
+        # One loop, with the checkpoints in it: a loop for each interval takes long to compile.
+        state = self._checked(repeat(body, state, self.steps - 1, unroll=1))
         # The last point is judged without a gradient, which nobody would follow.
         x_adv = self._next(state, x)
         loss, fooled = judged(logits_fn, self.loss, x_adv, y, self.targeted)
         return _seen(state, x_adv, loss, fooled, state.gradient).result
+
+    def _checked(self, state: '_State') -> '_State':
+        """The state after the checkpoint that is due, if one is."""
+        ended = np.zeros(self.steps, np.float32)  # after so many moves, an interval of that length
+        ended[np.cumsum(self.intervals)[:-1]] = self.intervals[:-1]
+        interval = tf.gather(ended, state.moves)
+        return tf.cond(interval > 0, lambda: _after_checkpoint(state, interval), lambda: state)
 
     def _start(self, logits_fn: LogitsFn, x_adv: tf.Tensor, y: tf.Tensor) -> '_State':
         n, zero = tf.shape(x_adv)[0], tf.zeros_like(x_adv)
@@ -78,15 +89,6 @@ class APGD(Climber):
             rises=tf.zeros([n]), halved=tf.ones([n], tf.bool), moves=tf.constant(0))
         state = self._followed(state, x_adv, logits_fn, y)
         return state._replace(checkpoint_loss=state.best_loss, rises=tf.zeros([n]))
-
-    def _several(
-        self, state: '_State', logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, count: int
-    ) -> '_State':
-        def body(state: _State) -> _State:
-            moved = state._replace(before=state.x_adv, moves=state.moves + 1)
-            return self._followed(moved, self._next(state, x), logits_fn, y)
-
-        return repeat(body, state, count, unroll=1)
 
     def _next(self, state: '_State', x: tf.Tensor) -> tf.Tensor:
         step = like(state.step, x) * tf.sign(state.gradient)
@@ -139,7 +141,7 @@ def _seen(
         result=where(kept, x_adv, state.result), fooled=state.fooled | fooled)
 
 
-def _after_checkpoint(state: _State, interval: int) -> _State:
+def _after_checkpoint(state: _State, interval: tf.Tensor) -> _State:
     """Halves the steps of images that make no progress, and takes these back to their best."""
     oscillates = state.rises <= _PROGRESS * interval
     stuck = ~state.halved & (state.checkpoint_loss >= state.best_loss)
