@@ -78,10 +78,5 @@ def main() -> None:
           f'--input={FLAGS.output}')
 
 
-def resumes() -> bool:
-    """Whether the same command goes on after an interruption: it begins anew."""
-    return False
-
-
 if __name__ == '__main__':
     cli.run(main, define_flags)

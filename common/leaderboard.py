@@ -2,18 +2,16 @@
 
 import dataclasses
 import itertools
-import os
 import pathlib
 from collections.abc import Sequence
-
-import numpy as np
 
 from common.attack_table import AttackTable
 from common.attacks import PGD
 from common.errors import UserError
-from common.files import cannot_write, replacing, write_json
+from common.files import write_json
 from common.honesty import Check, cascade_checks
 from common.rows import Row
+from common.submission import ImagesOnDisk
 from common.worst_case import Stage, Verdict, records, table
 
 _SAMPLE = 200  # images that the checks of honesty look at
@@ -54,12 +52,7 @@ def evaluate(
     """
     _require_a_ball(stages[0].attack)
     partial = attacks.partial(folder, stages, bool(output))
-    worst = None
-    if output:
-        images = partial.path.with_suffix('.images')
-        if not _complete(images, attacks.examples.x):
-            partial.remove()  # what it knows of has no images
-        worst = WorstExamples(images, attacks.examples.x)
+    worst = ImagesOnDisk(partial, attacks.examples.x) if output else None
     row, verdict = attacks.worst_case(stages, partial, worst.keep if worst else None)
     print(table(verdict), flush=True)
     results = {'rows': [row.as_json()], **records(verdict), 'checks': []}
@@ -68,6 +61,7 @@ def evaluate(
     if worst:
         attacks.require_broken(worst.images, verdict)
         worst.write(output, shape)
+        print(f'wrote {output}')
     # After hours of attacks nothing is left to a check to lose.
     found = []
     for check in itertools.chain(
@@ -84,50 +78,3 @@ def _require_a_ball(pgd: PGD) -> None:
     if not (pgd.ball.epsilon > 0 and pgd.steps > 0):
         raise UserError(f'expected --epsilon and --steps above 0 for --method=worst_case; found '
                         f'{pgd.ball.epsilon:g} and {pgd.steps}.')
-
-
-class WorstExamples:
-    """The worst images so far, on disk while a cascade looks for worse ones.
-
-    Args:
-        path: of the file that holds them, with those of an interrupted cascade if it is there.
-        x: [n, ...] float32 natural images.
-
-    Attributes:
-        images: [n, ...] float32.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-
-    def __init__(self, path: pathlib.Path, x: np.ndarray):
-        try:
-            if not _complete(path, x):
-                with replacing(path) as temporary, open(temporary, 'wb') as file:
-                    np.save(file, x)  # whole, so that a full disk is known at once
-            self.images = np.lib.format.open_memmap(path, mode='r+')
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-    def keep(self, index: np.ndarray, x_adv: np.ndarray) -> None:
-        """Takes [k, ...] images of these [k] numbers."""
-        self.images[index] = x_adv
-
-    def write(self, path: str | os.PathLike, shape: tuple[int, ...]) -> None:
-        """Writes the images as an array of that shape.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
-        with replacing(path) as temporary, open(temporary, 'wb') as file:
-            np.save(file, np.asarray(self.images).reshape(shape))
-        print(f'wrote {path}')
-
-
-def _complete(path: pathlib.Path, x: np.ndarray) -> bool:
-    """Whether the file holds an array like `x`, to its last byte (a memory map would add zeros)."""
-    try:
-        found = np.load(path, mmap_mode='r', allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # none, or damaged
-        return False
-    return (found.shape, found.dtype) == (x.shape, x.dtype)

@@ -1,14 +1,70 @@
-"""Writes the adversarial images of a whole test set as a submission to a challenge."""
+"""Adversarial images of a whole test set, and the submission to a challenge that they make."""
 
+import contextlib
 import os
+import pathlib
 
 import numpy as np
 
 from common.attacks import Attack
 from common.data import Examples
 from common.evaluation import natural_accuracy
-from common.files import replacing
-from common.transfer import Source, transfer_accuracy
+from common.files import cannot_write, replacing
+from common.partial import PartialResult
+from common.transfer import Source, partial_result, transfer_accuracy
+
+
+class ImagesOnDisk:
+    """The images of an attack, in a file beside its results, for as long as it goes on.
+
+    Args:
+        partial: where the attack keeps its results. If it has some, and the images that belong to
+            them are lost, they are removed and it begins anew.
+        x: [n, ...] float32 natural images.
+
+    Attributes:
+        images: [n, ...] float32; natural where the attack has not been.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+
+    def __init__(self, partial: PartialResult, x: np.ndarray):
+        self._path = partial.path.with_suffix('.images')
+        try:
+            if not _complete(self._path, x):
+                partial.remove()
+                with replacing(self._path) as temporary, open(temporary, 'wb') as file:
+                    np.save(file, x)  # whole, so that a full disk is known at once
+            self.images = np.lib.format.open_memmap(self._path, mode='r+')
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def keep(self, index: np.ndarray, x_adv: np.ndarray) -> None:
+        """Takes [k, ...] images of these [k] numbers."""
+        self.images[index] = x_adv
+
+    def write(self, path: str | os.PathLike, shape: tuple[int, ...]) -> None:
+        """Writes the images as an array of that shape; -1 is worked out.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with replacing(path) as temporary, open(temporary, 'wb') as file:
+            np.save(file, np.asarray(self.images).reshape(shape))
+
+    def remove(self) -> None:
+        """Forgets the images."""
+        self._path.unlink(missing_ok=True)
+
+
+def _complete(path: pathlib.Path, x: np.ndarray) -> bool:
+    """Whether the file holds an array like `x`, to its last byte (a memory map would add zeros)."""
+    try:
+        found = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # none, or damaged
+        return False
+    return (found.shape, found.dtype) == (x.shape, x.dtype)
 
 
 def write_submission(
@@ -25,6 +81,8 @@ def write_submission(
 ) -> None:
     """Attacks all images, prints the network's accuracy and writes one float32 array.
 
+    An interrupted attack leaves what it has in the folder `path`.partial and goes on from there.
+
     Args:
         path: the .npy file.
         attack: the attack.
@@ -35,17 +93,23 @@ def write_submission(
         seed: of the attack's randomness.
         attack_dtype: precision of the gradients.
         jit_compile: whether XLA compiles the network.
+
+    Raises:
+        UserError: the files cannot be written, or NaN logits.
     """
-    submission = np.empty(test.x.shape, np.float32)
-
-    def keep(index: np.ndarray, x_adv: np.ndarray) -> None:
-        submission[index] = x_adv
-
+    folder = pathlib.Path(f'{path}.partial')
+    crafting = dict(
+        batch_size=batch_size, seed=seed, attack_dtype=attack_dtype, jit_compile=jit_compile)
+    partial = partial_result(folder, attack, network, network, test, **crafting)
     natural = natural_accuracy(network.judge, test, batch_size=batch_size)
+    found = ImagesOnDisk(partial, test.x)
     outcome = transfer_accuracy(
-        attack, network, network, test, batch_size=batch_size, seed=seed,
-        attack_dtype=attack_dtype, jit_compile=jit_compile, progress='attack', on_batch=keep)
-    with replacing(path) as temporary, open(temporary, 'wb') as file:
-        np.save(file, submission.reshape(shape))
+        attack, network, network, test, progress='attack', on_batch=found.keep,
+        partial_folder=folder, **crafting)
+    found.write(path, shape)
     print(f'{test.name}: network {network.name}, natural accuracy {natural.accuracy:.2%}, '
           f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})')
+    found.remove()
+    partial.remove()
+    with contextlib.suppress(OSError):  # results of other settings lie there
+        folder.rmdir()

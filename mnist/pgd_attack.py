@@ -75,10 +75,5 @@ def main() -> None:
     print(f'wrote {FLAGS.output}; check it with: python -m mnist.run_attack --input={FLAGS.output}')
 
 
-def resumes() -> bool:
-    """Whether the same command goes on after an interruption: it begins anew."""
-    return False
-
-
 if __name__ == '__main__':
     cli.run(main, define_flags)
