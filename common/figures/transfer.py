@@ -13,8 +13,8 @@ from common.figures.study import Study, draw
 from common.losses import LogOdds
 
 _ADVERSARIAL, _NATURAL = 'adversarially trained', 'naturally trained'
-# MNIST's A_best goes on from A, so what passes between the two tells nothing of networks trained
-# apart: the matrices have it, the remarks do not.
+# MNIST's A_best goes on from A, and CIFAR-10's was trained far longer than the others: the matrices
+# have them, the remarks, which compare like with like, do not.
 _TRAINED = {'A': _ADVERSARIAL, 'A_prime': _ADVERSARIAL, 'A_nat': _NATURAL, 'B': _NATURAL}
 
 

@@ -18,6 +18,7 @@ N, SHARES = 500, 5
 @pytest.mark.parametrize('share', range(SHARES))
 def test_the_cascade_leaves_no_more_than_arts_autoattack(art, real_data, share):
     # Share by share: ART's takes half an hour for each.
+    pytest.importorskip('multiprocess', reason="ART's AutoAttack needs it")
     test = dataset.load('test').subset(slice(None, None, 20)).subset(slice(share, None, SHARES))
     assert len(test) == N // SHARES
     network, ball = model.load('A'), challenge_pgd().ball
