@@ -13,6 +13,7 @@ from absl import flags
 from cifar10 import dataset, model
 from cifar10.paper import SIMPLE, TABLE_2
 from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
+from cifar10.sources import SOURCES
 from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
@@ -22,6 +23,7 @@ from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
 from common.presets import PRESETS, preset
 from common.rows import table, write_rows
+from common.sources import stands_for
 
 FLAGS = flags.FLAGS
 
@@ -55,8 +57,7 @@ def main() -> None:
     released = checkpoints.manifest().get('cifar10', {})
     attacks = AttackTable(
         test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
-        # A_best is the paper's network, trained longer than A; a user's own is taken as one, too.
-        stands_for=FLAGS.target if FLAGS.target in {*released} - {'A_best'} else 'A',
+        stands_for=stands_for(FLAGS.target, SOURCES),
         paper=TABLE_2.accuracy if real else nothing,
         more_papers={'paper_simple': SIMPLE.accuracy} if real else {})
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',

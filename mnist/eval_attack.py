@@ -19,9 +19,11 @@ from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
 from common.presets import PRESETS, preset
 from common.rows import table, write_rows
+from common.sources import stands_for
 from mnist import dataset, model
 from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
+from mnist.sources import SOURCES
 
 FLAGS = flags.FLAGS
 
@@ -54,7 +56,7 @@ def main() -> None:
     released = checkpoints.manifest().get('mnist', {})
     attacks = AttackTable(
         test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
-        stands_for=FLAGS.target if FLAGS.target in released else 'A',  # a user's own is an A
+        stands_for=stands_for(FLAGS.target, SOURCES),
         paper=TABLE_1.accuracy if FLAGS.dataset == 'mnist' else nothing)
     print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
           flush=True)
