@@ -76,7 +76,8 @@ def main() -> None:
             num_classes=dataset.NUM_CLASSES, others=others)
         judgement = evaluate(
             attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'),
-            others=others, output=FLAGS.output, shape=test.x.shape, json=FLAGS.json)
+            preset=FLAGS.preset, others=others, output=FLAGS.output, shape=test.x.shape,
+            json=FLAGS.json)
         exhibit = worst_case_exhibit(
             judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings))
         rows = [judgement.row]

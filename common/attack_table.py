@@ -185,7 +185,7 @@ class AttackTable:
 
     def worst_case(
         self, stages: Sequence[Stage], partial: PartialResult | None = None,
-        on_examples: OnExamples | None = None,
+        on_examples: OnExamples | None = None, preset: str | None = None,
     ) -> tuple[Row, Verdict]:
         """The target under a cascade that follows its own gradients.
 
@@ -193,6 +193,7 @@ class AttackTable:
             stages: the cascade.
             partial: where an interrupted one left its results, and leaves them again.
             on_examples: receives the worst examples.
+            preset: the cascade's name, for the row.
         """
         settings = self._settings
 
@@ -211,7 +212,7 @@ class AttackTable:
             source=self._target.name, target=self._target.name, epsilon=settings.ball.epsilon,
             natural=self._natural.accuracy, accuracy=verdict.accuracy, n=verdict.n,
             interval=verdict.interval, paper=None, seconds=round(float(verdict.seconds.sum()), 3),
-            gradients=int(verdict.gradients.sum())), verdict
+            gradients=int(verdict.gradients.sum()), preset=preset), verdict
 
     def require_broken(self, x_adv: np.ndarray, verdict: Verdict) -> None:
         """Makes sure that images are what a cascade says of them.

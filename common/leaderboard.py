@@ -34,7 +34,8 @@ class Judgement:
 
 def evaluate(
     attacks: AttackTable, stages: Sequence[Stage], folder: pathlib.Path, *,
-    others: Sequence[str], output: str | None, shape: tuple[int, ...], json: str | None,
+    preset: str, others: Sequence[str], output: str | None, shape: tuple[int, ...],
+    json: str | None,
 ) -> Judgement:
     """Runs a cascade and the checks of its honesty, tells of both, and writes what was asked for.
 
@@ -42,6 +43,7 @@ def evaluate(
         attacks: knows the network, the images and the settings.
         stages: the cascade.
         folder: of what an interrupted cascade leaves; the same cascade goes on from there.
+        preset: the cascade's name.
         others: references of networks whose examples are tried as well.
         output: .npy file for the worst example of each image; None for none.
         shape: of its array, which holds the images one after the other; -1 is worked out.
@@ -53,7 +55,7 @@ def evaluate(
     _require_a_ball(stages[0].attack)
     partial = attacks.partial(folder, stages, bool(output))
     worst = ImagesOnDisk(partial, attacks.examples.x) if output else None
-    row, verdict = attacks.worst_case(stages, partial, worst.keep if worst else None)
+    row, verdict = attacks.worst_case(stages, partial, worst.keep if worst else None, preset)
     print(table(verdict), flush=True)
     results = {'rows': [row.as_json()], **records(verdict), 'checks': []}
     if json:

@@ -177,8 +177,9 @@ def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def _identity(row: dict[str, Any]) -> tuple:
-    return tuple(row[key] for key in ('method', 'steps', 'restarts', 'step_size', 'source',
-                                      'epsilon'))
+    keys = ('method', 'steps', 'restarts', 'step_size', 'source', 'epsilon')
+    # A cascade of another preset is another attack.
+    return *(row[key] for key in keys), row.get('preset')
 
 
 def _update(released: pathlib.Path, data_set: str, name: str, entry: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ class Row:
         gradients: input gradients spent on all images.
         more_papers: name -> accuracy, 0 to 1, of further published networks; None where one has
             no such row.
+        preset: name of the cascade, where the attack is one.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Row:
     seconds: float
     gradients: int
     more_papers: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    preset: str | None = None
 
     @classmethod
     def of(cls, outcome: Outcome, **settings: Any) -> 'Row':
@@ -60,9 +62,11 @@ class Row:
         return {'paper': self.paper, **self.more_papers}
 
     def as_json(self) -> dict[str, Any]:
-        """Name -> value, with `more_papers` as keys of their own."""
+        """Name -> value, with `more_papers` as keys of their own, and `preset` if there is one."""
         values = dataclasses.asdict(self)
         more_papers = values.pop('more_papers')
+        if self.preset is None:
+            del values['preset']
         return {**values, **more_papers}
 
 
@@ -95,7 +99,7 @@ def _percent(value: float | None) -> str:
 
 
 _COLUMNS = (
-    ('method', lambda r: r.method),
+    ('method', lambda r: r.method if r.preset is None else f'{r.method} ({r.preset})'),
     ('steps', lambda r: _or_dash(r.steps)),
     ('restarts', lambda r: _or_dash(r.restarts)),
     ('source', lambda r: _or_dash(r.source)),

@@ -93,6 +93,16 @@ def test_a_row_measured_again_replaces_the_old_one_only(run, released):
         row(0.7, attack_dtype='bfloat16'), row(0.8, steps=100, attack_dtype='float32')]
 
 
+def test_cascades_of_two_presets_are_two_attacks(run, released):
+    put(run, released)
+    add_results('letters', 'A', [row(0.5, method='worst_case', preset='standard')],
+                released=released)
+    add_results('letters', 'A', [row(0.6, method='worst_case', preset='quick')], released=released)
+    results = manifest(released)['letters']['A']['results']
+    assert [(result['preset'], result['accuracy']) for result in results] == [
+        ('standard', 0.5), ('quick', 0.6)]
+
+
 def test_rows_of_other_networks_are_left_out(run, released):
     put(run, released)
     add_results('letters', 'A', [row(0.9), row(0.1, target='A_nat')], released=released)

@@ -295,7 +295,9 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     assert status == 0, err
     contents = json.loads((tmp_path / 'worst.json').read_text())
     row, = contents['rows']
-    assert row.keys() == KEYS and row['method'] == 'worst_case'
+    assert row.keys() == KEYS | {'preset'}
+    assert (row['method'], row['preset']) == ('worst_case', 'quick')
+    assert 'worst_case (quick)' in out
     pgd = attack('--epsilon=0.02')[3]['rows'][0]
     assert row['accuracy'] < pgd['accuracy'] == contents['stages'][0]['accuracy_after']
     x_adv, test = np.load(path), dataset.load('test', dataset='drawn').subset(slice(100))
