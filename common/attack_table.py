@@ -221,19 +221,21 @@ class AttackTable:
             UserError: one lies outside of the ball, or is judged otherwise.
         """
         ball, judge = self._settings.ball, self._target.judge
-        wrong = 0
+        outside = wrong = 0
         for i in range(0, len(x_adv), self._settings.batch_size):
             batch = slice(i, i + self._settings.batch_size)
             x, y = tf.constant(np.asarray(x_adv[batch])), self.examples.y[batch]
             right = judge(x, tf.constant(y))[0] == y
             inside = ball.contains(x, tf.constant(self.examples.x[batch])).numpy()
-            wrong += int(np.sum(~inside | (right != verdict.standing[batch])))
+            outside += int(np.sum(~inside))
+            wrong += int(np.sum(right != verdict.standing[batch]))
         # Images on the very boundary may fall to either side in batches of another size.
-        if wrong > max(_SOME, _ON_THE_BOUNDARY * len(x_adv)):
+        if outside or wrong > max(_SOME, _ON_THE_BOUNDARY * len(x_adv)):
             raise UserError(
                 f'expected adversarial images as the record of the attack tells of them; found '
-                f'{wrong} others. The files in --output_dir were damaged or mixed: remove its '
-                'folder cache and run the command again.')
+                f'{wrong} that the network judges otherwise and {outside} outside of the ball. '
+                'Either its outputs are random, or the files in --output_dir were damaged or '
+                'mixed: then remove its folder cache and run the command again.')
 
     def checks(
         self, pgd: PGD, count: int, others: Sequence[str], standing: np.ndarray

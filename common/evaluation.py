@@ -84,7 +84,7 @@ class Judge:
             # The cross-entropy, also where p_y is so near 1 that its logarithm would be lost.
             losses = tf.nn.softplus(LogOdds()(logits, y))
             return (tf.argmax(logits, axis=1, output_type=tf.int32), losses,
-                    tf.reduce_any(tf.math.is_nan(logits)))
+                    *(tf.reduce_any(tf.math.is_nan(t)) for t in (logits, x)))
 
         self._judge = judge
 
@@ -94,11 +94,13 @@ class Judge:
         Raises:
             UserError: the network returned a NaN, so that no prediction means anything.
         """
-        predictions, losses, any_nan = (t.numpy() for t in self._judge(x, y))
-        if any_nan:
-            raise UserError(
-                'expected numbers as logits; the network returned NaN. Its weights are damaged: '
-                'train or fetch them again.')
+        predictions, losses, nan, nan_in_x = (t.numpy() for t in self._judge(x, y))
+        if nan:
+            raise UserError('expected numbers as logits; the network returned NaN' + (
+                ' for images that hold NaN themselves. They are damaged, or an attack made them by '
+                "a gradient that is NaN, as a square root's is at 0: give the network one there."
+                if nan_in_x else
+                '. Its weights are damaged: train or fetch them again.'))
         return predictions, losses
 
 

@@ -355,8 +355,9 @@ def refuse_with(chosen: str, others: tuple[str, ...]) -> None:
 def define_json() -> None:
     """--json."""
     flags.DEFINE_string(
-        'json', None, 'File for the rows as JSON. While it is being computed, FILE.partial keeps '
-        'what is done, and the same command goes on there after an interruption.')
+        'json', None, 'File for the rows as JSON. While it is being computed, FILE.partial (of '
+        'what is meant for the report, the folder cache in --output_dir) keeps what is done, and '
+        'the same command goes on there after an interruption.')
 
 
 def define_output_dir() -> None:

@@ -60,11 +60,7 @@ def evaluate(
     results = {'rows': [row.as_json()], **records(verdict), 'checks': []}
     if json:
         write_json(json, results)
-    if worst:
-        attacks.require_broken(worst.images, verdict)
-        worst.write(output, shape)
-        print(f'wrote {output}')
-    # After hours of attacks nothing is left to a check to lose.
+    # After hours of attacks nothing is left to a check to lose: --output_dir has it all.
     found = []
     for check in itertools.chain(
             cascade_checks(verdict), attacks.checks(
@@ -73,6 +69,10 @@ def evaluate(
         print(check, flush=True)
     if json:
         write_json(json, {**results, 'checks': [dataclasses.asdict(check) for check in found]})
+    if worst:
+        attacks.require_broken(worst.images, verdict)
+        worst.write(output, shape)
+        print(f'wrote {output}')
     return Judgement(row, verdict, tuple(found))
 
 

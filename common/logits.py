@@ -32,7 +32,7 @@ class ModelLogits:
         jit_compile: whether XLA compiles the network and its gradients, once for each batch size.
 
     Raises:
-        ValueError: unknown dtype.
+        ValueError: unknown dtype; when called, a model with several outputs.
         UserError: bfloat16 for a model whose layers cannot be cloned in another precision.
     """
 
@@ -74,7 +74,7 @@ class ModelLogits:
         """The layers one after the other, as Keras computes them."""
         direct = self._clone is None and (self.update or not self.training)
         if direct and not self.jit_compile:
-            return lambda x: self.model(x, training=self.training)
+            return lambda x: _float32(self.model(x, training=self.training))
         clone = self._clone or self.model
         # Kernels are cast once. The rest is small, and some of it has to stay float32.
         kept = {id(v) for layer in _dense_at_the_end(self.model) for v in layer.weights}
@@ -98,7 +98,7 @@ class ModelLogits:
                 for variable, value in zip(state, after, strict=True):
                     variable.assign(value)
             # Losses of bfloat16 logits would flatten small differences between classes.
-            return tf.cast(z, tf.float32)
+            return _float32(z)
 
         return self._marked(logits)
 
@@ -106,8 +106,17 @@ class ModelLogits:
         """With the float32 function at hand, if this one is not that precise."""
         if self.dtype != 'float32':
             fast = self._rearranged('float32')
-            logits.exact = fast or (lambda x: self.model(x, training=self.training))
+            logits.exact = fast or (lambda x: _float32(self.model(x, training=self.training)))
         return logits
+
+
+def _float32(outputs: Any) -> tf.Tensor:
+    """What a model returned, in float32 whatever its own precision."""
+    if not tf.is_tensor(outputs):
+        raise ValueError(
+            f'expected one tensor of logits; the model returned a {type(outputs).__name__}. Attack '
+            'one of its outputs: keras.Model(model.inputs, model.outputs[0])')
+    return tf.cast(outputs, tf.float32)
 
 
 def check_logits(logits: tf.Tensor) -> None:

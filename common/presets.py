@@ -33,7 +33,7 @@ def preset(
         ball: the threat model.
         steps: of that PGD.
         step_size: likewise, in pixel units.
-        num_classes: at least 4.
+        num_classes: at least 2.
         others: names of networks whose examples are tried as well, but for 'quick'.
 
     Raises:
@@ -54,23 +54,30 @@ def _square(ball: LinfBall, queries: int) -> Stage:
     return Stage(f'square-{queries}', Square(ball, queries), queries=queries)
 
 
+def _towards(wrong: int) -> DLRTo | MarginTo:
+    """The loss that leads to one of so many wrong classes; a ratio of logits needs three."""
+    return DLRTo() if wrong >= 3 else MarginTo()
+
+
 def _quick(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     return (
         Stage('odi', diversified(ball, 40), restarts=3),
         Stage('apgd', APGD(ball, 40, LogOdds())),
-        Stage('apgd_t', MultiTargeted(APGD(ball, 40, DLRTo()), min(3, wrong))),
+        Stage('apgd_t', MultiTargeted(APGD(ball, 40, _towards(wrong)), min(3, wrong))),
         _square(ball, 300))
 
 
 def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
-    towards = APGD(ball, 100, DLRTo())
+    towards = APGD(ball, 100, _towards(wrong))
+    others = () if wrong == 1 else (
+        Stage(f'apgd_t, classes 2 to {wrong}', MultiTargeted(towards, wrong - 1, first=1)),)
     return (
         Stage('odi', diversified(ball, 50), restarts=5),
         # The cross-entropy of AutoAttack, but for what it loses to rounding where p_y is near 1.
         Stage('apgd', APGD(ball, 100, LogOdds())),
         # The likeliest class first, since most that fall at all fall to it.
         Stage('apgd_t, class 1', MultiTargeted(towards, 1)),
-        Stage(f'apgd_t, classes 2 to {wrong}', MultiTargeted(towards, wrong - 1, first=1)),
+        *others,
         Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong), queries=100 * wrong),
         _square(ball, QUERIES))
 

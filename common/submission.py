@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import sys
 
 import numpy as np
 
@@ -33,6 +34,9 @@ class ImagesOnDisk:
         self._path = partial.path.with_suffix('.images')
         try:
             if not _complete(self._path, x):
+                if partial.path.exists():
+                    print(f'note: {self._path}, which belongs to {partial.path}, is lost or '
+                          'damaged; computing anew', file=sys.stderr)
                 partial.remove()
                 with replacing(self._path) as temporary, open(temporary, 'wb') as file:
                     np.save(file, x)  # whole, so that a full disk is known at once

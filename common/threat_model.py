@@ -4,6 +4,7 @@ import dataclasses
 import numbers
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -26,6 +27,8 @@ class LinfBall:
     upper: float = 1.0
 
     def __post_init__(self):
+        if isinstance(self.epsilon, np.generic):  # would make float64 of what it meets
+            object.__setattr__(self, 'epsilon', self.epsilon.item())
         if isinstance(self.epsilon, numbers.Real) and not 0 <= self.epsilon < float('inf'):
             raise ValueError(f'epsilon must be finite and at least 0; found {self.epsilon}')
         if not self.lower < self.upper:

@@ -68,9 +68,12 @@ class Adam:
     def direction(self, gradient: tf.Tensor, memory: tuple, number: tf.Tensor) -> tuple:
         """As in `Rule`."""
         first, second, scale = memory
-        # Adam's directions do not depend on the gradients' scale, but squares of small ones vanish.
+        # Adam's directions do not depend on the gradients' scale, but squares of small ones vanish
+        # and those of large ones overflow: all are kept in units of the greatest so far.
         greatest = tf.reduce_max(tf.abs(gradient), axis=list(range(1, len(gradient.shape))))
-        scale = tf.where(scale > 0, scale, greatest)
+        before, scale = scale, tf.maximum(scale, greatest)
+        smaller = like(tf.math.divide_no_nan(before, scale), gradient)
+        first, second = smaller * first, smaller**2 * second
         gradient = tf.math.divide_no_nan(gradient, like(scale, gradient))
         first = self.beta_1 * first + (1 - self.beta_1) * gradient
         second = self.beta_2 * second + (1 - self.beta_2) * gradient**2

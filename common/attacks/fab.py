@@ -66,11 +66,12 @@ class FAB(Climber):
                           where(nearer, moved, state.nearest),
                           tf.where(nearer, distance, state.distance))
 
-        nothing = tf.zeros(tf.shape(x)[:1])
+        nothing, logits = tf.zeros(tf.shape(x)[:1]), judge(start)
+        fooled = tf.argmax(logits, axis=1, output_type=tf.int32) != tf.cast(y, tf.int32)
         # Two forward passes and a backward one in each: unrolling gains little.
         state = repeat(step, _State(
-            start, self.loss(judge(start), y), tf.zeros_like(nothing, tf.bool), nothing,
-            start, nothing + float('inf')), self.steps, unroll=1)
+            start, self.loss(logits, y), tf.zeros_like(fooled), nothing, start,
+            tf.where(fooled, self.ball.distance(start, x), float('inf'))), self.steps, unroll=1)
         found = where(tf.math.is_finite(state.distance), state.nearest, state.x_adv)
         return self.ball.project(found, x)
 

@@ -78,13 +78,15 @@ def judged(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """[batch] losses, and [batch] bool: whether the images do what the adversary wants.
 
-    In lower precision, a margin within rounding is not enough for that.
+    In lower precision, a margin within rounding is not enough for that. Images whose logits are NaN
+    are taken for wanted, so that they are returned and whoever judges sees it.
     """
     logits = logits_fn(x_adv)
     reached = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(y, tf.int32)
     wanted = reached if targeted else ~reached
     if exact(logits_fn) is not logits_fn:
         wanted &= tf.abs(true_margin(logits, y)) > rounding(logits_fn, logits)
+    wanted |= tf.reduce_any(tf.math.is_nan(logits), axis=1)
     return loss(logits, y), wanted
 
 

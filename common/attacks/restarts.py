@@ -66,7 +66,8 @@ def worst_of(run, count: int, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -
     def body(i: tf.Tensor, best: tf.Tensor, best_margin: tf.Tensor) -> tuple:
         x_adv = run(i)
         margin = true_margin(judge(x_adv), y)
-        better = ~(margin >= best_margin)  # a NaN is kept, so that whoever judges sees it
+        # A NaN is kept, so that whoever judges sees it.
+        better = ~(tf.math.is_nan(best_margin) | (margin >= best_margin))
         mask = tf.reshape(better, [-1] + [1] * (len(x.shape) - 1))
         return i + 1, tf.where(mask, x_adv, best), tf.where(better, margin, best_margin)
 

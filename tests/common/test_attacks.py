@@ -24,6 +24,7 @@ from common.attacks import (
     fgsm,
 )
 from common.attacks.parts import judged
+from common.attacks.restarts import worst_of
 from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, MarginTo, true_margin
 from common.methods import METHODS, make_attack
 from common.threat_model import LinfBall
@@ -487,6 +488,37 @@ def test_restarts_keep_the_smallest_margin_of_each_image():
     assert len(set(winner)) == 4  # every run has its images
     kept = Restarts(attack, 4)(net, x, y, seed=SEED)
     np.testing.assert_array_equal(kept, runs[winner, np.arange(40)])
+
+
+def test_a_nan_in_one_of_several_runs_is_kept():
+    # A later run that leaves the image robust must not hide it.
+    runs = tf.constant([[-1.0, 0.0], [np.nan, 0.0], [5.0, 0.0]])
+    kept = worst_of(lambda i: runs[i][None], 3, tf.identity, runs[:1], tf.zeros(1, tf.int32))
+    assert np.isnan(kept.numpy()[0, 0])
+
+
+@pytest.mark.parametrize('name', ['pgd', 'momentum', 'adam', 'apgd', 'odi', 'fab_t'])
+@pytest.mark.parametrize('label', [0, 1])
+def test_a_gradient_that_is_nan_is_not_taken_for_robustness(name, label):
+    def length(x):
+        """A norm, whose gradient is 0/0 where nothing is brighter than a half."""
+        bright = tf.nn.relu(tf.reshape(x, [-1, PIXELS]) - 0.5)
+        norm = tf.sqrt(tf.reduce_sum(bright**2, axis=1, keepdims=True))
+        return tf.concat([norm, 0.5 - norm, -1 + 0 * norm, -2 + 0 * norm], axis=1)
+
+    attack = make_attack(name, UNIT, steps=3, step_size=0.05, restarts=1, random_start=False,
+                         num_classes=4)
+    dark = tf.fill([2, *SHAPE], 0.1)
+    x_adv = attack(length, dark, tf.fill([2], label), seed=SEED)
+    fooled = tf.argmax(length(x_adv), axis=1, output_type=tf.int32) != label
+    assert np.all(np.isnan(x_adv.numpy()).any(axis=(1, 2, 3)) | fooled.numpy())
+
+
+def test_numbers_of_numpy_are_as_good_as_pythons():
+    ball, net, x = LinfBall(np.float64(0.3)), TinyNet(), natural(UNIT)
+    assert ball == UNIT and repr(ball) == repr(UNIT)
+    for attack, same in ((APGD(ball, 4), APGD(UNIT, 4)), (ODI(in_ball(ball)), ODI(in_ball(UNIT)))):
+        np.testing.assert_array_equal(*(a(net, x, labels(8), seed=SEED) for a in (attack, same)))
 
 
 def test_more_restarts_never_raise_the_margin_of_an_image():

@@ -243,6 +243,18 @@ def test_logits_that_are_no_numbers_are_refused(model, examples, bad_image):
         assert '\n' not in str(caught.value)
 
 
+def test_an_attack_that_makes_nan_of_images_is_not_blamed_on_the_weights(model, examples):
+    @dataclasses.dataclass(frozen=True)
+    class Broken:
+        gradients = 1
+
+        def __call__(self, logits_fn, x, y, *, seed):
+            return x + np.nan
+
+    with pytest.raises(UserError, match='images that hold NaN themselves.*gradient that is NaN'):
+        evaluate(model, examples, Broken())
+
+
 @pytest.fixture
 def on_disk(tmp_path, monkeypatch):
     """Makes a PartialResult that writes after every batch."""

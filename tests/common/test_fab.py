@@ -70,6 +70,14 @@ def test_it_finds_an_adversarial_image_exactly_where_the_ball_has_one():
     assert 10 < fooled.sum() < 50
 
 
+@pytest.mark.parametrize('steps', [1, 2])
+def test_an_image_that_fools_the_network_by_itself_still_does(steps):
+    y = tf.argmin(linear(X), axis=1, output_type=tf.int32)
+    target = tf.argmax(linear(X), axis=1, output_type=tf.int32)
+    x_adv = FAB(LinfBall(0.3), steps, MarginTo(target))(linear, X, y, seed=SEED)
+    np.testing.assert_array_equal(x_adv, X)
+
+
 def test_what_it_finds_comes_nearer_with_more_steps():
     y = tf.argmax(linear(X), axis=1, output_type=tf.int32)
     ball = LinfBall(1.0)

@@ -117,6 +117,29 @@ def test_an_attack_that_has_not_converged():
     assert not check.passed and str(check).startswith('WARNING more steps')
 
 
+def test_a_network_on_which_steps_go_on_helping():
+    def detour(x):
+        """The second pixel's gradient turns round when the first has come to the border."""
+        first, second = x[:, 0, 0, 0] - 0.5, x[:, 0, 1, 0] - 0.5
+        arrived = tf.stop_gradient(first > 0.04)
+        margin = 0.03 - 0.01 * first - tf.where(arrived, 1.0, -0.1) * second
+        return tf.stack([margin, tf.zeros_like(margin)], axis=1)
+
+    gray = Examples(np.full((80, 4, 4, 1), 0.5, np.float32), np.zeros(80, np.int32), 'gray')
+    steps = {}
+    for count in (10, 40):  # steps of an eighth of the way through the ball and back
+        lost = dataclasses.replace(suspect(detour, steps=count), examples=gray)
+        longer = dataclasses.replace(lost.pgd, steps=4 * count)
+        steps[count] = honesty.more_effort(lost, lost.left(lost.pgd), longer, 'steps').passed
+    assert steps == {10: False, 40: True}
+
+
+def test_all_checks_of_a_cascade():
+    found = list(honesty.checks(suspect(plain), queries=20, standing=np.ones(80, bool)))
+    assert [check.name for check in found[-2:]] == ['beyond the cascade', 'large epsilon']
+    assert not found[-2].passed  # PGD breaks some of those that are said to stand
+
+
 def test_a_network_on_which_restarts_go_on_helping():
     rough = suspect(hurdles, steps=3, step_size=0.02)
     before = rough.left(rough.pgd)

@@ -110,6 +110,27 @@ def test_weights_assigned_later_are_used(dtype, x):
     np.testing.assert_allclose(compiled(x), expected, atol=tolerance)
 
 
+@pytest.mark.parametrize('policy', ['mixed_bfloat16', 'float16', 'float64'])
+@pytest.mark.parametrize('call', [ModelLogits, lambda model: snapshot(ModelLogits(model))],
+                         ids=['direct', 'snapshot'])
+def test_logits_of_models_in_any_precision_are_float32(policy, call, x):
+    model = keras.Sequential([
+        keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4, dtype=policy)])
+    assert model(x).dtype != tf.float32
+    logits = call(model)(x)
+    assert logits.dtype == tf.float32
+    np.testing.assert_array_equal(logits, tf.cast(model(x), tf.float32))
+
+
+def test_several_outputs_are_refused(x):
+    inputs = keras.Input((6, 6, 1))
+    flat = keras.layers.Flatten()(inputs)
+    model = keras.Model(inputs, [keras.layers.Dense(4)(flat), keras.layers.Dense(2)(flat)])
+    for dtype in DTYPES:
+        with pytest.raises(ValueError, match='expected one tensor of logits; .* a list.*outputs'):
+            ModelLogits(model, dtype)(x)
+
+
 def test_snapshot_of_any_other_function_is_that_function():
     def logits_fn(x):
         return x

@@ -7,7 +7,7 @@ import pytest
 from common.attacks import APGD, FAB, MultiTargeted, Square
 from common.data import Examples
 from common.evaluation import Judge, adversarial_accuracy
-from common.losses import DLRTo, LogOdds
+from common.losses import DLRTo, LogOdds, MarginTo
 from common.presets import PRESETS, preset
 from common.threat_model import LinfBall
 from common.worst_case import worst_case
@@ -62,16 +62,27 @@ def test_unknown_names_are_refused():
         stages('slow')
 
 
-@pytest.mark.slow
-def test_quick_runs_and_leaves_no_more_than_pgd():
+@pytest.mark.parametrize('classes, names', [
+    (2, ['apgd_t, class 1']), (3, ['apgd_t, class 1', 'apgd_t, classes 2 to 2']),
+    (4, ['apgd_t, class 1', 'apgd_t, classes 2 to 3'])])
+def test_networks_of_few_classes(classes, names):
+    later = [s for s in stages('standard', classes) if s.name.startswith('apgd_t')]
+    assert [stage.name for stage in later] == names
+    # The targeted DLR loss is a ratio of four logits.
+    losses = {type(stage.attack.attack.loss) for stage in later}
+    assert losses == ({DLRTo} if classes >= 4 else {MarginTo})
+
+
+@pytest.mark.parametrize('classes', [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_quick_runs_and_leaves_no_more_than_pgd(classes):
     init = [keras.initializers.RandomNormal(stddev=0.8, seed=i) for i in (1, 2)]
     network = keras.Sequential([
         keras.Input((4, 4, 1)), keras.layers.Flatten(),
         keras.layers.Dense(12, activation='tanh', kernel_initializer=init[0]),
-        keras.layers.Dense(4, kernel_initializer=init[1])])
+        keras.layers.Dense(classes, kernel_initializer=init[1])])
     x = np.random.default_rng(0).uniform(0, 1, (30, 4, 4, 1)).astype(np.float32)
     examples = Examples(x, np.argmax(network(x), axis=1).astype(np.int32), 'x')
-    cascade = stages('quick', classes=4)
+    cascade = stages('quick', classes)
     found = worst_case(cascade, network, Judge(network), examples, batch_size=16)
     alone = adversarial_accuracy(cascade[0].attack, network, network, examples, batch_size=16)
     assert found.accuracy < alone.accuracy and (found.standing <= alone.correct).all()

@@ -94,7 +94,7 @@ def test_an_interrupted_attack_goes_on(write, whole, done, tmp_path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ['attack.npy']
 
 
-def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypatch):
+def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         interrupt(patch, 4)
         with pytest.raises(KeyboardInterrupt):
@@ -102,6 +102,8 @@ def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypat
     images, = (tmp_path / 'attack.npy.partial').glob('*.images')
     images.write_bytes(images.read_bytes()[:-4])
     np.testing.assert_array_equal(write(), whole)
+    note = capsys.readouterr().err
+    assert f'note: {images}' in note and 'computing anew' in note
 
 
 def test_what_another_attack_has_left_is_neither_used_nor_removed(
