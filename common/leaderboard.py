@@ -56,7 +56,7 @@ def evaluate(
     partial = attacks.partial(folder, stages, bool(output))
     worst = ImagesOnDisk(partial, attacks.examples.x) if output else None
     row, verdict = attacks.worst_case(stages, partial, worst.keep if worst else None, preset)
-    print(table(verdict), flush=True)
+    print(f'{table(verdict)}\n{verdict.accuracy:.2%} stand after {verdict.spent}', flush=True)
     results = {'rows': [row.as_json()], **records(verdict), 'checks': []}
     if json:
         write_json(json, results)

@@ -96,6 +96,11 @@ class Verdict:
         """[n] int64 forward passes without a gradient, likewise."""
         return sum(self.runs(i) * stage.queries for i, stage in enumerate(self.stages))
 
+    @property
+    def spent(self) -> str:
+        """What all images cost, in words."""
+        return f'{np.sum(self.gradients):,} gradients and {np.sum(self.queries):,} queries'
+
     def runs(self, stage: int) -> np.ndarray:
         """[n] int64: how often each image was attacked in a stage."""
         here = self.broken_by == stage

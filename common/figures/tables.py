@@ -58,8 +58,8 @@ def worst_case_exhibit(
         key=key, title=title, command=command, setting=setting, networks=networks,
         remarks=(
             f'{verdict.accuracy:.2%} ({low:.2%} to {high:.2%}, n = {verdict.n:,}) of the images '
-            f'stand under all attacks; plain PGD, the first of them, leaves '
-            f'{verdict.after(1):.2%}.',
+            f'stand under all attacks, which spent {verdict.spent}; plain PGD, the first of them, '
+            f'leaves {verdict.after(1):.2%}.',
             f'Checks that warn: {", ".join(warnings)}. Those of more steps, more restarts, the '
             'score-based attack and transfer are about plain PGD; whether they break what stands '
             'under the whole cascade, "beyond the cascade" tells.' if warnings

@@ -298,6 +298,8 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     assert row.keys() == KEYS | {'preset'}
     assert (row['method'], row['preset']) == ('worst_case', 'quick')
     assert 'worst_case (quick)' in out
+    spent = f'{row["gradients"]:,} gradients'
+    assert f'{row["accuracy"]:.2%} stand after {spent} and ' in out
     pgd = attack('--epsilon=0.02')[3]['rows'][0]
     assert row['accuracy'] < pgd['accuracy'] == contents['stages'][0]['accuracy_after']
     x_adv, test = np.load(path), dataset.load('test', dataset='drawn').subset(slice(100))
@@ -314,6 +316,7 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     assert all(f'{check["name"]}: {check["words"]}' in out for check in contents['checks'])
     exhibit, = read_all(tmp_path / 'report')  # for the report
     assert exhibit.key.startswith('mnist_worst_case') and 'drawn' in exhibit.title
+    assert f'which spent {spent}' in exhibit.remarks[0]
     assert exhibit.data['row'] == row and exhibit.data['checks'] == contents['checks']
     assert [line[0] for line in exhibit.tables[0].rows] == ['pgd', 'restarts', 'black box']
     assert [line[2] for line in exhibit.tables[1].rows] == [
