@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import h5py
 import keras
 import tensorflow as tf
 
@@ -86,7 +87,7 @@ class Networks:
             raise UserError(
                 f'the released weights {path} are damaged: expected SHA-256 {entry["sha256"]}, '
                 f'found {found}. {remedy}')
-        network = self.build(entry['config'])
+        network = self._build(entry['config'], self.released / 'manifest.json')
         load_weights(network, path)
         return network
 
@@ -113,7 +114,7 @@ class Networks:
     ) -> keras.Model:
         errors = []
         for config in self._configs(folder):
-            network = self._build(config, folder)
+            network = self._build(config, folder / 'config.json')
             try:
                 read(network)
                 return network
@@ -121,12 +122,12 @@ class Networks:
                 errors.append(error)
         raise errors[0]
 
-    def _build(self, config: dict[str, Any], folder: pathlib.Path) -> keras.Model:
+    def _build(self, config: dict[str, Any], source: pathlib.Path) -> keras.Model:
         try:
             return self.build(config)
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f'{folder / "config.json"} describes no network: {reason(error)}. '
-                            'Restore it, or train again.') from error
+            raise UserError(f'{source} describes no network: {reason(error)}. Restore it, or train '
+                            'again.') from error
 
     def _configs(self, folder: pathlib.Path) -> Sequence[dict[str, Any]]:
         path = folder / 'config.json'
@@ -148,19 +149,31 @@ def manifest(folder: pathlib.Path = RELEASED) -> dict[str, Any]:
     path = folder / 'manifest.json'
     if not path.is_file():
         return {}
+    remedy = 'Restore it (git checkout, or install the package again).'
     try:
-        return json.loads(path.read_text())
+        contents = json.loads(path.read_text())
     except ValueError as error:
-        raise UserError(f'{path} is not JSON ({error}). Restore it (git checkout, or install the '
-                        'package again).') from error
+        raise UserError(f'{path} is not JSON ({error}). {remedy}') from error
+    try:
+        for entries in contents.values():
+            for entry in entries.values():
+                _ = entry['file'], entry['sha256'], dict(entry['config'])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f'{path} does not describe networks ({reason(error)}). {remedy}') from error
+    return contents
 
 
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     """Reads a Keras weights file into `model`.
 
     Raises:
-        UserError: the file is damaged (its digest is named) or belongs to another network.
+        UserError: the file is none by its name, is damaged (its digest is named) or belongs to
+            another network.
     """
+    if not path.name.endswith('.weights.h5'):
+        raise UserError(
+            f'expected a weights file (*.weights.h5); found {path}. Whole models may be other '
+            'networks with the same weights: attack them as examples/own_model.py does.')
     try:
         # Keras warns of every layer that does not fit and then fails, which says it all.
         with warnings.catch_warnings():
@@ -171,6 +184,20 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
             f'the weights file {path} (SHA-256 {sha256(path)}) cannot be read into {model.name}: '
             f'{reason(error)}. It is damaged or belongs to another network: fetch or train it '
             'again.') from error
+    # Keras leaves out what the network has no layer for.
+    found, expected = _arrays_in(path), len(model.weights)
+    if found != expected:
+        raise UserError(f'expected {expected} arrays, those of {model.name}, in the weights file '
+                        f'{path}; found {found}. It belongs to another network.')
+
+
+def _arrays_in(path: pathlib.Path) -> int:
+    """How many weights a file has; states of random generators are none."""
+    names: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: (
+            names.append(name) if isinstance(item, h5py.Dataset) else None))
+    return sum('seed_generator' not in name for name in names)
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:

@@ -99,6 +99,21 @@ def test_a_damaged_manifest(networks):
     assert 'manifest.json is not JSON' in refusal(networks, 'N')
 
 
+@pytest.mark.parametrize('contents', [
+    '[]', 'null', '{"toy": null}', '{"toy": {"N": {}}}', '{"toy": {"N": {"file": "x"}}}'])
+def test_a_manifest_of_another_form(networks, contents):
+    (networks.released / 'manifest.json').write_text(contents)
+    assert 'manifest.json does not describe networks' in refusal(networks, 'N')
+
+
+def test_a_manifest_that_describes_no_network(networks):
+    path = networks.released / 'manifest.json'
+    contents = json.loads(path.read_text())
+    contents['toy']['N']['config'] = {}
+    path.write_text(json.dumps(contents))
+    assert 'manifest.json describes no network' in refusal(networks, 'N')
+
+
 @pytest.mark.parametrize('damage', ['truncated', 'one bit', 'exchanged'])
 def test_a_wrong_digest_is_refused_naming_both(networks, released_file, damage):
     expected = sha256(released_file)
@@ -147,6 +162,29 @@ def test_a_damaged_file_is_named_with_its_digest(networks, released_file, tmp_pa
 def test_a_file_of_another_kind(networks, tmp_path):
     (tmp_path / 'notes.txt').write_text('hello')
     assert 'notes.txt' in refusal(networks, tmp_path / 'notes.txt')
+
+
+def test_weights_of_a_network_with_more_layers(networks, tmp_path):
+    # Keras would leave out the last layer, and what is judged would be another network.
+    longer = keras.Sequential([
+        keras.Input((4,)), *network(SMALL, 1).layers, keras.layers.Dense(2)])
+    save_weights(longer, tmp_path / 'longer.weights.h5')
+    message = refusal(networks, tmp_path / 'longer.weights.h5')
+    assert 'arrays' in message and 'belongs to another network' in message
+
+
+def test_weights_of_a_network_with_random_layers(networks, tmp_path):
+    noisy = keras.Sequential([
+        keras.Input((4,)), *network(SMALL, 1).layers, keras.layers.Dropout(0.5, seed=1)])
+    save_weights(noisy, tmp_path / 'noisy.weights.h5')
+    assert kernel(networks.load(str(tmp_path / 'noisy.weights.h5'))) == [1]
+
+
+@pytest.mark.parametrize('name', ['whole.keras', 'whole.h5'])
+def test_whole_models_are_refused(networks, tmp_path, name):
+    network(SMALL, 1).save(tmp_path / name)
+    message = refusal(networks, tmp_path / name)
+    assert 'expected a weights file (*.weights.h5)' in message and 'own_model.py' in message
 
 
 def test_a_folder_prefers_the_last_weights(networks, tmp_path):
