@@ -44,6 +44,9 @@ _SIZE = 2048  # of the matrices multiplied
 def define_flags() -> None:
     """Defines this program's flags."""
     flags.DEFINE_list('batch_sizes', ['50', '200', '500'], 'Batch sizes to measure.')
+    flags.register_validator(
+        'batch_sizes', lambda sizes: all(size.isdecimal() and int(size) > 0 for size in sizes),
+        message='expected whole numbers above 0, separated by commas')
     flags.DEFINE_integer('steps', 40, 'PGD steps of an attack.', lower_bound=1)
     flags.DEFINE_integer('repeats', 5, 'Attacks timed of each variant.', lower_bound=1)
 

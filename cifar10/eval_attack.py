@@ -18,6 +18,7 @@ from common import checkpoints, cli
 from common import flags as shared_flags
 from common.attack_table import AttackSettings, AttackTable
 from common.figures.tables import table_exhibit, worst_case_exhibit
+from common.files import partial_folder
 from common.leaderboard import evaluate
 from common.methods import METHODS, checked_ball
 from common.paper_table import nothing
@@ -48,7 +49,7 @@ def main() -> None:
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     cache = pathlib.Path(FLAGS.output_dir, 'cache') if FLAGS.table else (
-        pathlib.Path(f'{FLAGS.json}.partial') if FLAGS.json else None)
+        partial_folder(FLAGS.json) if FLAGS.json else None)
     settings = AttackSettings(
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach()),
         FLAGS.step_size, dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed,
@@ -83,13 +84,15 @@ def main() -> None:
         rows = [judgement.row]
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
-    print(table(rows, TABLE_2.kinds))
-    if exhibit is not None:
-        print(f'wrote {exhibit.write(FLAGS.output_dir)}')
+    # Before anything is printed, since nobody may be reading any more.
+    written = exhibit.write(FLAGS.output_dir) if exhibit is not None else None
     if FLAGS.json and FLAGS.method != shared_flags.WORST_CASE:
         write_rows(FLAGS.json, rows)
         if not FLAGS.table:
             attacks.forget()
+    print(table(rows, TABLE_2.kinds))
+    if written is not None:
+        print(f'wrote {written}')
 
 
 def _shown(

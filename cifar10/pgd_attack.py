@@ -72,8 +72,9 @@ def main() -> None:
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     network = Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint))
     write_submission(
-        FLAGS.output, attack, network, test, shape=test.x.shape, batch_size=FLAGS.batch_size,
-        seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype, jit_compile=FLAGS.jit_compile)
+        FLAGS.output, attack, network, test, ball=ball, shape=test.x.shape,
+        batch_size=FLAGS.batch_size, seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype,
+        jit_compile=FLAGS.jit_compile)
     print(f'wrote {FLAGS.output}; check it with: python -m cifar10.run_attack '
           f'--input={FLAGS.output}')
 

@@ -9,24 +9,20 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from common.attacks import PGD
 from common.checkpoints import weights_digest
 from common.data import Examples
-from common.errors import UserError
 from common.evaluation import OnBatch, Outcome, natural_accuracy
 from common.honesty import Check, Suspect, checks
 from common.logits import ModelLogits
 from common.methods import ONE_STEP, WITHOUT_STEP_SIZE, make_attack
 from common.partial import PartialResult
 from common.rows import Row
+from common.submission import ImagesOnDisk
 from common.threat_model import LinfBall
 from common.transfer import Source, partial_result, transfer_accuracy
 from common.worst_case import OnExamples, Stage, Verdict, worst_case
-
-_ON_THE_BOUNDARY = 0.001  # share of images, of which few are some at least
-_SOME = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,28 +210,14 @@ class AttackTable:
             interval=verdict.interval, paper=None, seconds=round(float(verdict.seconds.sum()), 3),
             gradients=int(verdict.gradients.sum()), preset=preset), verdict
 
-    def require_broken(self, x_adv: np.ndarray, verdict: Verdict) -> None:
+    def require_broken(self, worst: ImagesOnDisk, verdict: Verdict) -> None:
         """Makes sure that images are what a cascade says of them.
 
         Raises:
             UserError: one lies outside of the ball, or is judged otherwise.
         """
-        ball, judge = self._settings.ball, self._target.judge
-        outside = wrong = 0
-        for i in range(0, len(x_adv), self._settings.batch_size):
-            batch = slice(i, i + self._settings.batch_size)
-            x, y = tf.constant(np.asarray(x_adv[batch])), self.examples.y[batch]
-            right = judge(x, tf.constant(y))[0] == y
-            inside = ball.contains(x, tf.constant(self.examples.x[batch])).numpy()
-            outside += int(np.sum(~inside))
-            wrong += int(np.sum(right != verdict.standing[batch]))
-        # Images on the very boundary may fall to either side in batches of another size.
-        if outside or wrong > max(_SOME, _ON_THE_BOUNDARY * len(x_adv)):
-            raise UserError(
-                f'expected adversarial images as the record of the attack tells of them; found '
-                f'{wrong} that the network judges otherwise and {outside} outside of the ball. '
-                'Either its outputs are random, or the files in --output_dir were damaged or '
-                'mixed: then remove its folder cache and run the command again.')
+        worst.require(self._target.judge, self._settings.ball, self.examples, verdict.standing,
+                      self._settings.batch_size)
 
     def checks(
         self, pgd: PGD, count: int, others: Sequence[str], standing: np.ndarray

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 
 from common.data import Examples
 from common.errors import UserError, reason
-from common.files import replacing
+from common.files import replacing, require_writable
 from common.logits import LogitsFn
 from common.threat_model import LinfBall
 
@@ -112,6 +112,7 @@ def score(
         raise UserError(
             f'the predictions would replace the submission {submission_path}. Give --predictions '
             'another name.')
+    require_writable(predictions_path)
     test = load_test()
     if stand_in:
         print(f'Data: {test.name}, {len(test):,} images')

@@ -1,5 +1,6 @@
 """How every program of the project starts, fails and stops."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -45,10 +46,22 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
                                      'nothing was kept'), file=sys.stderr)
             sys.exit(130)
         except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()
+            sys.exit(1)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _write_no_more()
+            print(f'error: {error}. Free some room and run the same command again.',
+                  file=sys.stderr)
             sys.exit(1)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _write_no_more() -> None:
+    """Python flushes standard output at its end, and would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(arguments: list[str]) -> list[str]:

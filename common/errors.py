@@ -11,6 +11,12 @@ class UserError(Exception):
 
 
 def reason(error: BaseException, limit: int = 300) -> str:
-    """The first line of a library's error, for use inside a message of our own."""
+    """What a library's error says, for use inside a message of our own: one line of few words.
+
+    Where the first line only announces the next one, that comes with it.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r'^\{\{.*?\}\} ', '', lines[0])[:limit]  # TensorFlow's name of the failing node
+    words = lines[0]
+    if words.endswith((':', ':.')) and len(lines) > 1:
+        words = f'{words.rstrip(":.")}: {lines[1].strip()}'
+    return re.sub(r'^\{\{.*?\}\} ', '', words)[:limit]  # TensorFlow's name of the failing node

@@ -21,8 +21,12 @@ def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Pat
         suffix: ending of the temporary name, for writers that choose a format by it.
 
     Raises:
-        UserError: the folder cannot be written (read-only, full, or a file is in the way).
+        UserError: the path names a folder, or its folder cannot be written (read-only, full, or a
+            file is in the way).
     """
+    if os.fspath(path).endswith(os.sep):  # which pathlib would drop
+        raise UserError(f'expected the name of a file; found {path}, which names a folder. Choose '
+                        'another name.')
     path = pathlib.Path(path)
     temporary = None
     try:
@@ -59,6 +63,19 @@ def require_writable(path: str | os.PathLike) -> None:
     """
     with contextlib.suppress(_NotNow), replacing(path):
         raise _NotNow
+
+
+def partial_folder(path: str | os.PathLike) -> pathlib.Path:
+    """The folder in which what will be the file `path` grows.
+
+    Raises:
+        UserError: something else is in its place.
+    """
+    folder = pathlib.Path(f'{os.fspath(path)}.partial')
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f'expected a folder of half-finished results, or nothing, at {folder}; '
+                        'found a file. Remove it, or choose another name.')
+    return folder
 
 
 class _NotNow(Exception):

@@ -21,6 +21,7 @@ from common.methods import IGNORED, QUERIES, VALIDATION_ATTACKS
 from common.objectives import OBJECTIVES
 
 WORST_CASE = 'worst_case'
+_MOST = 2**31 - 1  # attacks count in int32
 """The --method that is a cascade."""
 
 _FINITE = 'expected a finite number'
@@ -57,7 +58,8 @@ def define_ball(epsilon: float) -> None:
 
 def define_pgd(steps: int, step_size: float) -> None:
     """--steps, --step_size and --random_start."""
-    flags.DEFINE_integer('steps', steps, 'Number of PGD steps.', lower_bound=0)
+    flags.DEFINE_integer(
+        'steps', steps, 'Number of PGD steps.', lower_bound=0, upper_bound=_MOST)
     flags.DEFINE_float(
         'step_size', step_size, 'Size of a PGD step, in pixel units.', lower_bound=0.0)
     flags.register_validator('step_size', _is_finite, message=_FINITE)
@@ -240,7 +242,7 @@ def define_restarts() -> None:
     """--restarts."""
     flags.DEFINE_integer(
         'restarts', 1, 'Runs of the attack; an image counts as robust only if it survives all.',
-        lower_bound=1)
+        lower_bound=1, upper_bound=_MOST)
 
 
 def define_num_examples() -> None:

@@ -70,7 +70,7 @@ def evaluate(
     if json:
         write_json(json, {**results, 'checks': [dataclasses.asdict(check) for check in found]})
     if worst:
-        attacks.require_broken(worst.images, verdict)
+        attacks.require_broken(worst, verdict)
         worst.write(output, shape)
         print(f'wrote {output}')
     return Judgement(row, verdict, tuple(found))

@@ -6,13 +6,19 @@ import pathlib
 import sys
 
 import numpy as np
+import tensorflow as tf
 
 from common.attacks import Attack
 from common.data import Examples
-from common.evaluation import natural_accuracy
-from common.files import cannot_write, replacing
+from common.errors import UserError
+from common.evaluation import Judge, natural_accuracy
+from common.files import cannot_write, partial_folder, replacing
 from common.partial import PartialResult
+from common.threat_model import LinfBall
 from common.transfer import Source, partial_result, transfer_accuracy
+
+_ON_THE_BOUNDARY = 0.001  # share of images, of which few are some at least
+_SOME = 2
 
 
 class ImagesOnDisk:
@@ -48,6 +54,37 @@ class ImagesOnDisk:
         """Takes [k, ...] images of these [k] numbers."""
         self.images[index] = x_adv
 
+    def require(
+        self, judge: Judge, ball: LinfBall, examples: Examples, correct: np.ndarray,
+        batch_size: int,
+    ) -> None:
+        """Makes sure that the images are what the attack says of them.
+
+        Args:
+            judge: the network.
+            ball: in which all of them lie.
+            examples: the natural images.
+            correct: [n] bool: which images it says the network classifies correctly.
+            batch_size: images a batch.
+
+        Raises:
+            UserError: one lies outside of the ball, or is judged otherwise.
+        """
+        outside = wrong = 0
+        for i in range(0, len(correct), batch_size):
+            batch = slice(i, i + batch_size)
+            x, y = tf.constant(np.asarray(self.images[batch])), examples.y[batch]
+            inside = ball.contains(x, tf.constant(examples.x[batch])).numpy()
+            outside += int(np.sum(~inside))
+            wrong += int(np.sum((judge(x, tf.constant(y))[0] == y) != correct[batch]))
+        # Images on the very boundary may fall to either side in batches of another size.
+        if outside or wrong > max(_SOME, _ON_THE_BOUNDARY * len(correct)):
+            raise UserError(
+                f'expected adversarial images as the record of the attack tells of them; found '
+                f'{wrong} that the network judges otherwise and {outside} outside of the ball. '
+                'Either its outputs are random, or files were damaged or mixed: then remove the '
+                f'folder {self._path.parent} and run the command again.')
+
     def write(self, path: str | os.PathLike, shape: tuple[int, ...]) -> None:
         """Writes the images as an array of that shape; -1 is worked out.
 
@@ -77,6 +114,7 @@ def write_submission(
     network: Source,
     test: Examples,
     *,
+    ball: LinfBall,
     shape: tuple[int, ...],
     batch_size: int,
     seed: int,
@@ -92,6 +130,7 @@ def write_submission(
         attack: the attack.
         network: who is attacked.
         test: the images, in the order of the challenge.
+        ball: in which the images lie.
         shape: of the file's array, which holds the images one after the other; -1 is worked out.
         batch_size: images a batch.
         seed: of the attack's randomness.
@@ -99,9 +138,9 @@ def write_submission(
         jit_compile: whether XLA compiles the network.
 
     Raises:
-        UserError: the files cannot be written, or NaN logits.
+        UserError: the files cannot be written or were damaged, or NaN logits.
     """
-    folder = pathlib.Path(f'{path}.partial')
+    folder = partial_folder(path)
     crafting = dict(
         batch_size=batch_size, seed=seed, attack_dtype=attack_dtype, jit_compile=jit_compile)
     partial = partial_result(folder, attack, network, network, test, **crafting)
@@ -110,6 +149,7 @@ def write_submission(
     outcome = transfer_accuracy(
         attack, network, network, test, progress='attack', on_batch=found.keep,
         partial_folder=folder, **crafting)
+    found.require(network.judge, ball, test, outcome.correct, batch_size)
     found.write(path, shape)
     print(f'{test.name}: network {network.name}, natural accuracy {natural.accuracy:.2%}, '
           f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})')

@@ -16,6 +16,8 @@ try:
     model = keras.models.load_model(sys.argv[1])
 except (OSError, ValueError) as error:
     sys.exit(f'expected a whole Keras model in {sys.argv[1]}: {error}')
+if model.output_shape[1:] != (dataset.NUM_CLASSES,):
+    sys.exit(f'expected a model with {dataset.NUM_CLASSES} logits; found {model.output_shape}')
 test = dataset.load('test').subset(slice(1000))
 attack = PGDAttack(model)  # epsilon=0.3, steps=40, step_size=0.01 unless you say otherwise
 x_adv = attack(test.x, test.y, seed=(0, 0))

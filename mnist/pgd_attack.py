@@ -70,8 +70,9 @@ def main() -> None:
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     network = Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint))
     write_submission(
-        FLAGS.output, attack, network, test, shape=(len(test), -1), batch_size=FLAGS.batch_size,
-        seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype, jit_compile=FLAGS.jit_compile)
+        FLAGS.output, attack, network, test, ball=ball, shape=(len(test), -1),
+        batch_size=FLAGS.batch_size, seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype,
+        jit_compile=FLAGS.jit_compile)
     print(f'wrote {FLAGS.output}; check it with: python -m mnist.run_attack --input={FLAGS.output}')
 
 

@@ -112,6 +112,19 @@ def test_a_reader_that_has_gone_makes_no_traceback():
     process.stderr.close()
 
 
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='this system has no full device')
+def test_a_full_disk_under_the_output_makes_no_traceback():
+    code = ('import sys\nfrom common import cli\n'
+            'cli.run(lambda: print("a line", flush=True), lambda: None)')
+    with open('/dev/full', 'w') as full:
+        process = subprocess.run(
+            [sys.executable, '-c', code], stdout=full, stderr=subprocess.PIPE, text=True,
+            cwd=os.path.dirname(os.path.dirname(cli.__file__)), timeout=120)
+    error = process.stderr.splitlines()[-1]
+    assert process.returncode == 1 and error.startswith('error: ') and 'No space left' in error
+    assert 'Traceback' not in process.stderr
+
+
 def test_a_recipe_yields_to_flags_that_were_given(run_program):
     seen = {}
 

@@ -66,6 +66,12 @@ def test_a_folder_of_that_name_is_reported_and_kept(tmp_path):
     assert names(tmp_path) == ['result.txt'] and (tmp_path / 'result.txt').is_dir()
 
 
+def test_the_name_of_a_folder_is_refused_before_it_is_there(tmp_path):
+    with pytest.raises(UserError, match='expected the name of a file; found .*new/'):
+        require_writable(f'{tmp_path}/new/')
+    assert names(tmp_path) == []
+
+
 def test_devices_and_pipes_are_never_replaced(tmp_path):
     # As --json=/dev/null would be, by the administrator.
     path = tmp_path / 'null'

@@ -8,6 +8,7 @@ import tensorflow as tf
 from common.attacks import PGD, Restarts
 from common.attacks.base import CompiledAttack
 from common.data import Examples
+from common.errors import UserError
 from common.submission import ImagesOnDisk, write_submission
 from common.threat_model import LinfBall
 from common.transfer import Source
@@ -36,8 +37,8 @@ def write(network, test_set, tmp_path):
     """(seed) -> the submission, written to attack.npy."""
     def run(seed=0):
         path = tmp_path / 'attack.npy'
-        write_submission(path, ATTACK, network, test_set, shape=(N, -1), batch_size=BATCH,
-                         seed=seed, attack_dtype='float32')
+        write_submission(path, ATTACK, network, test_set, ball=BALL, shape=(N, -1),
+                         batch_size=BATCH, seed=seed, attack_dtype='float32')
         return np.load(path)
 
     return run
@@ -104,6 +105,26 @@ def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypat
     np.testing.assert_array_equal(write(), whole)
     note = capsys.readouterr().err
     assert f'note: {images}' in note and 'computing anew' in note
+
+
+def test_images_that_do_not_belong_to_the_results_are_not_written(
+        write, test_set, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    # As if the machine had died before the images reached the disk, which the results did.
+    images, = (tmp_path / 'attack.npy.partial').glob('*.images')
+    np.lib.format.open_memmap(images, mode='r+')[:] = test_set.x
+    with pytest.raises(UserError, match='network judges otherwise.*remove the folder .*partial'):
+        write()
+    assert not (tmp_path / 'attack.npy').exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_at_once(write, tmp_path):
+    (tmp_path / 'attack.npy.partial').write_text('mine')
+    with pytest.raises(UserError, match='expected a folder .* found a file'):
+        write()
 
 
 def test_what_another_attack_has_left_is_neither_used_nor_removed(

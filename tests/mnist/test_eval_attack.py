@@ -389,6 +389,7 @@ def refusal(attack, *arguments):
 
 @pytest.mark.parametrize('flag', [
     '--epsilon=-0.1', '--epsilon=nan', '--steps=-1', '--step_size=-1', '--restarts=0',
+    f'--steps={2**31}', f'--restarts={2**31}',
     '--method=autoattack', '--num_examples=0', '--batch_size=-5', '--attack_dtype=float16'])
 def test_wrong_values_of_flags(attack, flag):
     assert flag.split('=')[0].strip('-') in refusal(attack, flag)
@@ -410,6 +411,26 @@ def test_networks_that_are_not_there(attack, tmp_path, flag):
 def test_a_place_where_nothing_can_be_written(attack, tmp_path):
     (tmp_path / 'file').write_text('in the way')
     assert 'cannot write' in refusal(attack, f'--json={tmp_path / "file" / "rows.json"}')
+
+
+def test_places_that_would_be_found_out_after_the_attack(attack, tmp_path, monkeypatch):
+    def too_late(*_):
+        pytest.fail('has begun')
+
+    monkeypatch.setattr(CompiledAttack, '__call__', too_late)
+    assert 'names a folder' in refusal(attack, f'--json={tmp_path}/new/')
+    (tmp_path / 'rows.json.partial').write_text('mine')
+    assert 'expected a folder' in refusal(attack)
+
+
+def test_results_are_written_even_if_nobody_reads_what_is_printed(attack, monkeypatch):
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(eval_attack, 'table', gone)
+    monkeypatch.setattr('common.cli._write_no_more', lambda: None)
+    status, _, _, rows = attack()
+    assert status == 1 and len(rows['rows']) == 1
 
 
 def test_help(run_program):
