@@ -50,8 +50,8 @@ def define_flags() -> None:
         'How many training images, the first ones, are held out.', lower_bound=0,
         upper_bound=59_999)
     flags.DEFINE_boolean(
-        'augment', False, 'Turn, stretch, slant and move training images a little, before the '
-        'attack; the challenge does not.')
+        'augment', False, 'Turn, stretch, slant, bend and move training images a little, before '
+        'the attack; the challenge does not.')
 
 
 def main() -> None:

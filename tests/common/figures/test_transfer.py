@@ -97,8 +97,19 @@ def test_whether_stronger_training_weakens_transfer(left, words):
 def test_examples_of_a_network_on_itself_are_no_transfer():
     found = matrix(left=lambda a, b: 0 if a == b else 45)
     said, = transfer._by_training(found)
-    assert said.count('other adversarially trained ones on 50.0% and naturally trained ones on '
-                      '50.0%') == 2
+    assert said.count('other adversarially trained ones on 50.0% (42.8% to 57.2%) and naturally '
+                      'trained ones on 50.0% (42.8% to 57.2%)') == 1  # of 180 images each
+
+
+def test_a_difference_within_the_intervals_is_not_for_it():
+    said, = transfer._by_training(matrix(left=lambda a, b: 46 if robust(b) else 45))
+    assert 'This is against it.' in said
+
+
+def test_targets_of_another_architecture_are_not_compared():
+    # B alone makes naturally trained targets look easier to fool.
+    said, = transfer._by_training(matrix(left=lambda a, b: 9 if b == 'B' else 45))
+    assert 'naturally trained ones on 50.0%' in said and 'This is against it.' in said
 
 
 def test_gradients_are_compared_by_the_training_of_both():
