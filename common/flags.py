@@ -21,8 +21,9 @@ from common.methods import IGNORED, QUERIES, VALIDATION_ATTACKS
 from common.objectives import OBJECTIVES
 
 WORST_CASE = 'worst_case'
-_MOST = 2**31 - 1  # attacks count in int32
 """The --method that is a cascade."""
+
+_MOST = 2**31 - 1  # attacks count in int32
 
 _FINITE = 'expected a finite number'
 

@@ -176,16 +176,19 @@ def _by_training(found: _Matrix) -> list[str]:
     for source in (_ADVERSARIAL, _NATURAL):
         robust, usual = (_all_fooled(found, source, target) for target in (_ADVERSARIAL, _NATURAL))
         if robust[1] and usual[1]:
-            shares = [f'{fooled / n:.1%} ({{:.1%}} to {{:.1%}})'.format(*wilson_interval(fooled, n))
-                      for fooled, n in (robust, usual)]
-            parts.append(f'{source} networks fool other adversarially trained ones on {shares[0]} '
-                         f'and naturally trained ones on {shares[1]}')
+            parts.append(f'{source} networks fool other adversarially trained ones on '
+                         f'{_share(*robust)} and naturally trained ones on {_share(*usual)}')
             agreeing.append(wilson_interval(*robust)[1] < wilson_interval(*usual)[0])
     return [] if not parts else [
         'The paper: stronger training adversaries reduce the effectiveness of transferred '
         'examples. Measured on targets of one architecture, over all pairs and of the images that '
         'the fooled network classifies correctly without an attack: examples of '
         f'{"; those of ".join(parts)}. {_stance(agreeing)}']
+
+
+def _share(fooled: int, n: int) -> str:
+    low, high = wilson_interval(fooled, n)
+    return f'{fooled / n:.1%} ({low:.1%} to {high:.1%})'
 
 
 def _all_fooled(found: _Matrix, source: str, target: str) -> tuple[int, int]:
