@@ -23,9 +23,9 @@ from common.objectives import OBJECTIVES
 WORST_CASE = 'worst_case'
 """The --method that is a cascade."""
 
-_MOST = 2**31 - 1  # attacks count in int32
-
 _FINITE = 'expected a finite number'
+_MOST = 2**31 - 1  # attacks count in int32
+_COUNTABLE = f'expected at most {_MOST:,}'
 
 
 def define_data(datasets: tuple[str, ...]) -> None:
@@ -59,8 +59,8 @@ def define_ball(epsilon: float) -> None:
 
 def define_pgd(steps: int, step_size: float) -> None:
     """--steps, --step_size and --random_start."""
-    flags.DEFINE_integer(
-        'steps', steps, 'Number of PGD steps.', lower_bound=0, upper_bound=_MOST)
+    flags.DEFINE_integer('steps', steps, 'Number of PGD steps.', lower_bound=0)
+    flags.register_validator('steps', _is_countable, message=_COUNTABLE)
     flags.DEFINE_float(
         'step_size', step_size, 'Size of a PGD step, in pixel units.', lower_bound=0.0)
     flags.register_validator('step_size', _is_finite, message=_FINITE)
@@ -99,6 +99,10 @@ def define_jit_compile() -> None:
 
 def _is_finite(value: float | None) -> bool:
     return value is None or abs(value) < float('inf')
+
+
+def _is_countable(value: int | None) -> bool:
+    return value is None or value <= _MOST
 
 
 def define_training(
@@ -243,7 +247,8 @@ def define_restarts() -> None:
     """--restarts."""
     flags.DEFINE_integer(
         'restarts', 1, 'Runs of the attack; an image counts as robust only if it survives all.',
-        lower_bound=1, upper_bound=_MOST)
+        lower_bound=1)
+    flags.register_validator('restarts', _is_countable, message=_COUNTABLE)
 
 
 def define_num_examples() -> None:
