@@ -2,7 +2,7 @@
 
 import pathlib
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name='robust-training',
@@ -12,7 +12,7 @@ setup(
     long_description_content_type='text/markdown',
     license='MIT',
     python_requires='>=3.10',
-    packages=['checkpoints', 'cifar10', 'common', 'common.attacks', 'common.figures', 'mnist'],
+    packages=['checkpoints', *find_packages(include=['cifar10', 'common', 'common.*', 'mnist'])],
     package_data={'checkpoints': ['manifest.json', '*/*.weights.h5', '*/*.log.csv']},
     install_requires=[
         'absl-py>=2.1',

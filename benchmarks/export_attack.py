@@ -24,9 +24,9 @@ from absl import flags
 from jax.experimental import jax2tf
 from pgd import FLOP_PER_GRADIENT
 
-from common import cli
-from common.engine import rearranged
-from common.logits import DTYPES, LogitsFn, ModelLogits
+from common.networks.fast_gradients import rearranged
+from common.networks.logits import DTYPES, LogitsFn, ModelLogits
+from common.programs import cli
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, challenge_pgd
 

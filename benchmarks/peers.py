@@ -25,11 +25,11 @@ from absl import flags
 from art_network import art_module, art_network
 from machine import describe_machine
 
-from common import cli
 from common.attacks import CompiledAttack
-from common.data import Examples
-from common.logits import DTYPES, ModelLogits
-from common.parallel import in_order
+from common.data.batches import Examples
+from common.evaluation.concurrent_batches import in_order
+from common.networks.logits import DTYPES, ModelLogits
+from common.programs import cli
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, challenge_pgd
 

@@ -25,10 +25,10 @@ import tensorflow as tf
 from absl import flags
 from machine import describe_machine
 
-from common import cli
 from common.attacks import CompiledAttack
-from common.logits import DTYPES, LogitsFn, ModelLogits
-from common.parallel import in_order, workers
+from common.evaluation.concurrent_batches import in_order, workers
+from common.networks.logits import DTYPES, LogitsFn, ModelLogits
+from common.programs import cli
 from mnist import dataset, model
 from mnist.pgd_attack import challenge_pgd
 

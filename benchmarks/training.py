@@ -24,13 +24,12 @@ from machine import describe_machine
 
 from cifar10 import dataset, model
 from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
-from common import cli
-from common.data import Examples, ShuffledBatches
-from common.logits import DTYPES
-from common.optimizers import Momentum
-from common.pipeline import batches_from
-from common.schedules import Piecewise
-from common.training import Settings, Trainer
+from common.data.batches import Examples, ShuffledBatches, batches_from
+from common.networks.logits import DTYPES
+from common.programs import cli
+from common.training.optimizers import Momentum
+from common.training.schedules import Piecewise
+from common.training.trainer import Settings, Trainer
 
 FLAGS = flags.FLAGS
 

@@ -26,12 +26,13 @@ from absl import flags
 from art_network import art_module, art_network
 from machine import describe_machine
 
-from common import cli
-from common.data import Examples
-from common.evaluation import Judge, wilson_interval
-from common.logits import DTYPES, ModelLogits
-from common.presets import PRESETS, preset
-from common.worst_case import worst_case
+from common.data.batches import Examples
+from common.evaluation.accuracy import Judge
+from common.evaluation.cascade import worst_case
+from common.evaluation.cascades_by_name import PRESETS, preset
+from common.networks.logits import DTYPES, ModelLogits
+from common.programs import cli
+from common.statistics import wilson_interval
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
 

@@ -9,11 +9,11 @@ from cifar10 import dataset, train
 from cifar10.paper import SIMPLE_TRAININGS
 from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import FAST
-from common import checkpoints
 from common.attacks import PGD
 from common.errors import UserError
-from common.figures.capacity import Sweep
-from common.figures.study import Study
+from common.networks import registry
+from common.report.figures.capacity import Sweep
+from common.report.figures.study import Study
 
 WIDTHS = {'simple': {'width': 'simple'}}
 RELEASED = {('simple', 'none'): 'A_nat', ('simple', 'pgd'): 'A'}
@@ -67,7 +67,7 @@ def sweep(
             return challenge_pgd(steps=TRAINING_STEPS)
         return train.adversary(config)
 
-    records = checkpoints.manifest().get('cifar10', {})
+    records = registry.manifest().get('cifar10', {})
     return study, Sweep(
         WIDTHS, config, train.train, data_dir, training, adversary, RELEASED,
         commands={r: records[r]['command'] for r in RELEASED.values() if r in records},

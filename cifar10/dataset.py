@@ -6,8 +6,9 @@ import re
 import numpy as np
 
 from cifar10 import drawn
-from common.augmentation import Crops
-from common.data import Archive, Examples
+from common.data.archive import Archive
+from common.data.augmentation import Crops
+from common.data.batches import Examples
 
 IMAGE_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common.drawing import CHUNK_SIZE, draw_split
+from common.data.stand_in import CHUNK_SIZE, draw_split
 
 IMAGE_SIZE = 32
 DEFAULT_NUM_EXAMPLES = {'train': 10_000, 'test': 2_000}

@@ -12,10 +12,11 @@ from absl import flags
 
 from cifar10 import dataset, model
 from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, TRAINING_STEPS, challenge_pgd
-from common import cli, watching
-from common import flags as shared_flags
+from common.attacks.by_name import checked_ball
+from common.evaluation import watch_checkpoints
 from common.losses import make_loss
-from common.methods import checked_ball
+from common.programs import cli
+from common.programs import flags as shared_flags
 
 FLAGS = flags.FLAGS
 
@@ -43,10 +44,10 @@ def main() -> None:
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     folder = model.NETWORKS.folder(FLAGS.checkpoint)
-    evaluator = watching.Evaluator(
+    evaluator = watch_checkpoints.Evaluator(
         attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, summary_dir=folder and folder / 'eval')
-    watching.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)
+    watch_checkpoints.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)
 
 
 if __name__ == '__main__':

@@ -14,17 +14,18 @@ from cifar10 import dataset, model
 from cifar10.paper import SIMPLE, TABLE_2
 from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
 from cifar10.sources import SOURCES
-from common import checkpoints, cli
-from common import flags as shared_flags
-from common.attack_table import AttackSettings, AttackTable
-from common.figures.tables import table_exhibit, worst_case_exhibit
+from common.attacks.by_name import METHODS, checked_ball
+from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.cascades_by_name import PRESETS, preset
+from common.evaluation.rows import table, write_rows
+from common.evaluation.worst_case import evaluate
 from common.files import partial_folder
-from common.leaderboard import evaluate
-from common.methods import METHODS, checked_ball
-from common.paper_table import nothing
-from common.presets import PRESETS, preset
-from common.rows import table, write_rows
-from common.sources import stands_for
+from common.networks import registry
+from common.networks.registry import stands_for
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.report.paper_table import nothing
+from common.report.tables import table_exhibit, worst_case_exhibit
 
 FLAGS = flags.FLAGS
 
@@ -55,7 +56,7 @@ def main() -> None:
         FLAGS.step_size, dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed,
         FLAGS.attack_dtype, FLAGS.jit_compile)
     real = FLAGS.dataset == 'cifar10'
-    released = checkpoints.manifest().get('cifar10', {})
+    released = registry.manifest().get('cifar10', {})
     attacks = AttackTable(
         test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
         stands_for=stands_for(FLAGS.target, SOURCES),

@@ -11,8 +11,8 @@ from absl import flags
 
 from cifar10 import tf1
 from cifar10.model import network_a
-from common import cli
-from common.challenge_models import Release, chosen, fetch_model
+from common.networks.challenge_models import Release, chosen, fetch_model
+from common.programs import cli
 
 FLAGS = flags.FLAGS
 

@@ -13,11 +13,12 @@ from absl import flags
 
 from cifar10 import capacity, dataset, model
 from cifar10.pgd_attack import BATCH_SIZE, challenge_pgd
-from common import checkpoints, cli
-from common import flags as shared_flags
-from common.figures import catalogue
-from common.figures.study import Study
-from common.methods import checked_ball
+from common.attacks.by_name import checked_ball
+from common.networks import registry
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.report.figures import catalogue
+from common.report.figures.study import Study
 
 FLAGS = flags.FLAGS
 
@@ -39,7 +40,7 @@ def main() -> None:
         **shared_flags.study_settings('cifar10.figures'))
     catalogue.make(FLAGS.figure, study, catalogue.Details(
         classes=dataset.CLASSES,
-        released=checkpoints.manifest().get('cifar10', {}),
+        released=registry.manifest().get('cifar10', {}),
         radii=(0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0),
         steps=(1, 2, 5, 7, 10, 20, 50, 100), restarts=(1, 2, 5, 10),
         step_sizes=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0),

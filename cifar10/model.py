@@ -13,8 +13,9 @@ from keras import layers
 from cifar10 import tf1
 from cifar10.dataset import IMAGE_SHAPE, NUM_CLASSES
 from cifar10.layers import BatchNormalization, LeakyReLU, Shortcut, Standardize
-from common import checkpoints, cli
-from common.seeds import layer_seeds
+from common.networks import registry
+from common.programs import cli
+from common.randomness import layer_seeds
 
 WIDTHS = {'wide': (16, 160, 320, 640), 'simple': (16, 16, 32, 64)}
 """Channels of the first convolution and of the three stages (paper, section 5)."""
@@ -140,7 +141,7 @@ def load(reference: str = 'A') -> keras.Model:
     return NETWORKS.load(reference)
 
 
-NETWORKS = checkpoints.Networks(
+NETWORKS = registry.Networks(
     data_set='cifar10', build=build, import_tf1=tf1.import_checkpoint,
     configs=[{'network': 'A', 'width': 'wide', 'seed': 0},
              {'network': 'A', 'width': 'simple', 'seed': 0},

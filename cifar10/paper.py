@@ -1,6 +1,6 @@
 """Table 2 of the paper, as data, and what its full version reports of the simple network."""
 
-from common.paper_table import PaperRow, PaperTable
+from common.report.paper_table import PaperRow, PaperTable
 
 # Figure 4 of arXiv version 4 does not say how many steps its PGD takes. It has 45.8% for the wide
 # network, which table 2 reports of 20 steps, so all its PGD numbers are taken as those of 20.

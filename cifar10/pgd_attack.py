@@ -9,14 +9,14 @@ In Python, `PGDAttack` is the challenge's `LinfPGDAttack` for any Keras model th
 from absl import flags
 
 from cifar10 import dataset, model
-from common import cli
-from common import flags as shared_flags
 from common.attacks import PGD, CompiledAttack
+from common.attacks.by_name import checked_ball, restarted
 from common.files import require_writable
-from common.logits import LogitsFn
 from common.losses import CrossEntropy, Loss, make_loss
-from common.methods import checked_ball, restarted
-from common.submission import write_submission
+from common.networks.logits import LogitsFn
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.submission.writer import write_submission
 from common.threat_model import LinfBall
 from common.transfer import Source
 

@@ -8,8 +8,9 @@ The runs are those of `cifar10.sources`, in their order.
 
 from cifar10 import model
 from cifar10.sources import SOURCES
-from common import cli, release
-from common import flags as shared_flags
+from common.networks import release
+from common.programs import cli
+from common.programs import flags as shared_flags
 
 
 def define_flags() -> None:

@@ -11,10 +11,11 @@ wrap around; both are mended here.
 from absl import flags
 
 from cifar10 import dataset, model
-from common import checker, cli
-from common import flags as shared_flags
-from common.logits import ModelLogits
-from common.methods import checked_ball
+from common.attacks.by_name import checked_ball
+from common.networks.logits import ModelLogits
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.submission import checker
 
 FLAGS = flags.FLAGS
 _BATCH_SIZE = 100  # as the challenge's evaluation; only speed and memory depend on it

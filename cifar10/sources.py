@@ -1,6 +1,6 @@
 """The released networks: what each is, and the commands that train it."""
 
-from common.sources import Origin
+from common.networks.registry import Origin
 
 _FAST, _FINE_TUNE, _NATURAL = '--recipe=fast', '--recipe=fine_tune', '--recipe=natural'
 _OTHER_SEED = '--seed=216105420'

@@ -5,7 +5,7 @@ import re
 
 import keras
 
-from common import tf1_checkpoint
+from common.networks import tf1_checkpoint
 
 # Layers and variables here -> variables there. Kernels have the same layout on both sides.
 _NAMES = (

@@ -16,14 +16,16 @@ from absl import flags
 from cifar10 import dataset, model
 from cifar10.pgd_attack import STEP_SIZE, TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import RECIPES
-from common import checkpoints, cli, run_folder
-from common import flags as shared_flags
 from common.attacks import PGD
-from common.logits import DTYPES
-from common.methods import checked_ball, training_adversary
-from common.objectives import training_objective
-from common.optimizers import Momentum
-from common.training import CRAFTING, Trainer, make_strategy, settings_of, validation_of
+from common.attacks.by_name import checked_ball, training_adversary
+from common.networks.logits import DTYPES
+from common.networks.weights import copy_weights, has_begun
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.training import run_folder
+from common.training.objectives import training_objective
+from common.training.optimizers import Momentum
+from common.training.trainer import CRAFTING, Trainer, make_strategy, settings_of, validation_of
 
 FLAGS = flags.FLAGS
 _NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
@@ -84,8 +86,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         network = model.build(config)
         optimizer = Momentum(config['learning_rate'], config['momentum'])
     # A run that goes on has these weights behind it, wherever they may be by now.
-    if config['init_from'] and not checkpoints.has_begun(folder):
-        checkpoints.copy_weights(model.load(config['init_from']), network)
+    if config['init_from'] and not has_begun(folder):
+        copy_weights(model.load(config['init_from']), network)
     settings = settings_of(
         config, sum_loss=False, drop_remainder=True, weight_decay=config['weight_decay'],
         crafting=config['crafting'], train_dtype=config['mixed_precision'],

@@ -4,7 +4,7 @@ Nothing in here knows a data set or reads a flag; whatever differs between data 
 value.
 """
 
-from common.quiet import import_tensorflow
+from common.quiet_tensorflow import import_tensorflow
 
 import_tensorflow()
 

@@ -6,7 +6,8 @@ import re
 class UserError(Exception):
     """A mistake that the user can mend: what was expected, what was found, what to do.
 
-    Entry points print the message alone, no traceback, and exit with status 1 (`common.cli`).
+    Entry points print the message alone, no traceback, and exit with status 1 (see
+    `common.programs.cli`).
     """
 
 

@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from common.attacks import Attack
 from common.attacks.base import CompiledAttack
-from common.checkpoints import weights_digest
-from common.data import Examples
-from common.evaluation import Judge, OnBatch, Outcome, compiled_accuracy, single_run
-from common.logits import ModelLogits
-from common.partial import PartialResult
+from common.data.batches import Examples
+from common.evaluation.accuracy import Judge, OnBatch, Outcome, compiled_accuracy, single_run
+from common.evaluation.resumable import PartialResult
+from common.networks.logits import ModelLogits
+from common.networks.weights import weights_digest
 
 
 @dataclasses.dataclass(frozen=True)

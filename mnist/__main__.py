@@ -8,15 +8,15 @@ import sys
 import numpy as np
 from absl import flags
 
-from common import cli
-from common import flags as shared_flags
-from common.attack_table import AttackSettings, AttackTable
-from common.data import Examples
+from common.data.batches import Examples
 from common.errors import UserError
+from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.rows import table
 from common.files import require_writable
-from common.paper_table import nothing
-from common.pictures import write_pairs
-from common.rows import table
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.report.paper_table import nothing
+from common.report.pictures import write_pairs
 from common.threat_model import LinfBall
 from mnist import dataset, model
 from mnist.paper import TABLE_1

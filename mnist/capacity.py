@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from common.figures.capacity import Sweep
-from common.figures.study import Study
+from common.report.figures.capacity import Sweep
+from common.report.figures.study import Study
 from mnist import dataset, train
 from mnist.pgd_attack import challenge_pgd
 

@@ -6,8 +6,9 @@ import struct
 import numpy as np
 from tensorflow_datasets.core.hashing import Hasher
 
-from common.augmentation import Warp
-from common.data import Archive, Examples
+from common.data.archive import Archive
+from common.data.augmentation import Warp
+from common.data.batches import Examples
 from mnist import drawn
 
 IMAGE_SHAPE = (28, 28, 1)

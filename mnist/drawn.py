@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from common.drawing import CHUNK_SIZE, draw_split
+from common.data.stand_in import CHUNK_SIZE, draw_split
 
 IMAGE_SIZE = 28
 NUM_CLASSES = 10

@@ -10,10 +10,11 @@ to its subfolder eval/. Anything else, or --once, is evaluated once.
 import tensorflow as tf
 from absl import flags
 
-from common import cli, watching
-from common import flags as shared_flags
+from common.attacks.by_name import checked_ball
+from common.evaluation import watch_checkpoints
 from common.losses import make_loss
-from common.methods import checked_ball
+from common.programs import cli
+from common.programs import flags as shared_flags
 from mnist import dataset, model
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS, challenge_pgd
 
@@ -43,10 +44,10 @@ def main() -> None:
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     folder = model.NETWORKS.folder(FLAGS.checkpoint)
-    evaluator = watching.Evaluator(
+    evaluator = watch_checkpoints.Evaluator(
         attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,
         attack_dtype=FLAGS.attack_dtype, summary_dir=folder and folder / 'eval')
-    watching.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)
+    watch_checkpoints.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)
 
 
 if __name__ == '__main__':

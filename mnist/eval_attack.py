@@ -10,17 +10,18 @@ from typing import Any
 
 from absl import flags
 
-from common import checkpoints, cli
-from common import flags as shared_flags
-from common.attack_table import AttackSettings, AttackTable
-from common.figures.tables import table_exhibit, worst_case_exhibit
+from common.attacks.by_name import METHODS, checked_ball
+from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.cascades_by_name import PRESETS, preset
+from common.evaluation.rows import table, write_rows
+from common.evaluation.worst_case import evaluate
 from common.files import partial_folder
-from common.leaderboard import evaluate
-from common.methods import METHODS, checked_ball
-from common.paper_table import nothing
-from common.presets import PRESETS, preset
-from common.rows import table, write_rows
-from common.sources import stands_for
+from common.networks import registry
+from common.networks.registry import stands_for
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.report.paper_table import nothing
+from common.report.tables import table_exhibit, worst_case_exhibit
 from mnist import dataset, model
 from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
@@ -54,7 +55,7 @@ def main() -> None:
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach()),
         FLAGS.step_size, dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed,
         FLAGS.attack_dtype, FLAGS.jit_compile)
-    released = checkpoints.manifest().get('mnist', {})
+    released = registry.manifest().get('mnist', {})
     attacks = AttackTable(
         test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
         stands_for=stands_for(FLAGS.target, SOURCES),

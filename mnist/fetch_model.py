@@ -9,8 +9,8 @@ as last.weights.h5, which all programs here read.
 
 from absl import flags
 
-from common import cli
-from common.challenge_models import Release, chosen, fetch_model
+from common.networks.challenge_models import Release, chosen, fetch_model
+from common.programs import cli
 from mnist import tf1
 from mnist.model import network_a
 

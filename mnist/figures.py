@@ -11,11 +11,12 @@ interrupted one goes on.
 
 from absl import flags
 
-from common import checkpoints, cli
-from common import flags as shared_flags
-from common.figures import catalogue
-from common.figures.study import Study
-from common.methods import checked_ball
+from common.attacks.by_name import checked_ball
+from common.networks import registry
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.report.figures import catalogue
+from common.report.figures.study import Study
 from mnist import capacity, dataset, model
 from mnist.pgd_attack import BATCH_SIZE, challenge_pgd
 
@@ -40,7 +41,7 @@ def main() -> None:
         **shared_flags.study_settings('mnist.figures'))
     catalogue.make(FLAGS.figure, study, catalogue.Details(
         classes=[str(digit) for digit in range(dataset.NUM_CLASSES)],
-        released=checkpoints.manifest().get('mnist', {}),
+        released=registry.manifest().get('mnist', {}),
         radii=(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
         steps=(1, 2, 5, 10, 20, 40, 100, 200), restarts=(1, 2, 5, 10, 20),
         step_sizes=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3),

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from common import checkpoints
 from common.errors import UserError
-from common.seeds import layer_seeds
+from common.networks import registry
+from common.randomness import layer_seeds
 from mnist import tf1
 from mnist.dataset import IMAGE_SHAPE, NUM_CLASSES
 
@@ -125,7 +125,7 @@ def load(reference: str = 'A') -> keras.Model:
     return NETWORKS.load(reference)
 
 
-NETWORKS = checkpoints.Networks(
+NETWORKS = registry.Networks(
     data_set='mnist', build=build, import_tf1=tf1.import_checkpoint,
     configs=[{'network': 'A', 'filters': [32, 64], 'hidden': 1024, 'init': 'challenge', 'seed': 0},
              {'network': 'B', 'seed': 0}])

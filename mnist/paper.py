@@ -1,6 +1,6 @@
 """Table 1 of the paper, as data."""
 
-from common.paper_table import PaperRow, PaperTable
+from common.report.paper_table import PaperRow, PaperTable
 
 # The row "CW, source B" gives no number of steps; like the rows around it, it is run with 40.
 _ROWS = (

@@ -6,8 +6,9 @@
 The runs are those of `mnist.sources`, in their order.
 """
 
-from common import cli, release
-from common import flags as shared_flags
+from common.networks import release
+from common.programs import cli
+from common.programs import flags as shared_flags
 from mnist import model
 from mnist.sources import SOURCES
 

@@ -10,10 +10,11 @@ import math
 
 from absl import flags
 
-from common import checker, cli
-from common import flags as shared_flags
-from common.logits import ModelLogits
-from common.methods import checked_ball
+from common.attacks.by_name import checked_ball
+from common.networks.logits import ModelLogits
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.submission import checker
 from mnist import dataset, model
 
 FLAGS = flags.FLAGS

@@ -1,6 +1,6 @@
 """The released networks: what each is, and the commands that train it."""
 
-from common.sources import Origin
+from common.networks.registry import Origin
 
 SOURCES = {
     'A': Origin('adversarially trained, PGD', (('--recipe=fast',),)),

@@ -4,7 +4,7 @@ import os
 
 import keras
 
-from common import tf1_checkpoint
+from common.networks import tf1_checkpoint
 
 # TF1 numbers unnamed variables in the order of their creation, which is that of network A's
 # `trainable_variables`: kernel and bias of conv1, conv2, fc1 and fc2. Kernels have the same layout

@@ -13,12 +13,14 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from common import checkpoints, cli, run_folder
-from common import flags as shared_flags
 from common.attacks import PGD
-from common.methods import checked_ball, training_adversary
-from common.objectives import training_objective
-from common.training import Trainer, make_strategy, settings_of, validation_of
+from common.attacks.by_name import checked_ball, training_adversary
+from common.networks.weights import copy_weights, has_begun
+from common.programs import cli
+from common.programs import flags as shared_flags
+from common.training import run_folder
+from common.training.objectives import training_objective
+from common.training.trainer import Trainer, make_strategy, settings_of, validation_of
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
 from mnist.recipes import RECIPES
@@ -78,8 +80,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
             config['learning_rate'], beta_1=config['adam_beta_1'], beta_2=config['adam_beta_2'],
             epsilon=config['adam_epsilon'])
     # A run that goes on has these weights behind it, wherever they may be by now.
-    if config['init_from'] and not checkpoints.has_begun(folder):
-        checkpoints.copy_weights(model.load(config['init_from']), network)
+    if config['init_from'] and not has_begun(folder):
+        copy_weights(model.load(config['init_from']), network)
     trainer = Trainer(
         network, optimizer, adversary(config), training, settings_of(config, sum_loss=True), folder,
         validation_of(config, held_out, challenge_pgd), strategy,

@@ -13,7 +13,7 @@ import keras
 import pytest
 from absl import app, flags
 
-from common import cli
+from common.programs import cli
 
 
 @pytest.fixture(scope='session')

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 DATA_SETS = [name for name in ('mnist', 'cifar10') if list((ROOT / name).glob('*.py'))]
-READ_FLAGS = {'common/flags.py', 'common/cli.py', 'common/report.py'}
+READ_FLAGS = {'common/programs/flags.py', 'common/programs/cli.py', 'common/programs/report.py'}
 
 
 def sources(package):
@@ -77,7 +77,7 @@ def test_models_know_no_attack(data_set):
             if under(name, ['common', data_set]):
                 waiting += [name, name.rpartition('.')[0]]
     assert f'{data_set}.dataset' in reached  # the walk went somewhere
-    forbidden = ['common.attacks', 'common.methods', f'{data_set}.pgd_attack']
+    forbidden = ['common.attacks', 'common.attacks.by_name', f'{data_set}.pgd_attack']
     assert [f'{module} imports {name}' for module, names in reached.items()
             for name in names if under(name, forbidden)] == []
 
@@ -121,7 +121,7 @@ def test_common_names_no_data_set():
 def test_plots_are_the_only_users_of_matplotlib():
     users = {relative(path) for package in ('common', *DATA_SETS) for path in sources(package)
              if any(under(name, ['matplotlib']) for name in imports(path))}
-    assert users <= {'common/plots.py'}
+    assert users <= {'common/report/plots.py'}
 
 
 def test_no_paths_of_one_machine():

@@ -7,10 +7,10 @@ import pytest
 
 import cifar10.model
 import mnist.model
-from common import checkpoints
 from common.files import sha256
+from common.networks import registry
 
-RELEASED = checkpoints.manifest()
+RELEASED = registry.manifest()
 NETWORKS = pytest.mark.parametrize('data_set, name', [
     (data_set, name) for data_set, entries in RELEASED.items() for name in entries])
 
@@ -18,7 +18,7 @@ NETWORKS = pytest.mark.parametrize('data_set, name', [
 @NETWORKS
 def test_weights_are_those_of_the_manifest(data_set, name):
     entry = RELEASED[data_set][name]
-    path = checkpoints.RELEASED / entry['file']
+    path = registry.RELEASED / entry['file']
     assert path.stat().st_size < 15_000_000
     assert sha256(path) == entry['sha256']
 
@@ -48,7 +48,7 @@ def test_the_logs_tell_the_training_to_its_end(data_set, name):
     entry = RELEASED[data_set][name]
     rows = []
     for log in entry['logs']:
-        with open(checkpoints.RELEASED / log, newline='') as file:
+        with open(registry.RELEASED / log, newline='') as file:
             rows += csv.DictReader(file)
     assert rows[0]['step'] == '0'
     assert rows[-1]['step'] == str(entry['config']['train_steps'])

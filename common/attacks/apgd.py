@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from common.attacks.base import Climber
-from common.attacks.parts import judged, like, repeat, where
-from common.logits import LogitsFn
+from common.attacks.precision import judged
+from common.attacks.steps import like, repeat, where
 from common.losses import CrossEntropy, Loss
+from common.networks.logits import LogitsFn
 from common.threat_model import LinfBall
 
 _MOMENTUM = 0.75  # share of the new step; the rest is the last one's

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from common.attacks.base import Climber
-from common.attacks.parts import judged, like, repeat, where
-from common.logits import LogitsFn
+from common.attacks.precision import judged
+from common.attacks.steps import like, repeat, where
 from common.losses import CrossEntropy, Loss
+from common.networks.logits import LogitsFn
 from common.threat_model import LinfBall
 
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from common.logits import LogitsFn, check_logits, snapshot
+from common.networks.logits import LogitsFn, check_logits, snapshot
 
 
 class Attack(Protocol):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.attacks.base import Attack, Climber
 from common.attacks.restarts import restart_seed
-from common.logits import LogitsFn
+from common.networks.logits import LogitsFn
 
 
 @dataclasses.dataclass(frozen=True)

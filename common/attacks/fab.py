@@ -7,9 +7,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from common.attacks.base import Climber
-from common.attacks.parts import like, repeat, where
-from common.logits import LogitsFn, exact
+from common.attacks.steps import like, repeat, where
 from common.losses import Loss, MarginTo
+from common.networks.logits import LogitsFn, exact
 from common.threat_model import LinfBall
 
 _TINY = 1e-12

@@ -9,7 +9,7 @@ import dataclasses
 import tensorflow as tf
 
 from common.attacks.restarts import restart_seed, worst_of
-from common.logits import LogitsFn
+from common.networks.logits import LogitsFn
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from common.attacks.parts import repeat
 from common.attacks.restarts import restart_seed
-from common.logits import LogitsFn
+from common.attacks.steps import repeat
+from common.networks.logits import LogitsFn
 
 
 @dataclasses.dataclass(frozen=True)

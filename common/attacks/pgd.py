@@ -7,9 +7,10 @@ from typing import Any
 import tensorflow as tf
 
 from common.attacks.base import Climber
-from common.attacks.parts import past_rounding, repeat
-from common.logits import LogitsFn
+from common.attacks.precision import past_rounding
+from common.attacks.steps import repeat
 from common.losses import CrossEntropy, Loss
+from common.networks.logits import LogitsFn
 from common.threat_model import LinfBall
 
 

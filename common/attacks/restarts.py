@@ -5,8 +5,8 @@ import dataclasses
 import tensorflow as tf
 
 from common.attacks.base import Attack
-from common.logits import LogitsFn, exact
 from common.losses import true_margin
+from common.networks.logits import LogitsFn, exact
 
 
 @dataclasses.dataclass(frozen=True)

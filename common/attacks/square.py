@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from common.attacks.parts import rounding, where
-from common.logits import LogitsFn
+from common.attacks.precision import rounding
+from common.attacks.steps import where
 from common.losses import true_margin
+from common.networks.logits import LogitsFn
 from common.threat_model import LinfBall
 
 # Shares of the query budget at which the squares' area halves (section 4.1 of their paper).

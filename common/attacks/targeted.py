@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.attacks.base import Attack
 from common.attacks.restarts import restart_seed, worst_of
-from common.logits import LogitsFn
+from common.networks.logits import LogitsFn
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from cifar10 import capacity, dataset, model, train
 from cifar10.pgd_attack import challenge_pgd
 from common.errors import UserError
-from common.figures.study import Study
+from common.report.figures.study import Study
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from cifar10 import model, tf1
 from common.errors import UserError
-from common.logits import ModelLogits
+from common.networks.logits import ModelLogits
 
 
 @pytest.fixture(scope='module')

@@ -21,10 +21,10 @@ from cifar10 import (
 )
 from cifar10.pgd_attack import PGDAttack, challenge_pgd
 from common.attacks import PGD, Square
-from common.logits import ModelLogits
+from common.evaluation.cascade import Stage
 from common.losses import CrossEntropy
+from common.networks.logits import ModelLogits
 from common.threat_model import LinfBall
-from common.worst_case import Stage
 
 DRAWN = '--dataset=drawn'
 pytestmark = pytest.mark.usefixtures('few_images')
@@ -184,7 +184,7 @@ def test_default_numbers_of_steps(program, steps):
 
 
 def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *_: {})
+    monkeypatch.setattr(eval_attack.registry, 'manifest', lambda *_: {})
     few = dataclasses.replace(paper.TABLE_2, rows=paper.TABLE_2.rows[:2])
     monkeypatch.setattr(eval_attack, 'TABLE_2', few)
     real = dataset.load

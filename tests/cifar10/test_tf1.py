@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from cifar10 import tf1
 from cifar10.model import WIDTHS, network_a
-from common import tf1_checkpoint
 from common.errors import UserError
+from common.networks import tf1_checkpoint
 
 v1 = tf.compat.v1
 

@@ -10,11 +10,11 @@ from cifar10 import drawn, model, train
 from cifar10.recipes import RECIPES
 from cifar10.sources import SOURCES
 from common.attacks import PGD, fgsm
-from common.augmentation import Crops
-from common.objectives import SaddlePoint
-from common.optimizers import Momentum
+from common.data.augmentation import Crops
 from common.threat_model import LinfBall
-from common.training import settings_of
+from common.training.objectives import SaddlePoint
+from common.training.optimizers import Momentum
+from common.training.trainer import settings_of
 
 
 @pytest.fixture

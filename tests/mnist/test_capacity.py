@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.figures.study import Study
+from common.report.figures.study import Study
 from mnist import capacity, dataset, model, train
 from mnist.pgd_attack import challenge_pgd
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import watching
+from common.evaluation import watch_checkpoints
 from common.files import sha256
 from mnist import dataset, drawn, eval, model, train
 
@@ -105,7 +105,7 @@ def test_a_folder_is_watched(run, tmp_path, run_program, monkeypatch):
         if len(looks) == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(watching.time, 'sleep', sleep)
+    monkeypatch.setattr(watch_checkpoints.time, 'sleep', sleep)
     status, out, err = run_program(eval, *QUICK, f'--model_dir={folder}')
     assert status == 130 and 'interrupted' in err
     first, second = NUMBERS.finditer(out)

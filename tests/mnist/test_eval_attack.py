@@ -7,17 +7,17 @@ import shutil
 import numpy as np
 import pytest
 
-from common import evaluation, honesty
 from common.attacks import PGD, CompiledAttack
-from common.evaluation import adversarial_accuracy
-from common.exhibits import read_all
+from common.evaluation import accuracy, sanity_checks
+from common.evaluation.accuracy import adversarial_accuracy
+from common.evaluation.cascade import Stage
+from common.evaluation.worst_case import evaluate
 from common.files import sha256
-from common.leaderboard import evaluate
-from common.logits import ModelLogits
-from common.paper_table import PaperRow, PaperTable
+from common.networks.logits import ModelLogits
+from common.networks.weights import save_weights
+from common.report.exhibit import read_all
+from common.report.paper_table import PaperRow, PaperTable
 from common.threat_model import LinfBall
-from common.weights import save_weights
-from common.worst_case import Stage
 from mnist import dataset, drawn, eval_attack, model
 
 KEYS = {'method', 'steps', 'restarts', 'step_size', 'source', 'target', 'epsilon', 'natural',
@@ -153,7 +153,7 @@ def test_num_examples(attack):
 
 def interrupt(monkeypatch, batches):
     """Ctrl-C after so many batches have been attacked and judged."""
-    original, calls = evaluation.CompiledAttack.__call__, []
+    original, calls = accuracy.CompiledAttack.__call__, []
 
     def attacked(*args, **kwargs):
         if len(calls) == batches:
@@ -161,7 +161,7 @@ def interrupt(monkeypatch, batches):
         calls.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(evaluation.CompiledAttack, '__call__', attacked)
+    monkeypatch.setattr(accuracy.CompiledAttack, '__call__', attacked)
     return calls
 
 
@@ -238,7 +238,7 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
            PaperRow('pgd', 4, 2, 'A', 0.7), PaperRow('pgd', 4, 1, 'B', 0.6),
            PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'))
     monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01))
-    monkeypatch.setattr(eval_attack.checkpoints, 'manifest', lambda *args: {})
+    monkeypatch.setattr(eval_attack.registry, 'manifest', lambda *args: {})
     arguments = ('--dataset=drawn', '--table', f'--target={networks[0]}', '--step_size=0.02',
                  '--epsilon=0.05', '--batch_size=30', '--num_examples=100',
                  f'--output_dir={tmp_path}/report', f'--json={tmp_path}/rows.json')
@@ -286,10 +286,11 @@ def worst(run_program, networks, tmp_path, monkeypatch):
 
 def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monkeypatch):
     # Two of the checks, which all have tests of their own and take long to compile.
-    monkeypatch.setattr('common.attack_table.checks', lambda suspect, *, sources, standing: iter([
-        honesty.randomized_outputs(suspect), *(
-            honesty.transferred(suspect, suspect.left(suspect.pgd), name, source())
-            for name, source in sources.items()), honesty.beyond(suspect, standing)]))
+    monkeypatch.setattr(
+        'common.evaluation.attack_table.checks', lambda suspect, *, sources, standing: iter([
+        sanity_checks.randomized_outputs(suspect), *(
+            sanity_checks.transferred(suspect, suspect.left(suspect.pgd), name, source())
+            for name, source in sources.items()), sanity_checks.beyond(suspect, standing)]))
     path = tmp_path / 'attack.npy'
     status, out, err = worst(f'--output={path}', f'--json={tmp_path}/worst.json', '--epsilon=0.02')
     assert status == 0, err
@@ -428,7 +429,7 @@ def test_results_are_written_even_if_nobody_reads_what_is_printed(attack, monkey
         raise BrokenPipeError
 
     monkeypatch.setattr(eval_attack, 'table', gone)
-    monkeypatch.setattr('common.cli._write_no_more', lambda: None)
+    monkeypatch.setattr('common.programs.cli._write_no_more', lambda: None)
     status, _, _, rows = attack()
     assert status == 1 and len(rows['rows']) == 1
 

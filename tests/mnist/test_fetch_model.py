@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import checkpoints
-from common.challenge_models import Release
 from common.files import sha256
+from common.networks.challenge_models import Release
+from common.networks.weights import load_weights
 from mnist import fetch_model as program
 from mnist import model, tf1
 from mnist.model import network_a
@@ -101,7 +101,7 @@ def test_imports_network_a_and_says_what_to_do_next(fetch, checkpoint, values):
     assert out.endswith(f'python -m mnist.eval_attack --target={folder}\n')
     assert sorted(os.listdir(folder)) == sorted([*FILES, 'last.weights.h5'])
     network = network_a(seed=5)
-    checkpoints.load_weights(network, folder / 'last.weights.h5')
+    load_weights(network, folder / 'last.weights.h5')
     for variable, value in zip(network.trainable_variables, values, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.evaluation import Judge
-from common.logits import ModelLogits
-from common.presets import preset
-from common.worst_case import worst_case
+from common.evaluation.accuracy import Judge
+from common.evaluation.cascade import worst_case
+from common.evaluation.cascades_by_name import preset
+from common.networks.logits import ModelLogits
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from common.attacks import PGD
-from common.logits import ModelLogits
 from common.losses import CrossEntropy, CWMargin
+from common.networks.logits import ModelLogits
 from common.threat_model import LinfBall
 from mnist import model
 from mnist.pgd_attack import BATCH_SIZE, PGDAttack, challenge_pgd

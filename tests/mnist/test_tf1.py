@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import tf1_checkpoint
 from common.errors import UserError
+from common.networks import tf1_checkpoint
 from mnist import tf1
 from mnist.model import network_a
 

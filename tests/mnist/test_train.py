@@ -17,11 +17,11 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from common.attacks import PGD
-from common.augmentation import Warp
+from common.data.augmentation import Warp
 from common.files import sha256
 from common.losses import CrossEntropy, CWMargin
+from common.networks.weights import save_weights
 from common.threat_model import LinfBall
-from common.weights import save_weights
 from mnist import drawn, model, sources, train
 from mnist.recipes import RECIPES
 

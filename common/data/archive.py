@@ -1,0 +1,125 @@
+"""Image data sets from TensorFlow Datasets, in their original order and verified.
+
+TFDS stores examples shuffled. The challenge's checker and batches depend on the original order, so
+the loader restores it and compares the result with published digests. The data set itself (its
+name, sizes, digests, how the order is found) arrives as an `Archive`.
+"""
+
+import dataclasses
+import http.client
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from common.errors import UserError, reason
+
+_PROBE_SECONDS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A data set as TFDS keeps it.
+
+    Attributes:
+        name: its name in TFDS.
+        host: address used to find out quickly whether a download can work.
+        sizes: number of examples of each split.
+        digests: what `digest` must return for each split in its original order.
+        original_index: (stored columns, split) -> [n] original position of each stored example.
+        stand_in: what a user can do without this data set, as the end of a sentence.
+        digest: (images [n, h, w, c] uint8, labels [n] uint8) -> digests to compare.
+    """
+
+    name: str
+    host: str
+    sizes: dict[str, int]
+    digests: dict[str, tuple[str, ...]]
+    original_index: Callable[[dict[str, np.ndarray], str], np.ndarray]
+    digest: Callable[[np.ndarray, np.ndarray], tuple[str, ...]]
+    stand_in: str
+
+    def load(self, split: str, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Images [n, h, w, c] uint8 and labels [n] uint8 of a split, in the original order.
+
+        Args:
+            split: 'train' or 'test'.
+            data_dir: folder of prepared data sets; None follows TFDS's own rules (`TFDS_DATA_DIR`,
+                else `~/tensorflow_datasets`).
+
+        Raises:
+            UserError: not prepared and not downloadable, or not the published data.
+        """
+        stored = self._read(split, data_dir)
+        found = len(stored['label'])
+        if found != self.sizes[split]:
+            self._refuse(split, data_dir, f'{found:,} examples, expected {self.sizes[split]:,}')
+        position = np.asarray(self.original_index(stored, split))
+        if not np.array_equal(np.sort(position), np.arange(found)):
+            self._refuse(split, data_dir, 'an order that cannot be restored')
+        order = np.argsort(position)
+        images, labels = stored['image'][order], stored['label'][order].astype(np.uint8)
+        if self.digest(images, labels) != self.digests[split]:
+            self._refuse(split, data_dir, 'contents whose MD5 differs from the published data')
+        return images, labels
+
+    def _read(self, split: str, data_dir: str | None) -> dict[str, np.ndarray]:
+        try:
+            builder = tfds.builder(self.name, data_dir=data_dir)
+            if not builder.is_prepared():
+                self._download(builder)
+            # One thread reads the shards in order; the order is checked afterwards all the same.
+            stored = builder.as_dataset(
+                split=split, batch_size=-1, read_config=tfds.ReadConfig(interleave_cycle_length=1))
+            return {key: value.numpy() for key, value in stored.items()}
+        except UserError:
+            raise
+        except Exception as error:  # TFDS passes on whatever its readers and downloaders raise
+            raise self._unavailable(
+                data_dir, f'{type(error).__name__}: {reason(error)}') from error
+
+    def _download(self, builder: tfds.core.DatasetBuilder) -> None:
+        if not _reachable(self.host):
+            raise self._unavailable(
+                str(builder.data_dir), f'not prepared there, and {self.host} cannot be reached')
+        builder.download_and_prepare()
+
+    def _unavailable(self, data_dir: str | None, why: str) -> UserError:
+        place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+        return UserError(
+            f'the data set {self.name} could not be loaded from {place} ({why}). Name the '
+            'folder of a prepared copy with --data_dir or the environment variable TFDS_DATA_DIR, '
+            'connect to a network so that TensorFlow Datasets can download it, or '
+            f'{self.stand_in}.')
+
+    def _refuse(self, split: str, data_dir: str | None, found: str) -> None:
+        place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+        raise UserError(
+            f'the {split} split of {self.name} in {place} is not the published data set: it has '
+            f'{found}. Remove that copy and let TensorFlow Datasets prepare it again.')
+
+
+def _reachable(address: str) -> bool:
+    """Whether a web server answers at all within seconds (TFDS alone would retry for minutes)."""
+    answered = threading.Event()
+
+    def probe() -> None:
+        try:
+            with urllib.request.urlopen(address, timeout=_PROBE_SECONDS):
+                answered.set()
+        except urllib.error.HTTPError:  # an answer too, if not the one hoped for
+            answered.set()
+        except (OSError, http.client.HTTPException):
+            pass
+
+    # In a thread, because name resolution does not heed the timeout.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(_PROBE_SECONDS)
+    return answered.is_set()
+
+

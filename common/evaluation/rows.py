@@ -1,0 +1,146 @@
+"""Results as rows: to the terminal as a table, to a file as JSON."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from common.evaluation.accuracy import Outcome
+from common.files import write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table: an attack, who crafted, who was judged, and what was left.
+
+    Attributes:
+        method: name of the attack; 'natural' for none.
+        steps: gradient steps a restart; None where there are none.
+        restarts: None likewise.
+        step_size: in pixel units; None likewise.
+        source: the network whose gradients were followed.
+        target: the network judged.
+        epsilon: radius of the ball, in pixel units.
+        natural: accuracy of the target on the natural images, 0 to 1.
+        accuracy: its accuracy on the adversarial ones, 0 to 1.
+        n: number of images.
+        interval: 95% interval of `accuracy` (Wilson).
+        paper: the paper's accuracy for the same row, 0 to 1; None where it has none.
+        seconds: wall time.
+        gradients: input gradients spent on all images.
+        more_papers: name -> accuracy, 0 to 1, of further published networks; None where one has
+            no such row.
+        preset: name of the cascade, where the attack is one.
+    """
+
+    method: str
+    steps: int | None
+    restarts: int | None
+    step_size: float | None
+    source: str | None
+    target: str
+    epsilon: float
+    natural: float
+    accuracy: float
+    n: int
+    interval: tuple[float, float]
+    paper: float | None
+    seconds: float
+    gradients: int
+    more_papers: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    preset: str | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome, **settings: Any) -> 'Row':
+        """A row from an outcome and all that the outcome does not know."""
+        return cls(accuracy=outcome.accuracy, n=outcome.n, interval=outcome.interval,
+                   seconds=round(outcome.seconds, 3), gradients=outcome.gradients, **settings)
+
+    @property
+    def papers(self) -> dict[str, float | None]:
+        """All published numbers: heading -> accuracy, 0 to 1, or None."""
+        return {'paper': self.paper, **self.more_papers}
+
+    def as_json(self) -> dict[str, Any]:
+        """Name -> value, with `more_papers` as keys of their own, and `preset` if there is one."""
+        values = dataclasses.asdict(self)
+        more_papers = values.pop('more_papers')
+        if self.preset is None:
+            del values['preset']
+        return {**values, **more_papers}
+
+
+def strongest(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> list[Row]:
+    """The rows with the least accuracy of each kind of attack on each target, as the paper marks.
+
+    Args:
+        rows: of one table.
+        kinds: name of a source -> the kind of black-box attack that examples from it are; None
+            takes each source as a kind of its own. White box is one in any case.
+
+    Returns:
+        Of every kind those that leave least, if others leave more.
+    """
+    def kind(row: Row) -> tuple[str, str]:
+        source = 'white box' if row.source == row.target else row.source
+        return (kinds or {}).get(source, source), row.target
+
+    attacks = [row for row in rows if row.source is not None]
+    least: dict[tuple[str, str], float] = {}
+    most: dict[tuple[str, str], float] = {}
+    for row in attacks:
+        least[kind(row)] = min(row.accuracy, least.get(kind(row), 1.0))
+        most[kind(row)] = max(row.accuracy, most.get(kind(row), 0.0))
+    return [row for row in attacks if row.accuracy == least[kind(row)] < most[kind(row)]]
+
+
+def _percent(value: float | None) -> str:
+    return '-' if value is None else f'{value:.1%}'
+
+
+_COLUMNS = (
+    ('method', lambda r: r.method if r.preset is None else f'{r.method} ({r.preset})'),
+    ('steps', lambda r: _or_dash(r.steps)),
+    ('restarts', lambda r: _or_dash(r.restarts)),
+    ('source', lambda r: _or_dash(r.source)),
+    ('target', lambda r: r.target),
+    ('accuracy', lambda r: f'{r.accuracy:.2%}'),
+    ('95% interval', lambda r: f'{r.interval[0]:.2%} to {r.interval[1]:.2%}'),
+    ('n', lambda r: f'{r.n:,}'),
+    ('paper', lambda r: _percent(r.paper)),
+)
+_WORDS = ('method', 'source', 'target')  # to the left; numbers to the right
+_LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
+
+
+def table(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> str:
+    """The rows as aligned text, with a heading; the strongest attacks of each kind are marked.
+
+    Args:
+        rows: the lines.
+        kinds: as for `strongest`.
+    """
+    more = dict.fromkeys(name for row in rows for name in row.more_papers)
+    columns = [
+        *_COLUMNS,
+        *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
+        _LAST_COLUMN]
+    marked = strongest(rows, kinds)
+    if marked:
+        columns.append(('strongest', lambda r: 'yes' if r in marked else ''))
+    cells = [[name for name, _ in columns]]
+    cells += [[show(row) for _, show in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ['  '.join(cell.ljust(width) if name in _WORDS else cell.rjust(width)
+                       for cell, width, (name, _) in zip(line, widths, columns, strict=True))
+             for line in cells]
+    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
+    """Writes {"rows": [...]} as JSON."""
+    write_json(path, {'rows': [row.as_json() for row in rows]})
+
+
+def _or_dash(value: Any) -> str:
+    return '-' if value is None else str(value)

@@ -1,0 +1,121 @@
+"""Evaluating a network while it is trained: each new checkpoint of a model folder."""
+
+import contextlib
+import pathlib
+import re
+import time
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from common.attacks import Attack
+from common.data.batches import Examples
+from common.errors import UserError, reason
+from common.evaluation.accuracy import natural_accuracy
+from common.networks import tf1_checkpoint
+from common.networks.registry import Networks
+from common.networks.weights import is_whole
+from common.transfer import Source, transfer_accuracy
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def new_checkpoints(folder: pathlib.Path) -> Iterator[str]:
+    """Prefixes of the newest checkpoint now, and of each later one, endlessly."""
+    print(f'watching {folder} for checkpoints; Ctrl-C to stop', flush=True)
+    last = None
+    while True:
+        # Not tf.train.latest_checkpoint: it follows the absolute paths in a TF1 folder's list.
+        newest = tf1_checkpoint.latest_in(folder)
+        if newest is not None and newest != last and is_whole(newest):
+            last = newest
+            yield newest
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def step_of(prefix: str) -> int:
+    """The step in a checkpoint's name, 0 if it has none."""
+    match = re.search(r'-(\d+)$', prefix)
+    return int(match[1]) if match else 0
+
+
+def evaluate(
+    evaluator: 'Evaluator', reference: str, networks: Networks, *, once: bool
+) -> None:
+    """Evaluates a network, or every new checkpoint of a model folder, endlessly.
+
+    Args:
+        evaluator: what to do with each.
+        reference: names the network, as `networks.load` understands it.
+        networks: loads it.
+        once: evaluate a folder's present weights and stop.
+    """
+    folder = networks.folder(reference)
+    if once or folder is None:
+        latest = tf1_checkpoint.latest_in(folder) if folder else None
+        evaluator.evaluate(Source(reference, networks.load(reference)), step_of(latest or ''))
+        return
+    for prefix in new_checkpoints(folder):
+        evaluator.evaluate(Source(prefix, networks.load(prefix)), step_of(prefix))
+
+
+class Evaluator:
+    """Prints a network's natural and adversarial accuracy and loss, with the challenge's summaries.
+
+    Args:
+        attack: the attack.
+        examples: the images.
+        batch_size: images a batch.
+        seed: of the attack's randomness.
+        attack_dtype: precision of the attack's gradients.
+        summary_dir: folder for TensorBoard; None writes no summaries.
+
+    Raises:
+        UserError: summaries cannot be written there.
+    """
+
+    def __init__(
+        self, attack: Attack, examples: Examples, *, batch_size: int, seed: int = 0,
+        attack_dtype: str = 'float32', summary_dir: pathlib.Path | None = None,
+    ):
+        self._attack, self._examples = attack, examples
+        self._settings = {'batch_size': batch_size, 'seed': seed, 'attack_dtype': attack_dtype}
+        self._summary_dir, self._writer = summary_dir, None
+        if summary_dir is not None:
+            with self._writing():
+                self._writer = tf.summary.create_file_writer(str(summary_dir))
+
+    def evaluate(self, network: Source, step: int = 0) -> None:
+        """Evaluates one network, prints the four numbers and files them under `step`."""
+        natural = natural_accuracy(
+            network.judge, self._examples, batch_size=self._settings['batch_size'])
+        adversarial = transfer_accuracy(
+            self._attack, network, network, self._examples, progress='attack', **self._settings)
+        low, high = adversarial.interval
+        print(f'{network.name}: {self._examples.name}, n = {natural.n:,}\n'
+              f'natural: {natural.accuracy:.2%}\n'
+              f'adversarial: {adversarial.accuracy:.2%} (95% interval {low:.2%} to {high:.2%})\n'
+              f'avg nat loss: {natural.loss:.4f}\n'
+              f'avg adv loss: {adversarial.loss:.4f}', flush=True)
+        if self._writer is not None:
+            self._summarize(step, natural, adversarial)
+
+    def _summarize(self, step: int, natural, adversarial) -> None:
+        values = {
+            'xent adv eval': adversarial.loss, 'xent adv': adversarial.loss,
+            'xent nat': natural.loss, 'accuracy adv eval': adversarial.accuracy,
+            'accuracy adv': adversarial.accuracy, 'accuracy nat': natural.accuracy}
+        with self._writing(), self._writer.as_default(step=step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            raise UserError(
+                f'cannot write summaries to {self._summary_dir}: {reason(error)}. Free some room '
+                'or make the folder writable, or name a weights file instead of the folder.'
+            ) from error

@@ -1,0 +1,1 @@
+"""Networks: as functions from pixels to logits, on disk, released, and as TF1 knew them."""

@@ -1,0 +1,196 @@
+"""Networks on disk: released weights with their manifest, model folders, weights files.
+
+A network is named by a reference: a released name, a model folder, a weights file, or the prefix of
+a checkpoint (of this project's training, or of a TF1 `Saver`).
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from common.errors import UserError, reason
+from common.files import sha256
+from common.networks import tf1_checkpoint
+from common.networks.weights import is_training_checkpoint, load_weights, restore_weights
+
+RELEASED = pathlib.Path(__file__).resolve().parents[2] / 'checkpoints'
+"""The folder of released weights: beside this package, in a checkout as in a wheel."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """All that has to be known of a data set's networks in order to load one.
+
+    Attributes:
+        data_set: key of the manifest.
+        build: contents of a run's config.json -> a network with fresh weights.
+        configs: what to try, in this order, for weights that come without a config.json.
+        import_tf1: copies the weights of the TF1 checkpoint with that prefix into a network.
+        released: folder of released weights and manifest.json.
+    """
+
+    data_set: str
+    build: Callable[[dict[str, Any]], keras.Model]
+    configs: Sequence[dict[str, Any]]
+    import_tf1: Callable[[keras.Model, str], None]
+    released: pathlib.Path = RELEASED
+
+    def load(self, reference: str) -> keras.Model:
+        """The network that `reference` names, with its weights.
+
+        Raises:
+            UserError: there is no such network, or its files are damaged.
+        """
+        entries = manifest(self.released).get(self.data_set, {})
+        if reference in entries:
+            return self._load_released(entries[reference])
+        folder = self.folder(reference)
+        if folder is not None:
+            return self._load_folder(folder)
+        if os.path.isfile(reference):
+            return self._load_file(pathlib.Path(reference))
+        if tf1_checkpoint.is_prefix(reference):
+            return self._load_checkpoint(pathlib.Path(reference))
+        names = ', '.join(entries) or 'none yet'
+        raise UserError(
+            f'there is no network {reference!r}: expected a released name ({names}), a model '
+            'folder, a weights file (*.weights.h5) or the prefix of a checkpoint.')
+
+    def folder(self, reference: str) -> pathlib.Path | None:
+        """The folder that `reference` names; None for anything else, released names before all."""
+        if reference in manifest(self.released).get(self.data_set, {}):
+            return None
+        # Unlike pathlib's, these answer False to a name that is too long.
+        return pathlib.Path(reference) if os.path.isdir(reference) else None
+
+    def _load_released(self, entry: dict[str, Any]) -> keras.Model:
+        path = self.released / entry['file']
+        remedy = 'Restore the file (git checkout, or install the package again).'
+        if not path.is_file():
+            raise UserError(f'the released weights {path} are missing. {remedy}')
+        found = sha256(path)
+        if found != entry['sha256']:
+            raise UserError(
+                f'the released weights {path} are damaged: expected SHA-256 {entry["sha256"]}, '
+                f'found {found}. {remedy}')
+        network = self._build(entry['config'], self.released / 'manifest.json')
+        load_weights(network, path)
+        return network
+
+    def _load_folder(self, folder: pathlib.Path) -> keras.Model:
+        for name in ('last.weights.h5', 'best.weights.h5'):
+            if (folder / name).is_file():
+                return self._load_file(folder / name)
+        prefix = tf1_checkpoint.latest_in(folder)
+        if prefix is None:
+            raise UserError(
+                f'expected last.weights.h5, best.weights.h5 or checkpoint-<step> in {folder}; '
+                'found none of them. Train there first, or name another folder.')
+        return self._load_checkpoint(pathlib.Path(prefix))
+
+    def _load_file(self, path: pathlib.Path) -> keras.Model:
+        return self._first_that_fits(path.parent, lambda network: load_weights(network, path))
+
+    def _load_checkpoint(self, prefix: pathlib.Path) -> keras.Model:
+        read = restore_weights if is_training_checkpoint(str(prefix)) else self.import_tf1
+        return self._first_that_fits(prefix.parent, lambda network: read(network, str(prefix)))
+
+    def _first_that_fits(
+        self, folder: pathlib.Path, read: Callable[[keras.Model], None]
+    ) -> keras.Model:
+        errors = []
+        for config in self._configs(folder):
+            network = self._build(config, folder / 'config.json')
+            try:
+                read(network)
+                return network
+            except (UserError, ValueError) as error:
+                errors.append(error)
+        raise errors[0]
+
+    def _build(self, config: dict[str, Any], source: pathlib.Path) -> keras.Model:
+        try:
+            return self.build(config)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f'{source} describes no network: {reason(error)}. Restore it, or train '
+                            'again.') from error
+
+    def _configs(self, folder: pathlib.Path) -> Sequence[dict[str, Any]]:
+        path = folder / 'config.json'
+        if not path.is_file():
+            return self.configs
+        try:
+            stored = dict(json.loads(path.read_text()))
+            if 'network' in stored:
+                return [{**self.configs[0], **stored}]
+            # The challenge's config.json, beside its own checkpoints, knows nothing of networks.
+            return [{**config, **stored} for config in self.configs]
+        except (OSError, TypeError, ValueError) as error:
+            raise UserError(f'{path} is no JSON object ({error}). Restore it, or remove it if the '
+                            'network has the default widths.') from error
+
+
+def manifest(folder: pathlib.Path = RELEASED) -> dict[str, Any]:
+    """Contents of manifest.json: data set -> name -> file, sha256, config, results and more."""
+    path = folder / 'manifest.json'
+    if not path.is_file():
+        return {}
+    remedy = 'Restore it (git checkout, or install the package again).'
+    try:
+        contents = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f'{path} is not JSON ({error}). {remedy}') from error
+    try:
+        for entries in contents.values():
+            for entry in entries.values():
+                _ = entry['file'], entry['sha256'], dict(entry['config'])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f'{path} does not describe networks ({reason(error)}). {remedy}') from error
+    return contents
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """How one released network came to be.
+
+    Attributes:
+        description: in words.
+        stages: flags of the data set's training program, a run each; every run but the first starts
+            from the weights of the one before (--init_from).
+        stands_for: the paper's network that it is compared with; None for its namesake.
+    """
+
+    description: str
+    stages: tuple[tuple[str, ...], ...]
+    stands_for: str | None = None
+
+    def commands(self, data_set: str) -> list[str]:
+        """The commands as they are typed; of several, with folders models/stage1, models/stage2.
+
+        Args:
+            data_set: 'mnist' or 'cifar10'.
+        """
+        commands = []
+        for number, stage in enumerate(self.stages, 1):
+            start = (f'--init_from=models/stage{number - 1}',) if number > 1 else ()
+            folder = (f'--model_dir=models/stage{number}',) if len(self.stages) > 1 else ()
+            commands.append(' '.join((f'python -m {data_set}.train', *stage, *start, *folder)))
+        return commands
+
+
+
+def stands_for(reference: str, sources: Mapping[str, Origin]) -> str:
+    """The paper's network that one is compared with; a user's own is taken for an A.
+
+    Args:
+        reference: a released name, or whatever else names a network.
+        sources: the released networks.
+    """
+    if reference not in sources:
+        return 'A'
+    return sources[reference].stands_for or reference

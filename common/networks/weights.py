@@ -1,0 +1,172 @@
+"""Weights of a network as one file, whole or not at all."""
+
+import hashlib
+import itertools
+import os
+import pathlib
+import warnings
+
+import h5py
+import keras
+import tensorflow as tf
+
+from common.errors import UserError, reason
+from common.files import replacing, sha256
+from common.networks import tf1_checkpoint
+
+_HDF5_OVERHEAD = 8192  # bytes a variable, at most: headers, names and groups
+
+
+def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Writes the float32 weights in Keras' own format; `path` ends in '.weights.h5'.
+
+    Raises:
+        UserError: the folder cannot be written, or has no room.
+    """
+    with replacing(path, suffix='.weights.h5') as temporary:
+        _require_room(temporary, model)
+        model.save_weights(temporary, overwrite=True)
+
+
+def averaged_variables(model: keras.Model) -> list[keras.Variable]:
+    """What weight averaging covers: the weights, and the moving averages that belong to them."""
+    moving = [v for v in model.non_trainable_variables if v.dtype == 'float32']
+    return [*model.trainable_variables, *moving]
+
+
+def _require_room(path: pathlib.Path, model: keras.Model) -> None:
+    # HDF5 crashes the whole process, at exit at the latest, if the disk fills up under it.
+    with open(path, 'wb') as file:
+        for variable in model.variables:
+            file.write(variable.numpy().tobytes())
+            file.write(bytes(_HDF5_OVERHEAD))
+
+
+READ_ERRORS = (
+    AssertionError, tf.errors.OpError, OSError, IndexError, RuntimeError, ValueError)
+"""What restoring raises for a damaged checkpoint, depending on the place of the damage."""
+
+
+
+def load_weights(model: keras.Model, path: pathlib.Path) -> None:
+    """Reads a Keras weights file into `model`.
+
+    Raises:
+        UserError: the file is none by its name, is damaged (its digest is named) or belongs to
+            another network.
+    """
+    if not path.name.endswith('.weights.h5'):
+        raise UserError(
+            f'expected a weights file (*.weights.h5); found {path}. Whole models may be other '
+            'networks with the same weights: attack them as examples/own_model.py does.')
+    try:
+        # Keras warns of every layer that does not fit and then fails, which says it all.
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds for damaged files
+        raise UserError(
+            f'the weights file {path} (SHA-256 {sha256(path)}) cannot be read into {model.name}: '
+            f'{reason(error)}. It is damaged or belongs to another network: fetch or train it '
+            'again.') from error
+    # Keras leaves out what the network has no layer for.
+    found, expected = _arrays_in(path), len(model.weights)
+    if found != expected:
+        raise UserError(f'expected {expected} arrays, those of {model.name}, in the weights file '
+                        f'{path}; found {found}. It belongs to another network.')
+
+
+
+def _arrays_in(path: pathlib.Path) -> int:
+    """How many weights a file has; states of random generators are none."""
+    names: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: (
+            names.append(name) if isinstance(item, h5py.Dataset) else None))
+    return sum('seed_generator' not in name for name in names)
+
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copies all weights.
+
+    Raises:
+        UserError: the two networks do not have the same shapes.
+    """
+    found = [tuple(v.shape) for v in source.weights]
+    expected = [tuple(v.shape) for v in target.weights]
+    if found != expected:
+        pairs = itertools.zip_longest(found, expected)
+        first = next((a, b) for a, b in pairs if a != b)
+        raise UserError(
+            f'--init_from: expected weights of {target.name}, found those of {source.name} (the '
+            f'first shape that differs: {first[0]} there, {first[1]} here). Choose weights of the '
+            'same architecture and widths, or the widths of these weights.')
+    target.set_weights(source.get_weights())
+
+
+
+def is_whole(prefix: str) -> bool:
+    """Whether every variable of a checkpoint can be read."""
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+        return True
+    except READ_ERRORS:
+        return False
+
+
+
+def has_begun(model_dir: str | os.PathLike) -> bool:
+    """Whether a training has left a whole checkpoint there, from which it would go on."""
+    newest = tf1_checkpoint.latest_in(model_dir)
+    return newest is not None and is_whole(newest)
+
+
+
+def is_training_checkpoint(prefix: str) -> bool:
+    """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`."""
+    return '_CHECKPOINTABLE_OBJECT_GRAPH' in _variables(prefix)
+
+
+
+def restore_weights(model: keras.Model, prefix: str) -> None:
+    """Reads the weights of a training checkpoint, their average where one was kept.
+
+    Raises:
+        UserError: the checkpoint is damaged or of another network.
+    """
+    averaged = any(name.startswith('average/') for name in _variables(prefix))
+    average = [tf.Variable(v) for v in averaged_variables(model)] if averaged else []
+    try:
+        status = tf.train.Checkpoint(model=model, average=average).restore(prefix)
+        status.expect_partial().assert_existing_objects_matched()
+    except READ_ERRORS as error:
+        raise _damaged(prefix, error) from error
+    for variable, value in zip(averaged_variables(model), average, strict=False):
+        variable.assign(value)
+
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 of all weights: what identifies a network whatever file it came from."""
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
+
+
+
+def _variables(prefix: str) -> set[str]:
+    try:
+        return set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+    except READ_ERRORS as error:
+        raise _damaged(prefix, error) from error
+
+
+
+def _damaged(prefix: str, error: Exception) -> UserError:
+    return UserError(
+        f'the checkpoint {prefix} is damaged or belongs to another network: {reason(error)}. Use '
+        'another checkpoint of the folder, or train again.')

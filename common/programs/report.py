@@ -1,0 +1,24 @@
+"""Gathers all tables and figures that were computed into one report."""
+
+import pathlib
+
+from absl import flags
+
+from common.report.exhibit import read_all
+from common.report.page import write_report
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines this program's flags."""
+    flags.DEFINE_string('output_dir', 'report', 'Folder of the exhibits, and of the report.')
+
+
+def main() -> None:
+    """Reads the flags and writes the report."""
+    folder = pathlib.Path(FLAGS.output_dir)
+    exhibits = read_all(folder)
+    write_report(folder, exhibits)
+    print(f'{len(exhibits)} tables and figures in {folder / "report.html"}, '
+          f'{folder / "RESULTS.md"} and {folder / "results.json"}')

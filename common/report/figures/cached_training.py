@@ -1,0 +1,78 @@
+"""Trainings whose folders are a cache: what is damaged is trained anew."""
+
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from common.errors import UserError
+from common.files import cannot_write
+from common.networks import tf1_checkpoint
+from common.networks.weights import READ_ERRORS, is_whole
+from common.training import run_folder
+
+Train = Callable[[dict[str, Any], pathlib.Path, str | None], None]
+"""(contents of config.json, folder, data_dir): trains there, or goes on, or finds it done."""
+
+
+def train_in(
+    folder: pathlib.Path, config: dict[str, Any], train: Train, data_dir: str | None
+) -> None:
+    """Trains in a folder of the cache, or goes on there; anew if what it holds is damaged.
+
+    A damaged folder is kept beside the new one as <name>.damaged.
+
+    Args:
+        folder: of the training.
+        config: contents of its config.json.
+        train: trains there, or goes on, or finds it done.
+        data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
+
+    Raises:
+        UserError: training failed for another reason: the disk is full, there are no data.
+    """
+    try:
+        train(config, run_folder.check(folder, config), data_dir)
+        return
+    except UserError:
+        damage = _damage(folder, config)
+        if damage is None:
+            raise
+    _set_aside(folder, damage)
+    train(config, folder, data_dir)
+
+
+def _damage(folder: pathlib.Path, config: dict[str, Any]) -> str | None:
+    """What no training could go on from in a folder; None if that is not what is wrong."""
+    try:
+        run_folder.check(folder, config)
+    except UserError:
+        return 'it is no folder with the config.json of this training'
+    if not (folder / 'checkpoint').exists():  # training then takes whole checkpoints only
+        return None
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except READ_ERRORS:
+        state = None
+    if state is None or not state.all_model_checkpoint_paths:
+        return 'its list of checkpoints cannot be read'
+    listed = state.all_model_checkpoint_paths
+    newest = next(filter(tf1_checkpoint.is_prefix, reversed(listed)), listed[-1])
+    if is_whole(newest):
+        return None
+    return f'its {pathlib.Path(newest).name} cannot be read'
+
+
+def _set_aside(folder: pathlib.Path, damage: str) -> None:
+    aside = folder.with_name(f'{folder.name}.damaged')
+    try:
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        folder.replace(aside)
+    except OSError as error:
+        raise cannot_write(folder.parent, error) from error
+    print(f'note: {folder} is damaged ({damage}); training anew, and keeping it as {aside.name}',
+          file=sys.stderr)

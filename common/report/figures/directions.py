@@ -1,0 +1,155 @@
+"""The loss along random directions and in linear subspaces (paper, section 6's remark).
+
+If adversarial examples filled linear subspaces, linear combinations of the perturbations that PGD
+finds would be adversarial too.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from common.evaluation.accuracy import Judge
+from common.evaluation.loss_landscape import Restarting, image_gradient
+from common.report.exhibit import Exhibit, Picture, Table
+from common.report.figures.study import CHOSEN, NETWORKS, Study, draw
+from common.statistics import wilson_interval
+
+_IMAGES = 4
+_DRAWS = 200  # random directions, and random combinations, of each image
+_SHARES = np.linspace(0, 1, 11)  # of epsilon
+_DIMENSIONS = (1, 2, 4, 8, 16, 32)
+_TOLD = (1, 4, 32)  # of these, in words
+_MAXIMA, _SIGNS = 'maxima', 'random signs'
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """Means over images and draws of one network."""
+
+    images: int
+    n: int  # combinations of each kind and dimension, of all images together
+    along: dict[str, list[float]]  # kind of direction -> loss at each of _SHARES
+    # What is combined -> mean loss and share misclassified at each of _DIMENSIONS.
+    combined: dict[str, list[tuple[float, float]]]
+
+    def interval(self, share: float) -> tuple[float, float]:
+        """95% interval of a share of the combinations."""
+        return wilson_interval(round(share * self.n), self.n)
+
+
+def directions(study: Study) -> Exhibit:
+    """Losses along single directions, and in the span of several maxima.
+
+    Args:
+        study: the data set.
+
+    Raises:
+        UserError: a network is not there, or there are too few images.
+    """
+    images = study.images(_IMAGES)
+    measured = {name: _measure(study, name, images) for name in NETWORKS}
+    return study.exhibit(
+        'directions', 'random directions and linear subspaces',
+        setting=f'{study.pgd}, images {[study.number(i) for i in images]}, {CHOSEN}, '
+                f'{_DRAWS} random '
+                'directions and combinations each',
+        networks=list(NETWORKS), remarks=_remarks(measured), tables=_tables(measured),
+        pictures=_pictures(study, measured),
+        data={name: dataclasses.asdict(m) for name, m in measured.items()})
+
+
+def _measure(study: Study, name: str, images: list[int]) -> _Measured:
+    judge = study.judge(name)
+    restarting = Restarting(study.pgd, study.crafting(name), judge, seed=study.seed,
+                            batch_size=max(_DIMENSIONS))
+    epsilon = study.pgd.ball.epsilon
+    along = {'PGD': [], "sign of the image's gradient": [], _SIGNS: []}
+    combined = {_MAXIMA: [], _SIGNS: []}
+    for image in images:
+        rng = np.random.default_rng([study.seed, image])
+        maxima = restarting.maxima(study.test, image, max(_DIMENSIONS))
+        gradient = image_gradient(study.network(name).model, study.test, image)
+        signs = epsilon * rng.choice((-1.0, 1.0), (_DRAWS, maxima.shape[1]))
+        kinds = (maxima, epsilon * np.sign(gradient)[None], signs)
+        for losses, vectors in zip(along.values(), kinds, strict=True):
+            losses.append([_judged(study, judge, image, share * vectors)[0] for share in _SHARES])
+        # Combinations of many vectors are shorter in l2 when stretched to epsilon in l-inf, so
+        # those of maxima are compared with those of as many random vectors.
+        for results, vectors in zip(combined.values(), (maxima, signs), strict=True):
+            results.append([
+                _judged(study, judge, image, _combinations(vectors[:k], epsilon, rng))
+                for k in _DIMENSIONS])
+    return _Measured(
+        len(images), len(images) * _DRAWS,
+        {kind: np.mean(losses, axis=0).tolist() for kind, losses in along.items()},
+        {kind: np.mean(results, axis=0).tolist() for kind, results in combined.items()})
+
+
+def _combinations(vectors: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
+    """[draws, pixels]: random linear combinations, stretched to the l-inf length epsilon."""
+    sums = rng.standard_normal((_DRAWS, len(vectors))) @ vectors
+    return sums * (epsilon / np.maximum(np.abs(sums).max(axis=1, keepdims=True), 1e-12))
+
+
+def _judged(
+    study: Study, judge: Judge, image: int, perturbations: np.ndarray
+) -> tuple[float, float]:
+    """Mean loss, and share misclassified, of one image under [m, pixels] perturbations."""
+    ball, x = study.pgd.ball, study.test.x[image]
+    moved = x + perturbations.reshape(-1, *x.shape)
+    labels = np.full(len(moved), study.test.y[image], np.int32)
+    predictions, losses = judge(np.clip(moved, ball.lower, ball.upper).astype(np.float32), labels)
+    return float(losses.mean()), float(np.mean(predictions != labels))
+
+
+def _remarks(measured: dict[str, _Measured]) -> list[str]:
+    parts = [
+        f'{NETWORKS[name]}, ' + ', '.join(
+            f'{_share(m, m.combined[_MAXIMA][i][1])} of combinations of {k} (random signs: '
+            f'{_share(m, m.combined[_SIGNS][i][1])})'
+            for i, k in enumerate(_DIMENSIONS) if k in _TOLD)
+        for name, m in measured.items()]
+    some = next(iter(measured.values()))
+    return [f'Misclassified under random combinations of maxima, n = {some.n:,} ({_DRAWS} of each '
+            f'of {some.images} images), with 95% intervals over the combinations of these images, '
+            f'not over other images: {"; ".join(parts)}. Combinations have the l-inf length '
+            'epsilon, and the images are clipped to the pixel range. With one vector there are '
+            'two points, of which one leads away from the maximum.',
+            'The paper: the structure of adversarial examples cannot be described fully by the '
+            'linear subspace view.']
+
+
+def _share(measured: _Measured, share: float) -> str:
+    low, high = measured.interval(share)
+    return f'{share:.1%} [{low:.1%} to {high:.1%}]'
+
+
+def _tables(measured: dict[str, _Measured]) -> list[Table]:
+    along = [{'network': name, 'direction': kind, **{
+        f'{share:.1f} epsilon': f'{losses[i]:.4g}' for i, share in enumerate(_SHARES)
+        if i in (0, 2, 5, 8, 10)}} for name, m in measured.items()
+        for kind, losses in m.along.items()]
+    spans = [{'network': name, 'combined': kind, 'how many': k, 'mean loss': f'{loss:.4g}',
+              'misclassified': f'{wrong:.1%}',
+              '95% interval': '{:.1%} to {:.1%}'.format(*m.interval(wrong)), 'n': f'{m.n:,}'}
+             for name, m in measured.items() for kind, results in m.combined.items()
+             for k, (loss, wrong) in zip(_DIMENSIONS, results, strict=True)]
+    return [Table.of('Mean loss along directions', along),
+            Table.of('Random combinations, stretched to epsilon', spans)]
+
+
+def _pictures(study: Study, measured: dict[str, _Measured]) -> list[Picture]:
+    return [
+        *draw(study.path('directions'), 'Mean loss along three kinds of directions',
+              lambda plots, path: plots.lines(
+                  path, [(NETWORKS[name], [
+                      plots.Line(kind, _SHARES * study.pgd.ball.epsilon, losses)
+                      for kind, losses in m.along.items()]) for name, m in measured.items()],
+                  xlabel=f'l-inf distance ({study.unit})', ylabel='cross-entropy', sharey=False)),
+        *draw(study.path('directions_subspaces'), 'Share misclassified of random combinations',
+              lambda plots, path: plots.lines(
+                  path, [(NETWORKS[name], [
+                      plots.Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
+                      for kind, results in m.combined.items()]) for name, m in measured.items()],
+                  xlabel='vectors combined', ylabel='misclassified', percent=True, xscale='log',
+                  xticks=_DIMENSIONS))]

@@ -1,0 +1,103 @@
+"""What training minimizes: the paper's saddle point, or TRADES' bound."""
+
+import dataclasses
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from common.attacks import PGD, Attack
+from common.errors import UserError
+from common.losses import CrossEntropy, Divergence
+from common.networks.logits import LogitsFn
+
+
+class Objective(Protocol):
+    """How examples are crafted for a step of training, and what the step lowers."""
+
+    def craft(
+        self, attack: Attack, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+
+    def losses(
+        self, logits_fn: LogitsFn, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch] float32 losses, and the [batch, classes] logits of `x_adv`.
+
+        Args:
+            logits_fn: the network that is trained.
+            x: [batch, ...] float32 natural images.
+            x_adv: [batch, ...] float32 adversarial images.
+            y: [batch] integer labels.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class SaddlePoint:
+    """The cross-entropy of adversarial images alone (paper, equation 2.1)."""
+
+    def craft(
+        self, attack: Attack, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """See `Objective`."""
+        return attack(logits_fn, x, y, seed=seed)
+
+    def losses(
+        self, logits_fn: LogitsFn, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Objective`."""
+        logits = logits_fn(x_adv)
+        return CrossEntropy()(logits, y), logits
+
+
+@dataclasses.dataclass(frozen=True)
+class Trades:
+    """Natural cross-entropy, plus `beta` times how far the adversary moves the probabilities.
+
+    Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan 2019, equation 5. The adversary maximizes the
+    divergence, whose gradient is zero at the image itself, so it needs a random start; ours is
+    uniform in the ball, theirs a small normal one.
+
+    Attributes:
+        beta: 1 / lambda in their notation.
+    """
+
+    beta: float
+
+    def craft(
+        self, attack: PGD, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """See `Objective`; of the attack everything but its loss counts."""
+        moved = dataclasses.replace(attack, loss=Divergence(tf.stop_gradient(logits_fn(x))))
+        return moved(logits_fn, x, y, seed=seed)
+
+    def losses(
+        self, logits_fn: LogitsFn, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Objective`."""
+        natural, logits = logits_fn(x), logits_fn(x_adv)
+        return CrossEntropy()(natural, y) + self.beta * Divergence(natural)(logits, y), logits
+
+
+OBJECTIVES = ('pgd', 'trades')
+
+
+def training_objective(config: dict[str, Any]) -> Objective:
+    """What --objective and its flags describe.
+
+    Args:
+        config: values of the training's flags.
+
+    Raises:
+        UserError: TRADES with an adversary that it cannot have.
+    """
+    if config['objective'] == 'pgd':
+        return SaddlePoint()
+    for flag, wanted in (('adversary', ('pgd', 'fgsm_rs')), ('random_start', (True,)),
+                         ('loss', ('xent',))):
+        if config[flag] not in wanted:
+            raise UserError(
+                f'--{flag}: expected {" or ".join(map(str, wanted))} with --objective=trades, '
+                'whose adversary maximizes a divergence from a random start; found '
+                f'{config[flag]}. Drop one of the two flags.')
+    return Trades(config['trades_beta'])

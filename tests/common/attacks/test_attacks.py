@@ -1,0 +1,596 @@
+"""Attacks: invariants over all, known optima, and the algorithm of the challenge step by step."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.attacks import (
+    APGD,
+    FAB,
+    ODI,
+    PGD,
+    Adam,
+    Ascent,
+    Chained,
+    CompiledAttack,
+    MultiTargeted,
+    RandomTarget,
+    Restarts,
+    Square,
+    TargetedEach,
+    fgsm,
+)
+from common.attacks.by_name import METHODS, make_attack
+from common.attacks.precision import judged
+from common.attacks.restarts import worst_of
+from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, MarginTo, true_margin
+from common.threat_model import LinfBall
+
+UNIT = LinfBall(0.3)
+BYTE = LinfBall(8, 0, 255)
+SHAPE = (4, 4, 1)
+PIXELS, HIDDEN, CLASSES = 16, 12, 5
+SEED = tf.constant([1, 2])
+
+
+class TinyNet:
+    """tanh(x V + b) W for NumPy in float64 and for TensorFlow; counts its calls in Python.
+
+    No ReLU: where the network has no kink and the gradient is not 0, rounding cannot turn its sign.
+    """
+
+    def __init__(self, ball=UNIT, seed=0):
+        rng = np.random.default_rng(seed)
+        self.scale = ball.upper - ball.lower
+        self.v = rng.standard_normal((PIXELS, HIDDEN)).astype(np.float32)
+        self.b = rng.standard_normal(HIDDEN).astype(np.float32) - self.v.sum(axis=0) / 2
+        self.w = rng.standard_normal((HIDDEN, CLASSES)).astype(np.float32)
+        self.calls = 0
+
+    def __call__(self, x):
+        self.calls += 1
+        flat = tf.reshape(x, [-1, PIXELS]) / self.scale
+        return tf.tanh(flat @ self.v + self.b) @ self.w
+
+    def input_gradient(self, x, y, slope):
+        """d loss / d x in float64, where `slope` is d loss / d logits."""
+        hidden = np.tanh(x.reshape(-1, PIXELS).astype(np.float64) / self.scale @ self.v + self.b)
+        back = slope(hidden @ self.w.astype(np.float64), y) @ self.w.T * (1 - hidden**2)
+        return (back @ self.v.T).reshape(x.shape) / self.scale
+
+
+class LinearNet:
+    """Two classes whose logits are -w.x and w.x plus a bias: away from class 0 is along sign(w)."""
+
+    def __init__(self, w, scale=1.0, bias=0.0):
+        self.w, self.scale, self.bias = np.float32(w).reshape(-1, 1), scale, bias
+
+    def __call__(self, x):
+        score = tf.reshape(x, [-1, len(self.w)]) / self.scale @ self.w
+        return tf.concat([self.bias - score, score], axis=1)
+
+
+def natural(ball, n=8, seed=3):
+    x = np.random.default_rng(seed).uniform(ball.lower, ball.upper, (n, *SHAPE))
+    x[0, 0], x[1, 0] = ball.lower, ball.upper
+    return tf.constant(x, tf.float32)
+
+
+def labels(n=8):
+    return tf.constant(np.arange(n) % CLASSES, tf.int32)
+
+
+def in_ball(ball, steps=3, part=10, **settings):
+    """PGD that cannot cross the ball, so that its start matters."""
+    return PGD(ball, steps, ball.epsilon / part, **settings)
+
+
+# A new attack is one line here. The flag tells whether the seed makes a difference.
+ATTACKS = {
+    'pgd': (in_ball, True),
+    'pgd without random start': (functools.partial(in_ball, random_start=False), False),
+    'pgd of 25 steps': (functools.partial(in_ball, steps=25, part=30), True),
+    'pgd of 0 steps': (functools.partial(in_ball, steps=0), True),
+    'cw': (functools.partial(in_ball, loss=CWMargin()), True),
+    'cw+': (functools.partial(in_ball, loss=CWMargin(kappa=50)), True),
+    'fgsm': (fgsm, False),
+    'fgsm_odds': (functools.partial(fgsm, loss=LogOdds()), False),
+    'fgsm_rs': (functools.partial(fgsm, random_start=True), True),
+    'targeted': (lambda ball: TargetedEach(
+        in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES), True),
+    'targeted_random': (lambda ball: RandomTarget(
+        in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES), True),
+    'apgd': (functools.partial(APGD, steps=3, loss=CWMargin(50)), True),
+    'apgd from the image': (functools.partial(APGD, steps=2, random_start=False), False),
+    'apgd of one step': (functools.partial(APGD, steps=1, loss=CWMargin()), True),
+    'apgd_dlr': (functools.partial(APGD, steps=3, loss=DLR()), True),
+    'apgd targeted': (lambda ball: TargetedEach(
+        APGD(ball, 5, CrossEntropy(targeted=True), targeted=True), CLASSES), True),
+    'momentum': (lambda ball: Ascent(ball, 3, ball.epsilon / 10), True),
+    'momentum of 25 steps': (lambda ball: Ascent(
+        ball, 25, ball.epsilon / 30, random_start=False), False),
+    'adam': (lambda ball: Ascent(
+        ball, 3, ball.epsilon / 10, Adam(), CWMargin(50), decays=(0.5,)), True),
+    'multi_targeted': (lambda ball: MultiTargeted(
+        in_ball(ball, loss=MarginTo()), CLASSES - 1), True),
+    'apgd_t': (lambda ball: MultiTargeted(APGD(ball, 3, DLRTo()), 2, first=1), True),
+    'odi': (lambda ball: ODI(in_ball(ball), step_size=ball.epsilon / 10), True),
+    'odi of apgd from the image': (lambda ball: ODI(
+        APGD(ball, 2, random_start=False), steps=1), True),
+    'fab_t': (lambda ball: MultiTargeted(FAB(ball, 3), 2), False),
+    'fab from a random point': (lambda ball: MultiTargeted(
+        FAB(ball, 1, random_start=True), 1), True),
+    'square': (functools.partial(Square, queries=12), True),
+    'square_apgd': (lambda ball: Chained(Square(ball, 5), APGD(ball, 3, CWMargin())), True),
+    'restarts': (lambda ball: Restarts(in_ball(ball), 3), True),
+    'restarts of targeted': (lambda ball: Restarts(TargetedEach(
+        in_ball(ball, loss=CWMargin(targeted=True)), CLASSES), 2), True),
+}
+
+
+@dataclasses.dataclass
+class Runs:
+    """One attack compiled once and run on several batches, for all tests of invariants."""
+
+    ball: LinfBall
+    randomized: bool
+    x: tf.Tensor
+    first: np.ndarray
+    again: np.ndarray
+    other_seed: np.ndarray
+    short: np.ndarray
+    calls_to_trace: int
+    calls_in_all: int
+    eager: np.ndarray
+
+
+@pytest.fixture(scope='module', params=[
+    (name, ball) for name in ATTACKS for ball in (UNIT, BYTE)],
+    ids=lambda param: f'{param[0]}-{param[1].upper:g}')
+def runs(request):
+    name, ball = request.param
+    make, randomized = ATTACKS[name]
+    net, attack = TinyNet(ball), make(ball)
+    x, y = natural(ball), labels()
+    compiled = CompiledAttack(attack, net)
+    first = compiled(x, y, seed=SEED).numpy()
+    calls_to_trace = net.calls
+    again = compiled(x, y, seed=SEED).numpy()
+    other_seed = compiled(x, y, seed=[1, 3]).numpy()
+    short = compiled(x[:3], y[:3], seed=SEED).numpy()
+    compiled(x[:1], y[:1], seed=SEED)
+    calls_in_all = net.calls
+    eager = attack(net, x, y, seed=SEED).numpy()
+    return Runs(ball, randomized, x, first, again, other_seed, short, calls_to_trace, calls_in_all,
+                eager)
+
+
+def test_results_are_images_like_those_given(runs):
+    assert runs.first.shape == runs.x.shape and runs.first.dtype == np.float32
+    assert runs.short.shape == (3, *SHAPE)
+
+
+def test_results_are_finite_and_within_ball_and_range(runs):
+    for x_adv in (runs.first, runs.other_seed, runs.short):
+        assert np.isfinite(x_adv).all()
+        assert x_adv.min() >= runs.ball.lower and x_adv.max() <= runs.ball.upper
+        # x - epsilon and x + epsilon are rounded once each, at most by half a spacing at the top.
+        distance = np.abs(x_adv.astype(np.float64) - runs.x.numpy()[:len(x_adv)])
+        assert distance.max() <= runs.ball.epsilon + np.spacing(np.float32(runs.ball.upper))
+
+
+def test_the_same_seed_repeats_every_bit(runs):
+    np.testing.assert_array_equal(runs.first, runs.again)
+
+
+def test_another_seed_makes_other_images_where_there_is_randomness(runs):
+    assert np.array_equal(runs.first, runs.other_seed) != runs.randomized
+
+
+def test_shorter_batches_are_not_traced_again(runs):
+    assert runs.calls_to_trace > 0
+    assert runs.calls_in_all == runs.calls_to_trace
+
+
+def test_uncompiled_it_does_the_same(runs):
+    np.testing.assert_allclose(runs.eager, runs.first, rtol=0, atol=1e-6 * runs.ball.upper)
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+def test_radius_zero_returns_the_images(name):
+    for ball in (LinfBall(0.0), LinfBall(0, 0, 255)):
+        x = natural(ball)
+        attack = ATTACKS[name][0](ball)
+        np.testing.assert_array_equal(attack(TinyNet(ball), x, labels(), seed=SEED), x)
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+def test_a_network_without_gradients_is_no_error(name):
+    net, x = TinyNet(), natural(UNIT)
+    attack = ATTACKS[name][0](UNIT)
+    x_adv = attack(lambda x: net(tf.round(x * 8) / 8), x, labels(), seed=SEED)
+    assert UNIT.contains(x_adv, x).numpy().all()
+
+
+def test_the_table_above_holds_every_method_of_the_command_line():
+    made = {type(make_attack(m, UNIT, steps=3, step_size=0.1, num_classes=CLASSES))
+            for m in METHODS}
+    tried = {type(make(UNIT)) for make, _ in ATTACKS.values()}
+    assert set(METHODS) <= set(ATTACKS) and made <= tried
+
+
+@pytest.mark.parametrize('name, gradients', [
+    ('pgd', 3), ('pgd of 25 steps', 25), ('pgd of 0 steps', 0), ('fgsm', 1), ('fgsm_rs', 1),
+    ('cw', 3), ('momentum', 3), ('multi_targeted', 3 * 4), ('apgd_t', 6), ('odi', 2 + 3),
+    ('targeted', 3 * 4), ('targeted_random', 3), ('restarts', 9),
+    ('restarts of targeted', 2 * 3 * 4)])
+def test_counts_its_gradients(name, gradients):
+    assert ATTACKS[name][0](UNIT).gradients == gradients
+
+
+class AwayFromTheBoundary:
+    """A loss against the adversary's aim, so that the greatest one is not what fools."""
+
+    def __call__(self, logits, y):
+        return true_margin(logits, y)
+
+
+@pytest.mark.parametrize('attack', [
+    Ascent(UNIT, 20, 0.1, loss=AwayFromTheBoundary()),
+    Ascent(UNIT, 20, 0.1, Adam(), AwayFromTheBoundary()),
+    APGD(UNIT, 20, AwayFromTheBoundary())], ids=lambda attack: type(attack).__name__)
+def test_what_fools_counts_before_the_greatest_loss(attack):
+    net, x = TinyNet(), natural(UNIT)
+    start = UNIT.sample(x, SEED)
+    y = (tf.argmax(net(start), axis=1, output_type=tf.int32) + 1) % CLASSES  # fooled at the start
+    end = PGD(UNIT, 20, 0.1, AwayFromTheBoundary())(net, x, y, seed=SEED)
+    assert (true_margin(net(end), y).numpy() > 0).any()  # and no longer where the loss leads
+    assert (true_margin(net(attack(net, x, y, seed=SEED)), y).numpy() < 0).all()
+
+
+def test_a_margin_within_rounding_fools_nobody():
+    logits = tf.constant([[1.0, 1.001, 0.5], [1.0, 1.5, 0.5], [1.0, 1.01, -8.0]])
+    y = tf.zeros(3, tf.int32)
+
+    def rough(x):
+        return logits
+
+    _, sure = judged(rough, CrossEntropy(), None, y, targeted=False)
+    np.testing.assert_array_equal(sure, [True, True, True])
+    rough.exact = lambda x: logits
+    _, fooled = judged(rough, CrossEntropy(), None, y, targeted=False)
+    np.testing.assert_array_equal(fooled, [False, True, False])
+
+
+W = np.random.default_rng(5).choice([-1, 1], PIXELS) * np.linspace(0.2, 2, PIXELS)
+BALLS = pytest.mark.parametrize('ball', [UNIT, BYTE], ids=['unit', 'byte'])
+
+
+def corner(ball, x, sign):
+    """clip(x + epsilon * sign) as float32 has it."""
+    step = np.float32(ball.epsilon) * sign.reshape(SHAPE).astype(np.float32)
+    return np.clip(x.numpy() + step, ball.lower, ball.upper)
+
+
+# The true class of half of the images is 0, to be left along sign(w), and of the others 1.
+BINARY = tf.constant([0, 1] * 4)
+AWAY = np.where(BINARY.numpy() == 0, 1, -1).reshape(-1, 1) * np.sign(W)
+
+
+@BALLS
+@pytest.mark.parametrize('loss', [CrossEntropy(), CWMargin(kappa=50)], ids=repr)
+@pytest.mark.parametrize('random_start', [False, True])
+def test_pgd_reaches_the_optimum_of_a_linear_model(ball, loss, random_start):
+    x = natural(ball)
+    attack = PGD(ball, steps=12, step_size=ball.epsilon / 5, loss=loss, random_start=random_start)
+    x_adv = attack(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
+    expected = np.stack([corner(ball, x[i], AWAY[i]) for i in range(8)])
+    np.testing.assert_array_equal(x_adv, expected)
+
+
+@BALLS
+def test_fgsm_reaches_the_optimum_of_a_linear_model_in_its_one_step(ball):
+    x = natural(ball)
+    x_adv = fgsm(ball)(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
+    expected = np.stack([corner(ball, x[i], AWAY[i]) for i in range(8)])
+    np.testing.assert_array_equal(x_adv, expected)
+
+
+@BALLS
+@pytest.mark.parametrize('loss', [CrossEntropy(True), CWMargin(50, True)], ids=repr)
+def test_targeted_pgd_runs_towards_the_labels_given(ball, loss):
+    x = natural(ball)
+    attack = PGD(ball, steps=12, step_size=ball.epsilon / 5, loss=loss)
+    x_adv = attack(LinearNet(W, ball.upper), x, 1 - BINARY, seed=SEED)
+    expected = np.stack([corner(ball, x[i], AWAY[i]) for i in range(8)])
+    np.testing.assert_array_equal(x_adv, expected)
+
+
+def test_targeted_each_reaches_the_optimum_of_a_linear_model():
+    x = natural(UNIT)
+    pgd = PGD(UNIT, steps=12, step_size=0.06, loss=CrossEntropy(targeted=True))
+    x_adv = TargetedEach(pgd, 2)(LinearNet(W), x, BINARY, seed=SEED)
+    expected = np.stack([corner(UNIT, x[i], AWAY[i]) for i in range(8)])
+    np.testing.assert_array_equal(x_adv, expected)
+
+
+def test_cw_without_confidence_stops_just_past_the_boundary():
+    x = tf.fill([1, *SHAPE], 0.5)
+    score = float(W.sum() / 2)
+    # At the image the margin of class 0 is 1; a step of 0.01 lowers it by 0.02 * sum |w|.
+    net = LinearNet(W, bias=1 + 2 * score)
+    lowered = 0.02 * np.abs(W).sum()
+    attack = PGD(UNIT, 12, 0.01, CWMargin(), random_start=False)
+    x_adv = attack(net, x, tf.constant([0]), seed=SEED)
+    margin = float(true_margin(net(x_adv), tf.constant([0]))[0])
+    assert -lowered < margin <= 0
+    np.testing.assert_array_equal(attack(net, x_adv, tf.constant([0]), seed=SEED), x_adv)
+
+
+def test_pixels_without_gradient_stay_where_they_are():
+    w = W.copy()
+    w[[2, 7, 11]] = 0
+    net, x = LinearNet(w), natural(UNIT)
+    blind = np.reshape(w == 0, SHAPE)
+    still = PGD(UNIT, 5, 0.1, random_start=False)(net, x, BINARY, seed=SEED).numpy()
+    np.testing.assert_array_equal(still[:, blind], x.numpy()[:, blind])
+    assert (still[:, ~blind] != x.numpy()[:, ~blind]).mean() > 0.9
+    started = PGD(UNIT, 5, 0.1)(net, x, BINARY, seed=SEED).numpy()
+    np.testing.assert_array_equal(
+        started[:, blind], UNIT.sample(x, SEED).numpy()[:, blind])
+
+
+def test_no_steps_return_the_starting_point():
+    x = natural(UNIT)
+    start = PGD(UNIT, 0, 0.1)(TinyNet(), x, labels(), seed=SEED)
+    np.testing.assert_array_equal(start, UNIT.sample(x, SEED))
+    start = PGD(UNIT, 0, 0.1, random_start=False)(TinyNet(), x, labels(), seed=SEED)
+    np.testing.assert_array_equal(start, x)
+
+
+def xent_slope(z, y):
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True) - np.eye(CLASSES)[y]
+
+
+def cw_slope(z, y):
+    one_hot = np.eye(CLASSES)[y]
+    wrong = np.where(one_hot == 1, -np.inf, z)
+    active = (z * one_hot).sum(axis=1) - wrong.max(axis=1) + 50 > 0
+    return active[:, None] * (np.eye(CLASSES)[wrong.argmax(axis=1)] - one_hot)
+
+
+def challenge(net, ball, x_nat, y, start, steps, step_size, slope):
+    """The challenge's loop in NumPy, and the smallest gradient met on the way."""
+    x, smallest = start.copy(), np.inf
+    epsilon = np.float32(ball.epsilon)
+    for _ in range(steps):
+        gradient = net.input_gradient(x, y, slope)
+        smallest = min(smallest, np.abs(gradient).min())
+        x += np.float32(step_size) * np.sign(gradient).astype(np.float32)
+        x = np.clip(x, x_nat - epsilon, x_nat + epsilon)
+        x = np.clip(x, ball.lower, ball.upper)
+    return x, smallest
+
+
+@pytest.mark.parametrize('steps, name, random_start', [
+    *((steps, 'xent', True) for steps in (7, 10, 19, 20, 25, 40)),
+    (7, 'xent', False), (25, 'xent', False), (7, 'cw+', True), (40, 'cw+', True)])
+def test_pgd_is_the_loop_of_the_challenge(steps, name, random_start):
+    loss, slope = {
+        'xent': (CrossEntropy(), xent_slope), 'cw+': (CWMargin(kappa=50), cw_slope)}[name]
+    net, x, y = TinyNet(seed=1), natural(UNIT), labels()
+    attack = PGD(UNIT, steps, 0.01, loss, random_start)
+    x_adv = CompiledAttack(attack, net)(x, y, seed=SEED).numpy()
+    start = (UNIT.sample(x, SEED) if random_start else x).numpy()
+    expected, smallest = challenge(net, UNIT, x.numpy(), y.numpy(), start, steps, 0.01, slope)
+    # float32 rounding of a gradient of size 1 stays below this, so every sign is certain ...
+    assert smallest > 2e-6
+    # ... and every pixel goes through the same float32 operations.
+    np.testing.assert_array_equal(x_adv, expected)
+
+
+def test_pgd_in_byte_units_is_the_loop_of_the_challenge():
+    net, x, y = TinyNet(BYTE, seed=1), natural(BYTE), labels()
+    x_adv = CompiledAttack(PGD(BYTE, 10, 2), net)(x, y, seed=SEED).numpy()
+    start = BYTE.sample(x, SEED).numpy()
+    expected, smallest = challenge(net, BYTE, x.numpy(), y.numpy(), start, 10, 2, xent_slope)
+    assert smallest > 2e-6 / 255
+    np.testing.assert_array_equal(x_adv, expected)
+
+
+def test_many_steps_are_not_traced_one_by_one():
+    traced = []
+    for steps in (20, 200):
+        net = TinyNet()
+        CompiledAttack(PGD(UNIT, steps, 0.01), net)(natural(UNIT), labels(), seed=SEED)
+        traced.append(net.calls)
+    assert traced[0] == traced[1] <= 20
+
+
+def test_examples_do_not_influence_each_other():
+    net, x, y = TinyNet(), natural(UNIT), labels()
+    attack = CompiledAttack(PGD(UNIT, 7, 0.02, random_start=False), net)
+    together = attack(x, y, seed=SEED).numpy()
+    for i in range(len(x)):
+        np.testing.assert_array_equal(attack(x[i:i + 1], y[i:i + 1], seed=SEED)[0], together[i])
+
+
+def test_fgsm_is_one_step_of_pgd():
+    assert fgsm(BYTE, CWMargin()) == PGD(BYTE, 1, 8, CWMargin(), random_start=False)
+    assert fgsm(BYTE, random_start=True) == PGD(BYTE, 1, 8)
+
+
+def test_scaled_pgd_has_smaller_radius_and_steps():
+    half = PGD(BYTE, 7, 2).scaled(tf.constant(0.5))
+    assert (float(half.ball.epsilon), float(half.step_size)) == (4, 1)
+    assert (half.steps, half.ball.upper, half.loss) == (7, 255, CrossEntropy())
+    x = natural(BYTE)
+    x_adv = half(TinyNet(BYTE), x, labels(), seed=SEED)
+    expected = PGD(LinfBall(4, 0, 255), 7, 1)(TinyNet(BYTE), x, labels(), seed=SEED)
+    np.testing.assert_array_equal(x_adv, expected)
+
+
+def test_cw_in_lower_precision_crosses_the_true_boundary():
+    """Its gradient ends at the boundary, on whose other side rounding may have put the image."""
+    network = TinyNet()
+
+    def rounded(x):
+        return tf.cast(tf.cast(network(x), tf.bfloat16), tf.float32)
+
+    def straight_through(x):
+        z = network(x)
+        return z + tf.stop_gradient(tf.cast(tf.cast(z, tf.bfloat16), tf.float32) - z)
+
+    straight_through.exact = network
+    x = natural(UNIT, 400)
+    y = tf.argmax(network(x), axis=1)
+    x_adv = PGD(UNIT, 300, 0.0005, CWMargin(), random_start=False)(
+        straight_through, x, y, seed=SEED)
+    wrong_when_rounded = true_margin(rounded(x_adv), y).numpy() <= 0
+    assert wrong_when_rounded.sum() > 100
+    assert (true_margin(network(x_adv), y).numpy()[wrong_when_rounded] < 0).all()
+
+
+@pytest.mark.parametrize('settings, message', [
+    ({'steps': -1}, 'steps must be at least 0; found -1'),
+    ({'step_size': -0.1}, 'step_size must be finite and at least 0; found -0.1'),
+    ({'step_size': float('nan')}, 'step_size must be finite'),
+    ({'step_size': float('inf')}, 'step_size must be finite')])
+def test_pgd_refuses_settings_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PGD(**{'ball': UNIT, 'steps': 7, 'step_size': 0.01} | settings)
+
+
+def test_restarts_refuse_to_be_none():
+    with pytest.raises(ValueError, match='restarts must be at least 1; found 0'):
+        Restarts(PGD(UNIT, 1, 0.1), 0)
+
+
+def test_one_restart_is_the_attack_itself():
+    net, x, y = TinyNet(), natural(UNIT), labels()
+    attack = in_ball(UNIT)
+    once = Restarts(attack, 1)(net, x, y, seed=SEED)
+    np.testing.assert_array_equal(
+        once, attack(net, x, y, seed=tf.random.fold_in(SEED, 0)))
+
+
+def test_restarts_keep_the_smallest_margin_of_each_image():
+    net, x, y = TinyNet(), natural(UNIT, 40), labels(40)
+    attack = in_ball(UNIT)
+    runs = np.stack([
+        attack(net, x, y, seed=tf.random.fold_in(SEED, r)).numpy() for r in range(4)])
+    margins = np.stack([true_margin(net(tf.constant(run)), y).numpy() for run in runs])
+    winner = margins.argmin(axis=0)
+    assert len(set(winner)) == 4  # every run has its images
+    kept = Restarts(attack, 4)(net, x, y, seed=SEED)
+    np.testing.assert_array_equal(kept, runs[winner, np.arange(40)])
+
+
+def test_a_nan_in_one_of_several_runs_is_kept():
+    # A later run that leaves the image robust must not hide it.
+    runs = tf.constant([[-1.0, 0.0], [np.nan, 0.0], [5.0, 0.0]])
+    kept = worst_of(lambda i: runs[i][None], 3, tf.identity, runs[:1], tf.zeros(1, tf.int32))
+    assert np.isnan(kept.numpy()[0, 0])
+
+
+@pytest.mark.parametrize('name', ['pgd', 'momentum', 'adam', 'apgd', 'odi', 'fab_t'])
+@pytest.mark.parametrize('label', [0, 1])
+def test_a_gradient_that_is_nan_is_not_taken_for_robustness(name, label):
+    def length(x):
+        """A norm, whose gradient is 0/0 where nothing is brighter than a half."""
+        bright = tf.nn.relu(tf.reshape(x, [-1, PIXELS]) - 0.5)
+        norm = tf.sqrt(tf.reduce_sum(bright**2, axis=1))
+        columns = [norm, norm - 1, norm - 2]
+        columns.insert(label, 0.5 - norm)  # right where it is dark
+        return tf.stack(columns, axis=1)
+
+    attack = make_attack(name, UNIT, steps=3, step_size=0.05, restarts=1, random_start=False,
+                         num_classes=4)
+    dark = tf.fill([2, *SHAPE], 0.1)
+    x_adv = attack(length, dark, tf.fill([2], label), seed=SEED)
+    fooled = tf.argmax(length(x_adv), axis=1, output_type=tf.int32) != label
+    assert np.all(np.isnan(x_adv.numpy()).any(axis=(1, 2, 3)) | fooled.numpy())
+
+
+def test_numbers_of_numpy_are_as_good_as_pythons():
+    ball, net, x = LinfBall(np.float64(0.3)), TinyNet(), natural(UNIT)
+    assert ball == UNIT and repr(ball) == repr(UNIT)
+    for attack, same in ((APGD(ball, 4), APGD(UNIT, 4)), (ODI(in_ball(ball)), ODI(in_ball(UNIT)))):
+        np.testing.assert_array_equal(*(a(net, x, labels(8), seed=SEED) for a in (attack, same)))
+
+
+def test_more_restarts_never_raise_the_margin_of_an_image():
+    net, x, y = TinyNet(), natural(UNIT, 40), labels(40)
+    margins = [
+        true_margin(net(Restarts(in_ball(UNIT), r)(net, x, y, seed=SEED)), y).numpy()
+        for r in (1, 2, 3, 6)]
+    assert np.all(np.diff(margins, axis=0) <= 0)
+    assert np.any(margins[-1] < margins[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorder:
+    """Notes the labels and seeds that it is given and returns images that tell the labels."""
+
+    log: list
+    seeds: list = dataclasses.field(default_factory=list)
+
+    gradients = 1
+
+    def __call__(self, logits_fn, x, y, *, seed):
+        self.log.append(y.numpy())
+        self.seeds.append(tuple(seed.numpy()))
+        return tf.broadcast_to(tf.cast(y, tf.float32)[:, None, None, None], tf.shape(x))
+
+
+def test_targeted_each_tries_every_wrong_class_and_never_the_true_one():
+    recorder, y = Recorder([]), labels(CLASSES)
+    TargetedEach(recorder, CLASSES)(TinyNet(), natural(UNIT, CLASSES), y, seed=SEED)
+    assert len(set(recorder.seeds)) == CLASSES - 1  # each with a start of its own
+    targets = np.stack(recorder.log)
+    assert targets.shape == (CLASSES - 1, CLASSES)
+    for i in range(CLASSES):
+        assert sorted(targets[:, i]) == sorted(set(range(CLASSES)) - {int(y[i])})
+
+
+def test_targeted_each_keeps_the_target_that_hurts_most():
+    def logits_fn(x):
+        # Pixel 0 tells the target t; the network then favours class t by t: class 4 hurts most.
+        t = tf.reshape(x, [-1, PIXELS])[:, :1]
+        return t * tf.cast(tf.range(CLASSES)[None] == tf.cast(t, tf.int32), tf.float32)
+
+    y = tf.constant([0, 1, 2, 3, 4])
+    x_adv = TargetedEach(Recorder([]), CLASSES)(logits_fn, natural(UNIT, 5), y, seed=SEED)
+    assert x_adv[:, 0, 0, 0].numpy().tolist() == [4, 4, 4, 4, 3]
+
+
+@pytest.mark.parametrize('dtype', [tf.int32, tf.int64])
+def test_random_targets_are_all_the_wrong_classes_alike(dtype):
+    log, n = [], 20_000
+    y = tf.cast(labels(n), dtype)
+    attack = RandomTarget(Recorder(log), CLASSES)
+    attack(TinyNet(), tf.zeros([n, 1, 1, 1]), y, seed=SEED)
+    offset = (log[0] - y.numpy()) % CLASSES
+    shares = np.bincount(offset, minlength=CLASSES) / n
+    assert shares[0] == 0
+    np.testing.assert_allclose(shares[1:], 0.25, rtol=0, atol=5 * np.sqrt(0.1875 / n))
+
+
+def test_random_targets_follow_the_seed():
+    log, y = [], labels(100)
+    for seed in ([1, 2], [1, 2], [1, 3]):
+        RandomTarget(Recorder(log), CLASSES)(
+            TinyNet(), tf.zeros([100, 1, 1, 1]), y, seed=tf.constant(seed))
+    np.testing.assert_array_equal(log[0], log[1])
+    assert (log[0] != log[2]).any()
+
+
+def test_printed_they_tell_the_experiment():
+    assert repr(Restarts(PGD(UNIT, 40, 0.01, CWMargin(50.0)), 20)) == (
+        'Restarts(attack=PGD(ball=LinfBall(epsilon=0.3, lower=0.0, upper=1.0), steps=40, '
+        'step_size=0.01, loss=CWMargin(kappa=50.0, targeted=False), random_start=True), '
+        'restarts=20)')

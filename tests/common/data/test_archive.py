@@ -1,0 +1,301 @@
+"""Data sets in their original order, refused where they are not the published ones; batches."""
+
+import hashlib
+import http.server
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from common.data import archive as archive_module
+from common.data.archive import Archive
+from common.data.batches import Examples, ShuffledBatches
+from common.errors import UserError
+
+N = 12
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (N, 2, 2, 1), np.uint8)
+LABELS = RNG.integers(0, 10, N).astype(np.uint8)
+SHUFFLE = RNG.permutation(N)  # original position of each stored example
+NOBODY_LISTENS = 'http://127.0.0.1:9/'
+
+
+def md5s(images, labels):
+    return hashlib.md5(images.tobytes()).hexdigest(), hashlib.md5(labels.tobytes()).hexdigest()
+
+
+def archive(**changes):
+    return Archive(**{
+        'name': 'made_up', 'host': NOBODY_LISTENS, 'sizes': {'test': N},
+        'digests': {'test': md5s(IMAGES, LABELS)}, 'digest': md5s,
+        'original_index': lambda stored, split: stored['position'],
+        'stand_in': 'draw your own'} | changes)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv('no_proxy', '*')  # addresses of this machine are meant as they stand
+
+
+class Builder:
+    """What TFDS's builders do, as far as the loader asks for it."""
+
+    data_dir = '/prepared/made_up/1.0.0'
+
+    def __init__(self, images=IMAGES, labels=LABELS, position=SHUFFLE, prepared=True, error=None):
+        self.stored = {
+            'image': images[position], 'label': labels[position].astype(np.int64),
+            'position': position}
+        self.prepared, self.error = prepared, error
+        self.asked, self.downloads = [], 0
+
+    def is_prepared(self):
+        return self.prepared
+
+    def download_and_prepare(self):
+        self.downloads += 1
+        if self.error:
+            raise self.error
+
+    def as_dataset(self, *, split, batch_size, read_config):
+        assert batch_size == -1 and read_config.interleave_cycle_length == 1
+        self.asked.append(split)
+        if self.prepared and self.error:
+            raise self.error
+        return {name: tf.constant(column) for name, column in self.stored.items()}
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Makes tfds.builder return the given Builder and note its arguments."""
+    def install(builder):
+        builder.arguments = []
+
+        def make(name, data_dir=None):
+            builder.arguments.append((name, data_dir))
+            return builder
+
+        monkeypatch.setattr(tfds, 'builder', make)
+        return builder
+
+    return install
+
+
+def refusal(archive, *args):
+    with pytest.raises(UserError) as caught:
+        archive.load(*args)
+    message = str(caught.value)
+    assert '\n' not in message
+    return message
+
+
+def test_the_original_order_is_restored(built):
+    builder = built(Builder())
+    images, labels = archive().load('test')
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+    assert images.dtype == labels.dtype == np.uint8
+    assert builder.asked == ['test'] and builder.downloads == 0
+    assert builder.arguments == [('made_up', None)]
+
+
+def test_the_folder_is_passed_on(built):
+    builder = built(Builder())
+    archive().load('test', '/somewhere')
+    assert builder.arguments == [('made_up', '/somewhere')]
+
+
+def changed(array, index, value):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+@pytest.mark.parametrize('images, labels', [
+    (changed(IMAGES, (5, 0, 0, 0), IMAGES[5, 0, 0, 0] ^ 1), LABELS),
+    (IMAGES, changed(LABELS, 5, LABELS[5] ^ 1)),
+    (IMAGES[::-1], LABELS[::-1])], ids=['a pixel', 'a label', 'the order'])
+def test_altered_contents_are_refused(built, images, labels):
+    built(Builder(images, labels))
+    message = refusal(archive(), 'test', '/somewhere')
+    assert 'the test split of made_up in /somewhere is not the published data set' in message
+    assert 'MD5' in message
+
+
+@pytest.mark.parametrize('position', [SHUFFLE[:-1], np.append(SHUFFLE, 0), SHUFFLE[:0]])
+def test_another_number_of_examples_is_refused(built, position):
+    built(Builder(position=position))
+    assert f'{len(position)} examples, expected {N}' in refusal(archive(), 'test')
+
+
+@pytest.mark.parametrize('position', [
+    changed(SHUFFLE, 3, SHUFFLE[4]), SHUFFLE + 1, SHUFFLE[:-1], SHUFFLE.astype(float) + 0.5])
+def test_an_order_that_is_none_is_refused(built, position):
+    built(Builder())
+    odd = archive(original_index=lambda stored, split: position)
+    assert 'an order that cannot be restored' in refusal(odd, 'test')
+
+
+def test_errors_of_tfds_are_told_in_a_line(built):
+    built(Builder(error=ValueError('first line\nsecond line')))
+    message = refusal(archive(), 'test', '/somewhere')
+    assert 'ValueError: first line)' in message and 'second' not in message
+    for remedy in ('--data_dir', 'TFDS_DATA_DIR', 'draw your own'):
+        assert remedy in message
+
+
+def test_the_message_names_the_folder_of_the_environment(built, monkeypatch):
+    built(Builder(error=ValueError('')))
+    monkeypatch.setenv('TFDS_DATA_DIR', '/from/environment')
+    assert '/from/environment' in refusal(archive(), 'test')
+
+
+def test_ctrl_c_is_no_error_of_tfds(built):
+    built(Builder(error=KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        archive().load('test')
+
+
+def test_without_copy_and_network_it_gives_up_at_once(built):
+    builder = built(Builder(prepared=False))
+    start = time.monotonic()
+    message = refusal(archive(), 'test')
+    assert time.monotonic() - start < 4
+    assert f'not prepared there, and {NOBODY_LISTENS} cannot be reached' in message
+    assert builder.data_dir in message
+    assert builder.downloads == 0
+
+
+def test_a_host_that_never_answers_is_given_up_after_seconds(built, monkeypatch):
+    built(Builder(prepared=False))
+    release = threading.Event()
+
+    def hang(*_, **__):
+        release.wait(30)
+        raise TimeoutError
+
+    monkeypatch.setattr(archive_module.urllib.request, 'urlopen', hang)
+    monkeypatch.setattr(archive_module, '_PROBE_SECONDS', 0.2)
+    start = time.monotonic()
+    assert 'cannot be reached' in refusal(archive(), 'test')
+    assert time.monotonic() - start < 4
+    release.set()
+
+
+@pytest.fixture
+def host(request):
+    """Address of a server on this machine that answers as the test wants."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802 (the name that http.server calls)
+            self.wfile.write(request.param)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(('127.0.0.1', 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.05})
+        thread.start()
+        yield f'http://127.0.0.1:{server.server_port}/'
+        server.shutdown()
+        thread.join()
+
+
+FOUND, NOT_FOUND = b'HTTP/1.0 200 OK\r\n\r\n', b'HTTP/1.0 404 Not Found\r\n\r\n'
+
+
+@pytest.mark.parametrize('host', [FOUND, NOT_FOUND], indirect=True, ids=['200', '404'])
+def test_a_host_that_answers_is_downloaded_from(built, host):
+    builder = built(Builder(prepared=False))
+    images, _ = archive(host=host).load('test')
+    np.testing.assert_array_equal(images, IMAGES)
+    assert builder.downloads == 1
+
+
+@pytest.mark.parametrize('host', [b'SSH-2.0-OpenSSH_9.6\r\n'], indirect=True, ids=['ssh'])
+@pytest.mark.filterwarnings('error::pytest.PytestUnhandledThreadExceptionWarning')
+def test_a_host_that_is_no_web_server_is_none(built, host):
+    built(Builder(prepared=False))
+    assert 'cannot be reached' in refusal(archive(host=host), 'test')
+
+
+@pytest.mark.parametrize('host', [FOUND], indirect=True, ids=['200'])
+def test_a_download_that_fails_is_told_in_a_line(built, host):
+    built(Builder(prepared=False, error=OSError(28, 'No space left on device')))
+    assert 'No space left on device' in refusal(archive(host=host), 'test', '/somewhere')
+
+
+def test_subsets_keep_pairs_and_name():
+    examples = Examples(IMAGES, LABELS, 'made up test')
+    part = examples.subset(slice(3, 7))
+    assert (len(examples), len(part), part.name) == (N, 4, 'made up test')
+    np.testing.assert_array_equal(part.x, IMAGES[3:7])
+    np.testing.assert_array_equal(part.y, LABELS[3:7])
+    assert len(examples.subset(slice(None))) == N
+
+
+# 60 = 12 batches of 5; 23 leaves a remainder; a batch of all; a batch of one.
+SIZES = pytest.mark.parametrize('n, batch_size', [(60, 5), (23, 5), (7, 7), (5, 1), (7, 4)])
+
+
+@SIZES
+def test_every_epoch_covers_everything_once(n, batch_size):
+    batches = ShuffledBatches(n, batch_size, seed=1)
+    epochs = 5
+    stream = np.concatenate([batches(step) for step in range(-(-epochs * n // batch_size))])
+    for epoch in stream[:epochs * n].reshape(epochs, n):
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
+
+
+@SIZES
+def test_epochs_without_their_remainder(n, batch_size):
+    batches, epochs = ShuffledBatches(n, batch_size, seed=1, drop_remainder=True), 5
+    size = n // batch_size
+    for epoch in range(epochs):
+        seen = np.concatenate([batches(epoch * size + i) for i in range(size)])
+        assert len(set(seen)) == size * batch_size
+        whole = ShuffledBatches(n, n, seed=1)(epoch)
+        np.testing.assert_array_equal(seen, whole[:len(seen)])
+
+
+@SIZES
+def test_every_batch_is_full_and_the_same_whenever_it_is_asked_for(n, batch_size):
+    in_order = [ShuffledBatches(n, batch_size, seed=1)(step).copy() for step in range(20)]
+    assert {batch.shape for batch in in_order} == {(batch_size,)}
+    assert {batch.dtype for batch in in_order} == {np.dtype(np.int64)}
+    batches = ShuffledBatches(n, batch_size, seed=1)
+    for step in (19, 3, 0, 11, 11, 4):
+        np.testing.assert_array_equal(batches(step), in_order[step])
+
+
+def test_epochs_and_seeds_are_shuffled_differently():
+    batches = ShuffledBatches(1000, 1000, seed=1)
+    orders = [batches(0), batches(1), ShuffledBatches(1000, 1000, seed=2)(0), np.arange(1000)]
+    for i, one in enumerate(orders):
+        for other in orders[:i]:
+            assert (one == other).mean() < 0.02
+
+
+def test_the_remainder_of_an_epoch_is_joined_with_the_next():
+    batches = ShuffledBatches(7, 4, seed=3)
+    first, joined = batches(0), batches(1)
+    assert sorted([*first, *joined[:3]]) == list(range(7))
+    assert joined[3] == ShuffledBatches(7, 7, seed=3)(1)[0]
+
+
+def test_what_the_caller_does_with_a_batch_does_not_change_later_ones():
+    batches = ShuffledBatches(10, 5, seed=4)
+    expected = batches(0).copy()
+    try:
+        batches(0)[:] = 0
+    except ValueError:  # refusing is as good as a copy
+        pass
+    np.testing.assert_array_equal(batches(0), expected)
+
+
+@pytest.mark.parametrize('batch_size', [0, -1, 11])
+def test_batch_sizes_that_do_not_fit_are_refused(batch_size):
+    with pytest.raises(ValueError, match=f'between 1 and .* 10; found {batch_size}'):
+        ShuffledBatches(10, batch_size, seed=0)

@@ -1,0 +1,61 @@
+"""Weights files are whole or absent, also where the disk is full."""
+
+import os
+import resource
+
+import keras
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.networks.weights import save_weights
+
+
+def network(value):
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5), keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.set_weights([np.full_like(w, value) for w in model.get_weights()])
+    return model
+
+
+def test_what_was_saved_is_read(tmp_path):
+    path = tmp_path / 'new' / 'a.weights.h5'
+    save_weights(network(2), path)
+    model = network(1)
+    model.load_weights(path)
+    assert all(np.all(w == 2) for w in model.get_weights())
+    assert os.listdir(path.parent) == ['a.weights.h5']
+
+
+def test_a_full_disk_is_found_before_hdf5_is_at_work(tmp_path, monkeypatch, capsys):
+    # HDF5 crashes the process when a write fails, so it must not come to that.
+    path = tmp_path / 'a.weights.h5'
+    save_weights(network(1), path)
+    before, size = path.read_bytes(), path.stat().st_size
+    model = network(2)
+    monkeypatch.setattr(model, 'save_weights', lambda *args, **kwargs: pytest.fail('HDF5 began'))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, hard))
+    try:
+        with pytest.raises(UserError, match='File too large'):
+            save_weights(model, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ['a.weights.h5']
+
+
+def test_an_interruption_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / 'a.weights.h5'
+    save_weights(network(1), path)
+    before = path.read_bytes()
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, 'replace', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_weights(network(2), path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ['a.weights.h5']

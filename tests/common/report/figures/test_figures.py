@@ -1,0 +1,399 @@
+"""Every figure on networks so small that their numbers can be checked."""
+
+import dataclasses
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from common.attacks import PGD
+from common.data.batches import Examples
+from common.errors import UserError
+from common.report.exhibit import read
+from common.report.figures import (
+    capacity,
+    catalogue,
+    directions,
+    examples,
+    geometry,
+    progress,
+    restarts,
+    strength,
+    transfer,
+)
+from common.report.figures.study import Study
+from common.threat_model import LinfBall
+
+SHAPE, CLASSES = (4, 4, 1), ('zero', 'one', 'two')
+RNG = np.random.default_rng(0)
+X = RNG.uniform(0.2, 0.8, (30, *SHAPE)).astype(np.float32)
+RADII = (0.0, 0.05, 0.1, 0.5)
+
+
+def network(reference):
+    folder = pathlib.Path(reference)
+    if (folder / 'name').is_file():
+        reference = (folder / 'name').read_text()
+    seed = {'A': 1, 'A_nat': 2, 'A_prime': 3}.get(reference)
+    if seed is None:
+        raise UserError(f'there is no network {reference!r}')
+    init = [keras.initializers.RandomNormal(stddev=0.7, seed=10 * seed + i) for i in range(2)]
+    return keras.Sequential([
+        keras.Input(SHAPE), keras.layers.Rescaling(2.0, offset=-1.0), keras.layers.Flatten(),
+        keras.layers.Dense(8, activation='tanh', kernel_initializer=init[0]),
+        keras.layers.Dense(3, kernel_initializer=init[1])])
+
+
+TEST = Examples(X, np.argmax(network('A')(X), axis=1).astype(np.int32), 'made-up test')
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study('tiny', 'Tiny', TEST, network, PGD(LinfBall(0.1), 4, 0.04), 'pixels',
+                 'python -m tiny.figures', tmp_path, batch_size=8)
+
+
+@pytest.fixture
+def released(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('released')
+    header = 'step,loss_adv,epsilon_factor\n'
+    (folder / 'one.csv').write_text(header + '0,2.0,0.5\n5,,\n10,1.0,1\n')
+    (folder / 'two.csv').write_text(header + '0,0.9,1\n10,0.5,1\n')
+    return folder, {
+        'logs': ['one.csv', 'two.csv'], 'command': 'python -m tiny.train', 'seed': 5,
+        'notes': 'The first one against PGD-2.', 'config': {'attack_dtype': 'bfloat16'}}
+
+
+@pytest.fixture(scope='module')
+def shared_study(tmp_path_factory):
+    """For tests of all figures, which find in the cache what another has computed."""
+    return Study('tiny', 'Tiny', TEST, network, PGD(LinfBall(0.1), 4, 0.04), 'pixels',
+                 'python -m tiny.figures', tmp_path_factory.mktemp('report'), batch_size=8)
+
+
+FAST_FIGURES = [name for name in catalogue.FIGURES if name != '4']
+
+
+def sweep(study):
+    """Stands in for training: a network's name is written where its weights would be."""
+    def train(config, folder, data_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'name').write_text(NAMES[config['width'], config['adversary']])
+
+    def adversary(config):
+        return None if config['adversary'] == 'none' else study.pgd
+
+    widths = {'1': {'width': 'narrow'}, '2': {'width': 'broad'}}
+    config = {'train_steps': 7, 'batch_size': 2, 'seed': 0}
+    return study, capacity.Sweep(
+        widths, config, train, None, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'},
+        longer=3)
+
+
+NAMES = {('narrow', 'none'): 'A_nat', ('broad', 'none'): 'A_prime', ('narrow', 'fgsm'): 'A_prime',
+         ('broad', 'fgsm'): 'A_nat', ('narrow', 'pgd'): 'A_nat'}
+
+
+def make(name, study):
+    networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
+    details = catalogue.Details(
+        CLASSES, networks, radii=RADII, steps=(1, 2, 3), restarts=(1, 2), step_sizes=(0.01, 0.1),
+        capacity=sweep, restarts_of_an_image=5)
+    return catalogue.makers_of(details)[name](study)
+
+
+@pytest.mark.parametrize('name', ['1', 'transfer', 'confusion'])
+def test_figures_without_matplotlib_have_their_numbers(shared_study, name, monkeypatch, capsys):
+    study = dataclasses.replace(shared_study)
+    monkeypatch.setitem(sys.modules, 'common.report.plots', None)
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    monkeypatch.delattr('common.report.plots', raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, 'common.report.plots')
+        exhibit = make(name, study)
+    assert exhibit.pictures == () and exhibit.tables and exhibit.tables[0].rows
+    assert 'matplotlib is not installed' in capsys.readouterr().err
+    assert read(exhibit.write(study.output_dir)).data is not None
+
+
+@pytest.mark.parametrize('name', FAST_FIGURES)
+def test_figures_are_drawn(shared_study, name):
+    pytest.importorskip('matplotlib')
+    study = dataclasses.replace(shared_study)
+    exhibit = make(name, study)
+    assert exhibit.pictures
+    for picture in exhibit.pictures:
+        contents = (study.output_dir / picture.file).read_bytes()
+        assert contents.startswith(b'\x89PNG') and len(contents) < 300_000
+
+
+def test_figure_1_tells_what_the_restarts_found(study):
+    exhibit = restarts.figure_1(study, 6)
+    assert exhibit.key == 'tiny_figure_1' and exhibit.command == 'python -m tiny.figures --figure=1'
+    assert set(exhibit.networks) == {'A', 'A_nat'}
+    losses = exhibit.data['losses']['A'][0]
+    row = exhibit.tables[0].rows[4]
+    assert len(losses) == 6 and row[0] == 'A'
+    assert float(row[-1]) == pytest.approx(max(losses), rel=1e-3)
+    assert float(row[3]) == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_images_are_numbered_as_in_the_whole_test_set(study):
+    every = dataclasses.replace(study, every=10)
+    for name in ('2', 'examples'):
+        numbers, whole = (
+            np.ravel(make(name, s).data['image' if name == '2' else 'images'])
+            for s in (study, every))
+        np.testing.assert_array_equal(whole, 10 * numbers)
+    assert f'{10 * study.images(4)[0]}' in make('2', every).setting
+
+
+def test_figures_of_pairs_and_lines_take_no_more_restarts_than_they_can_show(study, monkeypatch):
+    monkeypatch.setattr(restarts, 'BATCH_SIZE', 3)
+    assert np.shape(restarts.figure_2(study, 100_000).data['losses']['A'])[0] == 3
+    monkeypatch.setattr(geometry, '_MOST', 4)
+    assert ', 4 restarts of each' in geometry.landscape(study, 100_000).setting
+
+
+def test_what_was_computed_is_not_computed_again(study, monkeypatch):
+    first = {name: make(name, study) for name in ('1', 'epsilons', 'confusion')}
+
+    def refuse(*_, **__):
+        raise AssertionError('attacked again')
+
+    monkeypatch.setattr('common.attacks.base.CompiledAttack.__call__', refuse)
+    for name, exhibit in first.items():
+        again = make(name, study)
+        assert again.data == exhibit.data
+    other = dataclasses.replace(study, seed=1)
+    with pytest.raises(AssertionError, match='attacked again'):
+        make('epsilons', other)
+
+
+def test_the_cache_of_another_network_is_not_used(study):
+    before = strength.epsilons(study, RADII)
+    changed = dataclasses.replace(
+        study, load=lambda name: network({'A': 'A_prime', 'A_nat': 'A_nat'}[name]))
+    after = strength.epsilons(changed, RADII)
+    assert after.data['A'] != before.data['A'] and after.data['A_nat'] == before.data['A_nat']
+
+
+def test_damaged_caches_are_computed_again(study):
+    before = strength.epsilons(study, RADII)
+    for path in (study.output_dir / 'cache').iterdir():
+        path.write_bytes(b'no archive')
+    assert strength.epsilons(study, RADII).data == before.data
+
+
+def test_accuracy_falls_with_epsilon_from_the_natural_one(study):
+    data = strength.epsilons(study, RADII).data['A']
+    accuracies = [point['accuracy'] for point in data]
+    assert accuracies[0] == 1 and accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[-1] < accuracies[0] and all(point['n'] == 30 for point in data)
+
+
+def test_more_restarts_never_leave_more(study):
+    data = strength.convergence(
+        study, steps=(1, 4), restarts=(1, 2, 4), step_sizes=(0.04,)).data
+    accuracies = [point['accuracy'] for point in data['restarts']]
+    assert accuracies == sorted(accuracies, reverse=True)
+    # The study's own attack is a point of every curve.
+    assert (data['steps'][1]['accuracy'] == data['restarts'][0]['accuracy']
+            == data['step size'][0]['accuracy'])
+
+
+def test_gradients_agree_with_themselves(study):
+    data = transfer.transfer_matrix(study, ['A', 'A_nat', 'A_prime']).data
+    cosines = np.array(data['cosines'])
+    np.testing.assert_allclose(np.diag(cosines), 1, rtol=1e-5)
+    np.testing.assert_allclose(cosines, cosines.T, atol=1e-6)
+    assert np.abs(cosines[~np.eye(3, dtype=bool)]).max() < 0.9
+    accuracy = np.array(data['accuracy'])
+    assert (accuracy[0, 0] <= accuracy[1:, 0]).all()  # white box is the strongest on A
+    assert data['natural'][0] == 1 and data['without_gradient'] == [0, 0, 0]
+    # A classifies every image correctly without an attack.
+    np.testing.assert_allclose(np.array(data['fooled'])[:, 0], 1 - accuracy[:, 0], atol=1e-9)
+
+
+def test_confusion_counts_every_image(study):
+    exhibit = make('confusion', study)
+    counts = np.array(exhibit.data['counts'])
+    np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(TEST.y, minlength=3))
+    accuracy = study.accuracy(study.pgd, 'A', 'A').accuracy
+    assert np.trace(counts) / 30 == pytest.approx(accuracy)
+
+
+def test_means_of_windows():
+    np.testing.assert_allclose(progress._smoothed(np.array([1.0, 2, 6]), 9), [3, 3, 3])
+    np.testing.assert_allclose(progress._smoothed(np.array([1.0, 2, 6, 4]), 3), [1.5, 3, 4, 5])
+
+
+def test_figure_4_joins_the_stages(study, released):
+    folder, entry = released
+    exhibit = progress.figure_4(study, entry, folder)
+    assert exhibit.data == {'steps': [[0, 10], [10, 20]], 'losses': [[2.0, 1.0], [0.9, 0.5]]}
+    assert 'The first one against PGD-2.' in ' '.join(exhibit.remarks)
+
+
+def test_figure_4_tells_of_the_training_and_not_of_test_images(study, released):
+    setting = progress.figure_4(study, released[1], released[0]).setting
+    assert 'made-up test' not in setting
+    assert 'crafted in bfloat16, seed 5' in setting and 'python -m tiny.train' in setting
+
+
+@pytest.mark.parametrize('contents', [
+    None, '', 'step\n1\n', 'step,loss_adv,epsilon_factor\n0,a,1\n'])
+def test_a_damaged_log_is_named(study, released, contents):
+    folder, entry = released
+    if contents is None:
+        (folder / 'two.csv').unlink()
+    else:
+        (folder / 'two.csv').write_text(contents)
+    with pytest.raises(UserError, match='two.csv'):
+        progress.figure_4(study, entry, folder)
+
+
+def test_images_are_such_as_the_networks_classify_correctly(study):
+    right = [np.argmax(network(name)(X), axis=1) == TEST.y for name in ('A', 'A_nat')]
+    both = np.flatnonzero(right[0] & right[1])
+    assert 4 < len(both) < len(TEST)
+    found = {seed: dataclasses.replace(study, seed=seed).images(4) for seed in range(5)}
+    assert all(set(images) <= set(both) and len(set(images)) == 4 for images in found.values())
+    assert len(set(map(tuple, found.values()))) > 1
+    assert study.images(len(both)) == both.tolist()
+    with pytest.raises(UserError, match=f'found {len(both)} among 30'):
+        study.images(len(both) + 1)
+    assert len(study.images(30, classified_by=['A'])) == 30
+
+
+def test_a_missing_network_is_an_error(study):
+    with pytest.raises(UserError, match='no network'):
+        transfer.transfer_matrix(study, ['A', 'C'])
+
+
+def test_too_few_images_are_an_error(study):
+    few = dataclasses.replace(study, test=TEST.subset(slice(3)))
+    with pytest.raises(UserError, match='Take more images'):
+        restarts.figure_1(few, 2)
+
+
+def test_combinations_reach_epsilon_and_span_what_they_combine():
+    vectors = np.array([[0.1, 0, 0.05], [0, 0.1, 0.05]])
+    found = directions._combinations(vectors, 0.3, np.random.default_rng(0))
+    np.testing.assert_allclose(np.abs(found).max(axis=1), 0.3)
+    np.testing.assert_allclose(found[:, 2], (found[:, 0] + found[:, 1]) / 2, atol=1e-12)
+
+
+def test_losses_along_directions_begin_at_the_image_and_end_at_the_maxima(study):
+    data = make('directions', study).data['A']
+    starts = [losses[0] for losses in data['along'].values()]
+    assert np.ptp(starts) < 1e-6  # share 0 is the image itself, whatever the direction
+    ends = [losses[-1] for losses in data['along'].values()]
+    assert ends[0] > starts[0] and ends[0] > ends[2]  # PGD leads up, further than chance
+
+
+def test_every_figure_of_the_list_can_be_made():
+    details = catalogue.Details((), {}, (), (), (), (), sweep)
+    assert set(catalogue.makers_of(details)) == set(catalogue.FIGURES)
+
+
+def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study):
+    exhibit = make('3', study)
+    rows = {(row['adversary'], row['width']): row for row in exhibit.data['trained']}
+    assert len(rows) == 6 and 'A' in exhibit.networks
+    own = study.accuracy(study.pgd, 'A', 'A')
+    row = rows['pgd', '2']
+    assert row['PGD']['accuracy'] == own.accuracy and row['natural']['accuracy'] == 1
+    nine = dataclasses.replace(study, test=TEST.subset(slice(9)))
+    assert row['training_loss'] == pytest.approx(nine.accuracy(study.pgd, 'A', 'A').loss)
+    natural = dataclasses.replace(study.pgd, steps=0, random_start=False)
+    assert rows['none', '1']['training_loss'] == pytest.approx(
+        nine.accuracy(natural, 'A_nat', 'A_nat').loss)
+    moved = {(t['source'], t['target']): t for t in exhibit.data['transferred']}
+    # From three networks to the five others each.
+    assert len(moved) == len(exhibit.data['transferred']) == 15
+    found = moved['natural training, width 1', 'PGD training, width 2']
+    stands = study.accuracy(study.pgd, 'A_nat', 'A')  # the stand-ins behind these names
+    natural = study.accuracy(natural, 'A', 'A')
+    assert found['n'] == np.sum(natural.correct)
+    assert found['fooled'] * found['n'] == pytest.approx(
+        np.sum(natural.correct & ~stands.correct))
+    assert exhibit.data['longer']['natural'] == rows['none', '2']['natural']  # the same stand-in
+    shown = f'{rows["pgd", "1"]["PGD"]["accuracy"]:.1%} under PGD'
+    assert shown in ' '.join(exhibit.remarks)
+
+
+def test_figure_3_of_one_width_says_nothing_of_capacity(study):
+    def one(study):
+        study, two = sweep(study)
+        return study, dataclasses.replace(
+            two, widths={'2': two.widths['2']}, longer=1, commands={'A': 'how A was trained'},
+            papers={('2', 'pgd'): (0.9, 0.5, 0.4)}, why='it is smaller')
+
+    exhibit = capacity.figure_3(*one(study))
+    said = ' '.join(exhibit.remarks)
+    assert said.endswith('Why numbers differ: it is smaller')
+    for claim in ('Capacity alone', 'saddle point', 'longer', 'fail to converge'):
+        assert claim not in said
+    assert 'PGD training, width 2: the released A, how A was trained' in said
+    column = exhibit.tables[0].columns.index('the paper')
+    assert [row[column] for row in exhibit.tables[0].rows] == ['-', '-', '90.0% / 50.0% / 40.0%']
+    assert {t['source'] for t in exhibit.data['transferred']} == {
+        'natural training, width 2', 'PGD training, width 2'}
+
+
+def test_losses_are_judged_in_float32_whatever_attacks_compute_in(study):
+    rough = dataclasses.replace(
+        study, attack_dtype='bfloat16', pgd=dataclasses.replace(study.pgd, steps=0))
+    exact = dataclasses.replace(rough, attack_dtype='float32')
+    for name in ('1', '2'):  # without a step both judge the same random points
+        assert make(name, rough).data == make(name, exact).data
+
+
+def test_thinned_losses_keep_both_ends():
+    values = np.random.default_rng(0).uniform(1e-9, 1e-3, 54321).astype(np.float32)
+    kept = restarts._thinned(values)
+    assert len(kept) == 2000 and kept == sorted(kept)
+    np.testing.assert_allclose(kept[0], values.min(), rtol=1e-4)
+    np.testing.assert_allclose(kept[-1], values.max(), rtol=1e-4)
+    np.testing.assert_allclose(restarts._thinned(values[:7]), np.sort(values[:7]), rtol=1e-4)
+
+
+def details(**changes):
+    networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
+    return catalogue.Details(**{
+        'classes': CLASSES, 'released': networks, 'radii': RADII, 'steps': (1, 2),
+        'restarts': (1, 2), 'step_sizes': (0.01,), 'capacity': sweep, 'restarts_of_an_image': 5,
+        **changes})
+
+
+def test_of_all_figures_those_that_can_be_made_are_made(study, monkeypatch, capsys):
+    def refuse(study):
+        raise UserError('no such radius')
+
+    monkeypatch.setattr(catalogue, 'makers_of', lambda _: {
+        name: restarts.figure_2 if name == 'confusion' else refuse for name in catalogue.FIGURES})
+    with pytest.raises(UserError, match='not made.*: 1, 2, .*examples'):
+        catalogue.make('all', study, details())
+    assert (study.output_dir / 'tiny_figure_2.exhibit.json').exists()
+    assert 'figure 3: no such radius' in capsys.readouterr().err
+    with pytest.raises(UserError, match='no such radius'):
+        catalogue.make('3', study, details())
+
+
+@pytest.mark.parametrize('changes, ball, words', [
+    ({}, LinfBall(0.0), 'above 0'), ({'released': {'A': {}}}, LinfBall(0.1), 'A_nat')])
+def test_what_no_figure_can_be_made_of(study, changes, ball, words):
+    study = dataclasses.replace(study, pgd=dataclasses.replace(study.pgd, ball=ball))
+    with pytest.raises(UserError, match=words):
+        catalogue.make('all', study, details(**changes))
+
+
+def test_confusion_without_mistakes_or_without_some_classes():
+    counts = np.diag([3, 0, 2])
+    assert examples._mistakes(counts, np.eye(3), CLASSES) == ['No image is misclassified.']
+    counts[2] = [1, 0, 1]
+    said, = examples._mistakes(counts, counts / [[3], [1], [2]], CLASSES)
+    assert 'zero for two (50.0% of that class)' in said and 'least robust class is two' in said

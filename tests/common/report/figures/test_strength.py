@@ -1,0 +1,164 @@
+"""What is said of the adversary's means, on made-up outcomes."""
+
+import numpy as np
+import pytest
+
+from common.attacks import PGD
+from common.data.batches import Examples
+from common.evaluation.accuracy import Outcome
+from common.report.figures import strength
+from common.report.figures.study import Study
+from common.threat_model import LinfBall
+
+LABELS = np.repeat([0, 1, 2], [5, 3, 2]).astype(np.int32)
+TEST = Examples(np.zeros((10, 2, 2, 1), np.float32), LABELS, 'made-up test')
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study('tiny', 'Tiny', TEST, None, PGD(LinfBall(0.1), 4, 0.04), 'pixels', 'python',
+                 tmp_path)
+
+
+def outcome(correct):
+    correct = np.asarray(correct, bool)
+    return Outcome(correct, np.zeros(len(correct), np.int32), 0.0, 0.0)
+
+
+def standing(*counts, n=10):
+    return [outcome(np.arange(n) < count) for count in counts]
+
+
+def verdict(base, **variants):
+    return strength._verdict(base, {
+        name.replace('_', ' '): {value: strength.paired(base, found)
+                                 for value, found in values.items()}
+        for name, values in variants.items()})
+
+
+def test_paired_counts_images_and_not_accuracies():
+    base, other = outcome([1, 1, 1, 0, 0, 0]), outcome([0, 0, 1, 1, 0, 0])
+    found = strength.paired(base, other)
+    assert (found.net, found.n, found.share) == (1, 6, pytest.approx(1 / 6))
+    back = strength.paired(other, base)
+    assert back.net == -1 and back.interval == pytest.approx(
+        (-found.interval[1], -found.interval[0]))
+
+
+def test_the_paired_interval_is_agresti_and_mins():
+    base = outcome(np.arange(1000) < 948)
+    broken = base.correct & (np.arange(1000) >= 20)  # 20 more, and 2 fewer
+    broken[[998, 999]] = True
+    low, high = strength.paired(base, outcome(broken)).interval
+    half = 1.96 * np.sqrt(20.5 + 2.5 - 18**2 / 1002) / 1002
+    assert (low, high) == pytest.approx((18 / 1002 - half, 18 / 1002 + half), abs=1e-6)
+
+
+def test_the_paired_interval_holds_the_difference_in_most_samples():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        kind = rng.choice(3, 300, p=(0.04, 0.02, 0.94))
+        found = strength.paired(outcome(kind != 1), outcome(kind != 0))
+        held += found.interval[0] <= 0.02 <= found.interval[1]
+    assert 0.92 * 400 <= held <= 0.98 * 400
+
+
+def test_the_paired_interval_of_one_image_or_of_no_difference():
+    one = strength.paired(outcome([1]), outcome([0]))
+    assert one.net == 1 and -1 <= one.interval[0] < 0 < one.interval[1] <= 1 and not one.marked
+    same = strength.paired(*[outcome([1] * 50)] * 2)
+    assert same.net == 0 and same.interval[0] == -same.interval[1] < 0
+
+
+def test_an_attack_that_variants_surpass_on_the_same_images_has_not_converged():
+    # The accuracy's own interval, 93.2% to 96.0%, holds all of these.
+    base, few, many = standing(948, 947, 938, n=1000)
+    said = verdict(base, steps={100: few, 200: many}, step_size={0.02: few})
+    assert 'steps=200 breaks 10 more of the 1,000 images, 1.0 points, paired 95% interval' in said
+    assert 'steps=100' not in said and 'step size=0.02 breaks 1 more' in said
+    assert 'has not converged: steps=200 breaks markedly more' in said
+
+
+def test_variants_that_break_other_images_but_no_more_are_no_sign_against_convergence():
+    base = outcome(np.arange(10_000) < 9500)
+    shifted = outcome((np.arange(10_000) >= 20) & (np.arange(10_000) < 9520))
+    said = verdict(base, steps={80: base}, restarts={5: shifted})
+    assert 'steps=80 breaks as many of the 10,000 images, 0.0 points' in said
+    assert 'no variant breaks markedly more' in said and 'not converged' not in said
+
+
+def test_weaker_variants_break_fewer():
+    base, weak = standing(9500, 9700, n=10_000)
+    said = verdict(base, steps={1: weak})
+    assert 'steps=1 breaks 200 fewer of the 10,000 images, -2.0 points' in said
+    assert 'no variant breaks markedly more' in said
+
+
+@pytest.mark.parametrize('n', [1, 50])
+def test_few_images_decide_nothing(n):
+    base, same = standing(n, n, n=n)
+    said = verdict(base, steps={80: same})
+    assert f'cannot be told from {n} images' in said and 'steps=80' in said.split('cannot')[1]
+    assert 'converged' not in said
+
+
+def test_a_difference_within_its_interval_decides_nothing():
+    base = outcome(np.arange(1000) < 900)
+    noisy = outcome((np.arange(1000) >= 46) & (np.arange(1000) < 940))  # 46 more, 40 fewer
+    said = verdict(base, steps={80: noisy})
+    assert 'breaks 6 more' in said and 'cannot be told' in said
+
+
+def test_without_variants_there_is_no_verdict():
+    said = verdict(standing(9)[0], steps={}, restarts={})
+    assert 'No variant' in said and 'converged' not in said
+
+
+def test_the_base_attack_is_no_variant_of_itself(study, monkeypatch):
+    asked = []
+
+    def accuracy(_, attack, source, target):
+        asked.append(attack)
+        return standing(9)[0]
+
+    monkeypatch.setattr(Study, 'accuracy', accuracy)
+    monkeypatch.setattr(Study, 'exhibit', lambda _, *args, **parts: parts)
+    monkeypatch.setattr(strength, 'draw', lambda *_: [])
+    found = strength.convergence(study, steps=(4,), restarts=(1,), step_sizes=(0.04, 1))
+    assert 'steps=' not in found['remarks'][0] and 'restarts=' not in found['remarks'][0]
+    assert 'step size=1 ' in found['remarks'][0]
+    assert [row[2] for row in found['tables'][0].rows] == ['-']
+    assert [row[0] for row in found['tables'][2].rows] == ['0.04', '1']
+    assert found['tables'][2].rows[1][2].startswith('+0.0 (')
+    assert 'step_size=1.0' in repr(asked[-1])
+
+
+def test_radii_are_floats_so_that_the_cache_knows_an_attack_by_one_name():
+    for pgd in (PGD(LinfBall(8), 20, 2), PGD(LinfBall(8.0, 0.0, 255.0), 20, 2.0)):
+        assert repr(strength._of_radius(pgd, 4)) == repr(strength._of_radius(pgd, 4.0))
+        assert 'epsilon=4.0' in repr(strength._of_radius(pgd, 4))
+    assert strength._of_radius(PGD(LinfBall(8.0), 20, 2.0), 8) == PGD(LinfBall(8.0), 20, 2.0)
+
+
+def test_where_nothing_is_left_is_told_of_both_networks(study):
+    said, = strength._end(study, (0, 0.2, 0.5), {
+        'A_nat': standing(9, 0, 0), 'A': standing(10, 3, 0)})
+    assert said.startswith('A_nat keeps none of 10 images from epsilon 0.2 on; '
+                           'A keeps none of 10 images from epsilon 0.5 on.')
+    assert 'From 0.5 on one grey image' in said and '50.0% of these 10 images' in said
+    assert 'not strong enough' not in said
+
+
+def test_below_half_the_pixel_range_nothing_is_said_of_grey_images(study):
+    said, = strength._end(study, (0, 0.2, 0.4), {'A': standing(0, 0, 5)})
+    assert 'A keeps 50.00%' in said and 'at epsilon 0.4' in said and 'grey' not in said
+
+
+def test_what_stands_beyond_the_bound_tells_that_the_attack_is_weak(study):
+    radii = (0.4, 0.5, 0.6)
+    said, = strength._end(study, radii, {'A_nat': standing(9, 5, 0), 'A': standing(9, 6, 5)})
+    assert ('But A keeps 60.0% at epsilon 0.5, which shows that the attack is not strong enough '
+            'there.') in said
+    said, = strength._end(study, radii, {'A_nat': standing(9, 5, 5), 'A': standing(9, 5, 5)})
+    assert 'not strong enough' not in said  # the bound itself can be kept

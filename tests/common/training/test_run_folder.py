@@ -1,0 +1,130 @@
+"""A model folder holds one run: its config is written once, and compared ever after."""
+
+import json
+import os
+
+import pytest
+
+from common.errors import UserError
+from common.training import run_folder
+
+CONFIG = {'steps': 40, 'filters': ('32', '64'), 'init_from': None, 'epsilon': 0.3}
+
+
+def test_a_new_folder_gets_the_config(tmp_path):
+    folder = run_folder.prepare(tmp_path / 'models' / 'run', CONFIG)
+    assert folder == tmp_path / 'models' / 'run'
+    assert json.loads((folder / 'config.json').read_text()) == {**CONFIG, 'filters': ['32', '64']}
+    assert os.listdir(folder) == ['config.json']
+
+
+def test_the_same_config_goes_on(tmp_path):
+    run_folder.prepare(tmp_path, CONFIG)
+    assert run_folder.check(tmp_path, dict(reversed(CONFIG.items()))) == tmp_path
+    assert run_folder.prepare(tmp_path, CONFIG) == tmp_path
+
+
+def test_check_writes_nothing(tmp_path):
+    assert run_folder.check(tmp_path / 'run', CONFIG) == tmp_path / 'run'
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('act', [run_folder.check, run_folder.prepare])
+@pytest.mark.parametrize('change, shown', [
+    ({'steps': 20}, 'steps: 40 there, 20 now'),
+    ({'filters': ['8', '16']}, "filters: ['32', '64'] there, ['8', '16'] now"),
+    ({'new': 1}, 'new: (absent) there, 1 now'),
+    ({'steps': 20, 'epsilon': 0.1}, 'epsilon: 0.3 there, 0.1 now; steps: 40 there, 20 now'),
+])
+def test_another_config_is_refused_with_the_difference(tmp_path, act, change, shown):
+    run_folder.prepare(tmp_path, CONFIG)
+    before = (tmp_path / 'config.json').read_bytes()
+    with pytest.raises(UserError) as caught:
+        act(tmp_path, {**CONFIG, **change})
+    assert f'({shown})' in str(caught.value)
+    assert 'choose a new --model_dir' in str(caught.value)
+    assert '\n' not in str(caught.value)
+    assert (tmp_path / 'config.json').read_bytes() == before
+
+
+def test_a_setting_that_has_gone_is_a_difference(tmp_path):
+    run_folder.prepare(tmp_path, CONFIG)
+    with pytest.raises(UserError, match=r'steps: 40 there, \(absent\) now'):
+        run_folder.check(tmp_path, {k: v for k, v in CONFIG.items() if k != 'steps'})
+
+
+@pytest.mark.parametrize('contents', ['', '{"steps": 4', '[1, 2]', 'null'])
+def test_a_damaged_config_is_refused(tmp_path, contents):
+    (tmp_path / 'config.json').write_text(contents)
+    with pytest.raises(UserError, match='config.json cannot be read'):
+        run_folder.check(tmp_path, CONFIG)
+    assert (tmp_path / 'config.json').read_text() == contents
+
+
+@pytest.mark.parametrize('act', [run_folder.check, run_folder.prepare])
+def test_a_file_in_the_place_of_the_folder(tmp_path, act):
+    path = tmp_path / 'run'
+    path.write_text('keep me')
+    with pytest.raises(UserError, match='expected a folder at --model_dir; found the file'):
+        act(path, CONFIG)
+    assert path.read_text() == 'keep me'
+
+
+def test_a_file_in_the_place_of_the_folder_above(tmp_path):
+    (tmp_path / 'file').write_text('keep me')
+    with pytest.raises(UserError, match='Not a directory'):
+        run_folder.prepare(tmp_path / 'file' / 'run', CONFIG)
+
+
+def test_a_name_too_long(tmp_path):
+    with pytest.raises(UserError, match='File name too long'):
+        run_folder.check(tmp_path / ('x' * 300), CONFIG)
+
+
+def test_a_folder_closed_to_this_user(tmp_path, monkeypatch):
+    # The tests may run as root, to whom no folder is closed.
+    def closed(*args, **kwargs):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(os, 'stat', closed)
+    with pytest.raises(UserError, match='Permission denied'):
+        run_folder.check('run', CONFIG)
+
+
+def test_a_folder_that_cannot_be_written():
+    # /proc takes no files from anybody, root included.
+    with pytest.raises(UserError, match='cannot write /proc/run/config.json'):
+        run_folder.prepare('/proc/run', CONFIG)
+
+
+@pytest.mark.parametrize('name', ['checkpoint-62.index', 'last.weights.h5', 'log.csv'])
+@pytest.mark.parametrize('act', [run_folder.check, run_folder.prepare])
+def test_a_run_that_lost_its_config_is_neither_gone_on_with_nor_overwritten(tmp_path, act, name):
+    (tmp_path / name).write_text('keep me')
+    with pytest.raises(UserError, match=f'found .* with {name} and no config.json. Restore that'):
+        act(tmp_path, CONFIG)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_folder_of_other_files_is_new(tmp_path):
+    (tmp_path / 'notes.txt').write_text('a plan')
+    run_folder.prepare(tmp_path, CONFIG)
+    assert sorted(os.listdir(tmp_path)) == ['config.json', 'notes.txt']
+
+
+def test_a_folder_is_made_to_be_held(tmp_path):
+    with run_folder.held(tmp_path / 'models' / 'run'):
+        assert (tmp_path / 'models' / 'run').is_dir()
+    (tmp_path / 'file').write_text('keep me')
+    with pytest.raises(UserError, match='cannot write to'):
+        with run_folder.held(tmp_path / 'file'):
+            pytest.fail('a file was held')
+
+
+def test_a_second_run_is_kept_out_as_long_as_the_first_lasts(tmp_path):
+    with run_folder.held(tmp_path):
+        with pytest.raises(UserError, match='found another training at work there'):
+            with run_folder.held(tmp_path):
+                pytest.fail('two at once')
+    with run_folder.held(tmp_path):
+        assert os.listdir(tmp_path) == []
