@@ -20,6 +20,9 @@ def art_module(name: str) -> ModuleType:
 def art_network(network: keras.Model) -> Any:
     """The estimator that ART's attacks take, for a network that returns logits."""
     return art_module('estimators.classification').TensorFlowV2Classifier(
-        model=network, nb_classes=dataset.NUM_CLASSES, input_shape=dataset.IMAGE_SHAPE,
+        model=network,
+        nb_classes=dataset.NUM_CLASSES,
+        input_shape=dataset.IMAGE_SHAPE,
         clip_values=(dataset.LOWER, dataset.UPPER),
-        loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )

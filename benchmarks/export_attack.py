@@ -51,19 +51,33 @@ def main() -> None:
             for arrangement, make_logits_fn in _arrangements(network, dtype).items():
                 name = f'{arrangement}-{dtype}-{batch_size}.stablehlo'
                 (folder / name).write_bytes(_exported(network, make_logits_fn, batch_size))
-                variants.append({'file': name, 'arrangement': arrangement, 'dtype': dtype,
-                                 'batch_size': batch_size})
+                variants.append(
+                    {
+                        'file': name,
+                        'arrangement': arrangement,
+                        'dtype': dtype,
+                        'batch_size': batch_size,
+                    }
+                )
                 print(folder / name)
     np.savez(folder / 'weights.npz', *network.get_weights())
-    settings = {'steps': FLAGS.steps, 'epsilon': dataset.EPSILON, 'step_size': STEP_SIZE,
-                'image_shape': dataset.IMAGE_SHAPE, 'num_classes': dataset.NUM_CLASSES,
-                'flop_per_gradient': FLOP_PER_GRADIENT, 'variants': variants}
+    settings = {
+        'steps': FLAGS.steps,
+        'epsilon': dataset.EPSILON,
+        'step_size': STEP_SIZE,
+        'image_shape': dataset.IMAGE_SHAPE,
+        'num_classes': dataset.NUM_CLASSES,
+        'flop_per_gradient': FLOP_PER_GRADIENT,
+        'variants': variants,
+    }
     (folder / 'settings.json').write_text(json.dumps(settings, indent=1) + '\n')
 
 
 def _arrangements(network: keras.Model, dtype: str) -> dict[str, Callable[[], LogitsFn]]:
-    return {'as built': ModelLogits(network, dtype)._plain,
-            'rearranged': lambda: rearranged(network, dtype)}
+    return {
+        'as built': ModelLogits(network, dtype)._plain,
+        'rearranged': lambda: rearranged(network, dtype),
+    }
 
 
 def _exported(
@@ -77,13 +91,18 @@ def _exported(
         with keras.StatelessScope(list(zip(network.variables, weights, strict=True))):
             return tf.ensure_shape(attack(make_logits_fn(), x, y, seed=seed), x.shape)
 
-    arguments = ([np.asarray(variable) for variable in network.variables],
-                 np.zeros((batch_size, *dataset.IMAGE_SHAPE), np.float32),
-                 np.zeros(batch_size, np.int32), np.zeros(2, np.int32))
+    arguments = (
+        [np.asarray(variable) for variable in network.variables],
+        np.zeros((batch_size, *dataset.IMAGE_SHAPE), np.float32),
+        np.zeros(batch_size, np.int32),
+        np.zeros(2, np.int32),
+    )
     # Exported for processors, since exporting for a GPU takes one; the code is the same.
     return jax.export.export(
-        jax.jit(jax2tf.call_tf(perturb, has_side_effects=False)), platforms=['cpu'],
-        disabled_checks=[jax.export.DisabledSafetyCheck.platform()])(*arguments).serialize()
+        jax.jit(jax2tf.call_tf(perturb, has_side_effects=False)),
+        platforms=['cpu'],
+        disabled_checks=[jax.export.DisabledSafetyCheck.platform()],
+    )(*arguments).serialize()
 
 
 if __name__ == '__main__':

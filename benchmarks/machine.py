@@ -11,9 +11,11 @@ import tensorflow as tf
 def describe_machine() -> str:
     """Processor, devices and versions in one line."""
     devices = [device.device_type for device in tf.config.list_physical_devices()]
-    return (f'{_processor()}, {os.cpu_count()} cores, devices {", ".join(devices)}, '
-            f'Python {platform.python_version()}, TensorFlow {tf.__version__}, '
-            f'Keras {keras.__version__}')
+    return (
+        f'{_processor()}, {os.cpu_count()} cores, devices {", ".join(devices)}, '
+        f'Python {platform.python_version()}, TensorFlow {tf.__version__}, '
+        f'Keras {keras.__version__}'
+    )
 
 
 def _processor() -> str:

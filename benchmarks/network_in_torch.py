@@ -33,8 +33,14 @@ class NetworkA(nn.Module):
 
 
 def pgd(
-    network: nn.Module, x: torch.Tensor, y: torch.Tensor, *, epsilon: float, step_size: float,
-    steps: int, bfloat16: bool = False,
+    network: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    epsilon: float,
+    step_size: float,
+    steps: int,
+    bfloat16: bool = False,
 ) -> torch.Tensor:
     """Adversarial images [batch, 1, height, width] float32 for pixels in [0, 1].
 
@@ -52,7 +58,7 @@ def pgd(
         x_adv = x_adv.detach().requires_grad_(True)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
             loss = torch.nn.functional.cross_entropy(network(x_adv), y, reduction='sum')
-        gradient, = torch.autograd.grad(loss, x_adv)
+        (gradient,) = torch.autograd.grad(loss, x_adv)
         moved = x_adv.detach() + step_size * gradient.sign()
         x_adv = torch.clamp(torch.min(torch.max(moved, x - epsilon), x + epsilon), 0, 1)
     return x_adv

@@ -54,8 +54,10 @@ def main() -> None:
     print(describe_machine())
     network = model.load('A')
     test = dataset.load('test', dataset=FLAGS.dataset)
-    batches = [test.subset(slice(i * FLAGS.batch_size, (i + 1) * FLAGS.batch_size))
-               for i in range(FLAGS.batches)]
+    batches = [
+        test.subset(slice(i * FLAGS.batch_size, (i + 1) * FLAGS.batch_size))
+        for i in range(FLAGS.batches)
+    ]
     crafts = {}
     for make in (_ours, _cleverhans, _foolbox, _art, _torch):
         try:
@@ -66,8 +68,10 @@ def main() -> None:
     print(f'\n{"library":<40}{"gradients/s":>12}{"ours is faster by":>19}{"one by one":>12}')
     for name, rate in rates.items():
         ours = f'{OURS}, {"bfloat16" if "bfloat16" in name else "float32"}'
-        faster = ['' if name.startswith(OURS) else f'{rates[mine] / rate:.2f}x'
-                  for mine in (ours, ours + ONE_BY_ONE)]
+        faster = [
+            '' if name.startswith(OURS) else f'{rates[mine] / rate:.2f}x'
+            for mine in (ours, ours + ONE_BY_ONE)
+        ]
         print(f'{name:<40}{rate:>12,.0f}{faster[0]:>19}{faster[1]:>12}')
 
 
@@ -78,8 +82,8 @@ def _rates(crafts: dict[str, Craft], batches: list[Examples]) -> dict[str, float
         for name, craft in crafts.items():
             together = name.startswith(OURS) and not name.endswith(ONE_BY_ONE)
             start = time.perf_counter()
-            for _ in (in_order if together else map)(
-                    lambda batch: craft(batch.x, batch.y), batches):  # noqa: B023
+            run = in_order if together else map
+            for _ in run(lambda batch, craft=craft: craft(batch.x, batch.y), batches):
                 pass
             if repeat >= 0:
                 seconds[name].append(time.perf_counter() - start)
@@ -89,8 +93,7 @@ def _rates(crafts: dict[str, Craft], batches: list[Examples]) -> dict[str, float
 
 def _ours(network: keras.Model) -> dict[str, Craft]:
     def attack(dtype: str) -> Craft:
-        perturb = CompiledAttack(
-            challenge_pgd(steps=FLAGS.steps), ModelLogits(network, dtype))
+        perturb = CompiledAttack(challenge_pgd(steps=FLAGS.steps), ModelLogits(network, dtype))
         return lambda x, y: perturb(tf.constant(x), tf.constant(y), seed=(0, 0)).numpy()
 
     crafts = {f'{OURS}, {dtype}': attack(dtype) for dtype in DTYPES}
@@ -99,23 +102,44 @@ def _ours(network: keras.Model) -> dict[str, Craft]:
 
 def _cleverhans(network: keras.Model) -> dict[str, Craft]:
     attacks = importlib.import_module('cleverhans.tf2.attacks.projected_gradient_descent')
-    return {'cleverhans (TF2)': lambda x, y: attacks.projected_gradient_descent(
-        network, tf.constant(x), dataset.EPSILON, STEP_SIZE, FLAGS.steps, np.inf, clip_min=0.0,
-        clip_max=1.0, y=tf.constant(y), sanity_checks=False).numpy()}
+    return {
+        'cleverhans (TF2)': lambda x, y: attacks.projected_gradient_descent(
+            network,
+            tf.constant(x),
+            dataset.EPSILON,
+            STEP_SIZE,
+            FLAGS.steps,
+            np.inf,
+            clip_min=0.0,
+            clip_max=1.0,
+            y=tf.constant(y),
+            sanity_checks=False,
+        ).numpy()
+    }
 
 
 def _foolbox(network: keras.Model) -> dict[str, Craft]:
     foolbox = importlib.import_module('foolbox')
     target = foolbox.TensorFlowModel(network, bounds=(0, 1))
     attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP_SIZE, steps=FLAGS.steps)
-    return {'Foolbox (TensorFlow)': lambda x, y: attack.run(
-        target, tf.constant(x), tf.constant(y), epsilon=dataset.EPSILON).numpy()}
+    return {
+        'Foolbox (TensorFlow)': lambda x, y: attack.run(
+            target, tf.constant(x), tf.constant(y), epsilon=dataset.EPSILON
+        ).numpy()
+    }
 
 
 def _art(network: keras.Model) -> dict[str, Craft]:
     attack = art_module('attacks.evasion').ProjectedGradientDescent(
-        art_network(network), norm=np.inf, eps=dataset.EPSILON, eps_step=STEP_SIZE,
-        max_iter=FLAGS.steps, num_random_init=1, batch_size=FLAGS.batch_size, verbose=False)
+        art_network(network),
+        norm=np.inf,
+        eps=dataset.EPSILON,
+        eps_step=STEP_SIZE,
+        max_iter=FLAGS.steps,
+        num_random_init=1,
+        batch_size=FLAGS.batch_size,
+        verbose=False,
+    )
     return {'ART (TensorFlow)': attack.generate}
 
 
@@ -130,24 +154,27 @@ def _torch(network: keras.Model) -> dict[str, Craft]:
     x = np.random.default_rng(0).random((9, *dataset.IMAGE_SHAPE), np.float32)
     with torch.no_grad():
         np.testing.assert_allclose(
-            ported(tensors(x, np.zeros(9))[0]).numpy(), network(x).numpy(), atol=1e-3)
+            ported(tensors(x, np.zeros(9))[0]).numpy(), network(x).numpy(), atol=1e-3
+        )
     for parameter in ported.parameters():
         parameter.requires_grad_(False)
     last = importlib.import_module('copy').deepcopy(ported).to(memory_format=torch.channels_last)
     pgd = functools.partial(
-        in_torch.pgd, epsilon=dataset.EPSILON, step_size=STEP_SIZE, steps=FLAGS.steps)
+        in_torch.pgd, epsilon=dataset.EPSILON, step_size=STEP_SIZE, steps=FLAGS.steps
+    )
     crafts = {
         f'PyTorch {torch.__version__}': lambda x, y: pgd(ported, *tensors(x, y)),
         'PyTorch, channels last': lambda x, y: pgd(last, *tensors(x, y)),
-        'PyTorch, channels last, bfloat16':
-            lambda x, y: pgd(last, *tensors(x, y), bfloat16=True)}
+        'PyTorch, channels last, bfloat16': lambda x, y: pgd(last, *tensors(x, y), bfloat16=True),
+    }
     try:
         torchattacks = importlib.import_module('torchattacks')
     except ModuleNotFoundError as error:
         print(f'left out: torchattacks ({error})')
         return crafts
     attack = torchattacks.PGD(
-        ported, eps=dataset.EPSILON, alpha=STEP_SIZE, steps=FLAGS.steps, random_start=True)
+        ported, eps=dataset.EPSILON, alpha=STEP_SIZE, steps=FLAGS.steps, random_start=True
+    )
     return {**crafts, 'torchattacks': lambda x, y: attack(*tensors(x, y))}
 
 

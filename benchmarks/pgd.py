@@ -45,8 +45,10 @@ def define_flags() -> None:
     """Defines this program's flags."""
     flags.DEFINE_list('batch_sizes', ['50', '200', '500'], 'Batch sizes to measure.')
     flags.register_validator(
-        'batch_sizes', lambda sizes: all(size.isdecimal() and int(size) > 0 for size in sizes),
-        message='expected whole numbers above 0, separated by commas')
+        'batch_sizes',
+        lambda sizes: all(size.isdecimal() and int(size) > 0 for size in sizes),
+        message='expected whole numbers above 0, separated by commas',
+    )
     flags.DEFINE_integer('steps', 40, 'PGD steps of an attack.', lower_bound=1)
     flags.DEFINE_integer('repeats', 5, 'Attacks timed of each variant.', lower_bound=1)
 
@@ -54,16 +56,21 @@ def define_flags() -> None:
 def main() -> None:
     """Measures and prints a table."""
     print(describe_machine())
-    print(f'{"batch":>5}  {"variant":<18}{"gradients/s":>12}{"GFLOP/s peak":>14}{"of peak":>9}'
-          f'{"vs eager":>10}')
+    print(
+        f'{"batch":>5}  {"variant":<18}{"gradients/s":>12}{"GFLOP/s peak":>14}{"of peak":>9}'
+        f'{"vs eager":>10}'
+    )
     network = model.network_a()
     for batch_size in map(int, FLAGS.batch_sizes):
         measured = _measure(network, batch_size)
         for variant, attacks in measured.items():
             rate, peak = attacks.rate, statistics.median(attacks.peaks)
             against = rate / measured['eager float32'].rate
-            print(f'{batch_size:>5}  {variant:<18}{rate:>12,.0f}{peak / 1e9:>14,.0f}'
-                  f'{attacks.share:>9.0%}{against:>9.2f}x', flush=True)
+            print(
+                f'{batch_size:>5}  {variant:<18}{rate:>12,.0f}{peak / 1e9:>14,.0f}'
+                f'{attacks.share:>9.0%}{against:>9.2f}x',
+                flush=True,
+            )
 
 
 @dataclasses.dataclass
@@ -81,7 +88,8 @@ class _Attacks:
     def share(self) -> float:
         return statistics.median(
             rate * FLOP_PER_GRADIENT / peak
-            for rate, peak in zip(self.rates, self.peaks, strict=True))
+            for rate, peak in zip(self.rates, self.peaks, strict=True)
+        )
 
 
 class _AsBuilt(ModelLogits):
@@ -100,7 +108,8 @@ def _measure(network: keras.Model, batch_size: int) -> dict[str, _Attacks]:
     compiled = {dtype: CompiledAttack(attack, ModelLogits(network, dtype)) for dtype in DTYPES}
     variants: dict[str, Callable] = {f'compiled {dtype}': compiled[dtype] for dtype in DTYPES}
     variants |= {
-        f'as built {dtype}': CompiledAttack(attack, _AsBuilt(network, dtype)) for dtype in DTYPES}
+        f'as built {dtype}': CompiledAttack(attack, _AsBuilt(network, dtype)) for dtype in DTYPES
+    }
     one_step = dataclasses.replace(attack, steps=1, random_start=False)
 
     def eager(x, y, seed):
@@ -128,6 +137,7 @@ def _measure(network: keras.Model, batch_size: int) -> dict[str, _Attacks]:
 
 def _together(attack: CompiledAttack, batches: int) -> Callable:
     """The attack on so many batches, as many at a time as evaluations have in work."""
+
     def run(x, y, seed):
         return list(in_order(lambda i: attack(x, y, seed=(*seed[:1], i)).numpy(), range(batches)))
 

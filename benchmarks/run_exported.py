@@ -27,8 +27,10 @@ Craft = Callable[[], object]
 def main() -> None:
     """Measures and prints a table."""
     if len(sys.argv) != 2 or not (pathlib.Path(sys.argv[1]) / 'settings.json').is_file():
-        sys.exit('expected the folder that benchmarks/export_attack.py wrote; found '
-                 f'{" ".join(sys.argv[1:]) or "nothing"}')
+        sys.exit(
+            'expected the folder that benchmarks/export_attack.py wrote; found '
+            f'{" ".join(sys.argv[1:]) or "nothing"}'
+        )
     folder = pathlib.Path(sys.argv[1])
     settings = json.loads((folder / 'settings.json').read_text())
     print(f'{jax.devices()[0].device_kind}, JAX {jax.__version__}')
@@ -37,8 +39,10 @@ def main() -> None:
         crafts = {**_ours(folder, settings, batch_size), **_torch(folder, settings, batch_size)}
         for name, (rate, first) in _measure(crafts, batch_size * settings['steps']).items():
             flops = rate * settings['flop_per_gradient']
-            print(f'{batch_size:>5}  {name:<34}{rate:>12,.0f}{flops / 1e12:>9.1f}{first:>11.1f} s',
-                  flush=True)
+            print(
+                f'{batch_size:>5}  {name:<34}{rate:>12,.0f}{flops / 1e12:>9.1f}{first:>11.1f} s',
+                flush=True,
+            )
 
 
 def _measure(crafts: dict[str, Craft], gradients: int) -> dict[str, tuple[float, float]]:
@@ -49,14 +53,18 @@ def _measure(crafts: dict[str, Craft], gradients: int) -> dict[str, tuple[float,
             start = time.perf_counter()
             craft()
             seconds[name].append(time.perf_counter() - start)
-    return {name: (gradients / statistics.median(times[1:]), times[0])
-            for name, times in seconds.items()}
+    return {
+        name: (gradients / statistics.median(times[1:]), times[0])
+        for name, times in seconds.items()
+    }
 
 
 def _examples(settings: dict, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    return (rng.random((batch_size, *settings['image_shape']), np.float32),
-            rng.integers(0, settings['num_classes'], batch_size).astype(np.int32))
+    return (
+        rng.random((batch_size, *settings['image_shape']), np.float32),
+        rng.integers(0, settings['num_classes'], batch_size).astype(np.int32),
+    )
 
 
 def _weights(folder: pathlib.Path) -> list[np.ndarray]:
@@ -73,8 +81,11 @@ def _ours(folder: pathlib.Path, settings: dict, batch_size: int) -> dict[str, Cr
         attack = jax.jit(jax.export.deserialize((folder / variant['file']).read_bytes()).call)
         return lambda: jax.block_until_ready(attack(weights, x, y, seed))
 
-    return {f'this project, {variant["arrangement"]}, {variant["dtype"]}': craft(variant)
-            for variant in settings['variants'] if variant['batch_size'] == batch_size}
+    return {
+        f'this project, {variant["arrangement"]}, {variant["dtype"]}': craft(variant)
+        for variant in settings['variants']
+        if variant['batch_size'] == batch_size
+    }
 
 
 def _torch(folder: pathlib.Path, settings: dict, batch_size: int) -> dict[str, Craft]:
@@ -92,11 +103,19 @@ def _torch(folder: pathlib.Path, settings: dict, batch_size: int) -> dict[str, C
 
     def craft(bfloat16: bool) -> Craft:
         return lambda: in_torch.pgd(
-            network, x, y, epsilon=settings['epsilon'], step_size=settings['step_size'],
-            steps=settings['steps'], bfloat16=bfloat16).cpu()
+            network,
+            x,
+            y,
+            epsilon=settings['epsilon'],
+            step_size=settings['step_size'],
+            steps=settings['steps'],
+            bfloat16=bfloat16,
+        ).cpu()
 
-    return {f'PyTorch, channels last, {dtype}': craft(dtype == 'bfloat16')
-            for dtype in ('float32', 'bfloat16')}
+    return {
+        f'PyTorch, channels last, {dtype}': craft(dtype == 'bfloat16')
+        for dtype in ('float32', 'bfloat16')
+    }
 
 
 if __name__ == '__main__':

@@ -57,8 +57,10 @@ def main() -> None:
 
 
 def _print_row(variant: str, rate: float, base: float) -> None:
-    print(f'{variant:<16}{rate:>12,.0f}{FLAGS.batch_size / rate:>10.4f}{rate / base:>16.2f}x',
-          flush=True)
+    print(
+        f'{variant:<16}{rate:>12,.0f}{FLAGS.batch_size / rate:>10.4f}{rate / base:>16.2f}x',
+        flush=True,
+    )
 
 
 def _examples(count: int) -> Examples:
@@ -69,15 +71,32 @@ def _examples(count: int) -> Examples:
 
 def _training_rate(examples: Examples, dtype: str, jit_compile: bool) -> float:
     settings = Settings(
-        train_steps=FLAGS.train_steps + 2, batch_size=FLAGS.batch_size, seed=0,
-        learning_rate=Piecewise((0.1,)), sum_loss=False, weight_decay=2e-4, crafting='train',
-        attack_dtype=dtype, train_dtype=dtype, jit_compile=jit_compile, drop_remainder=True,
-        log_every=FLAGS.train_steps, checkpoint_every=FLAGS.train_steps + 2)
+        train_steps=FLAGS.train_steps + 2,
+        batch_size=FLAGS.batch_size,
+        seed=0,
+        learning_rate=Piecewise((0.1,)),
+        sum_loss=False,
+        weight_decay=2e-4,
+        crafting='train',
+        attack_dtype=dtype,
+        train_dtype=dtype,
+        jit_compile=jit_compile,
+        drop_remainder=True,
+        log_every=FLAGS.train_steps,
+        checkpoint_every=FLAGS.train_steps + 2,
+    )
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         folder = pathlib.Path(folder)
         with contextlib.redirect_stdout(io.StringIO()):
-            Trainer(model.network_a(FLAGS.width), Momentum(0.1), challenge_pgd(steps=FLAGS.steps),
-                    examples, settings, folder, augment=dataset.AUGMENTATION).train()
+            Trainer(
+                model.network_a(FLAGS.width),
+                Momentum(0.1),
+                challenge_pgd(steps=FLAGS.steps),
+                examples,
+                settings,
+                folder,
+                augment=dataset.AUGMENTATION,
+            ).train()
         rows = list(csv.DictReader((folder / 'log.csv').open()))
     return float(rows[1]['examples_per_second'])
 

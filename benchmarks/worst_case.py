@@ -69,8 +69,10 @@ def main() -> None:
         theirs.append(_run(stages, network, share))
     here, our_seconds = _report(f'this project, {FLAGS.preset}, {FLAGS.attack_dtype}', ours)
     there, their_seconds = _report(f'AutoAttack by {FLAGS.peer}', theirs)
-    print(f'{their_seconds / our_seconds:.2f} times as fast; {np.sum(here & ~there)} images stand '
-          f'here that fall there, {np.sum(there & ~here)} the other way round')
+    print(
+        f'{their_seconds / our_seconds:.2f} times as fast; {np.sum(here & ~there)} images stand '
+        f'here that fall there, {np.sum(there & ~here)} the other way round'
+    )
 
 
 def _report(name: str, rounds: list[tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
@@ -78,22 +80,36 @@ def _report(name: str, rounds: list[tuple[np.ndarray, float]]) -> tuple[np.ndarr
     standing = np.concatenate([standing for standing, _ in rounds])
     seconds = sum(seconds for _, seconds in rounds)
     low, high = wilson_interval(int(standing.sum()), len(standing))
-    print(f'{name}: {standing.mean():.2%} ({low:.2%} to {high:.2%}, n = {len(standing)}) '
-          f'after {seconds:,.0f} s')
+    print(
+        f'{name}: {standing.mean():.2%} ({low:.2%} to {high:.2%}, n = {len(standing)}) '
+        f'after {seconds:,.0f} s'
+    )
     return standing, seconds
 
 
 def _our_cascade(network: keras.Model, test: Examples) -> tuple[np.ndarray, float]:
     """Which images stand, and the seconds, compilation included."""
     stages = preset(
-        FLAGS.preset, challenge_pgd().ball, steps=STEPS, step_size=STEP_SIZE,
-        num_classes=dataset.NUM_CLASSES)
+        FLAGS.preset,
+        challenge_pgd().ball,
+        steps=STEPS,
+        step_size=STEP_SIZE,
+        num_classes=dataset.NUM_CLASSES,
+    )
     verdict = worst_case(
-        stages, ModelLogits(network, FLAGS.attack_dtype), Judge(ModelLogits(network)), test,
-        batch_size=FLAGS.batch_size, progress='this project')
+        stages,
+        ModelLogits(network, FLAGS.attack_dtype),
+        Judge(ModelLogits(network)),
+        test,
+        batch_size=FLAGS.batch_size,
+        progress='this project',
+    )
     for number, stage in enumerate(stages):
-        print(f'  {stage.name:<24}{verdict.after(number + 1):>8.2%} left after '
-              f'{verdict.seconds[:number + 1].sum():>8,.1f} s', flush=True)
+        print(
+            f'  {stage.name:<24}{verdict.after(number + 1):>8.2%} left after '
+            f'{verdict.seconds[: number + 1].sum():>8,.1f} s',
+            flush=True,
+        )
     return verdict.standing, float(verdict.seconds.sum())
 
 
@@ -110,14 +126,17 @@ def _run(
             if not ball.contains(x_adv, tf.constant(x)).numpy().all():
                 raise ValueError(f'{name}: images outside of the ball')
             standing[index] = judge(x_adv, tf.constant(y))[0] == y
-        print(f'  {name:<24}{standing.mean():>8.2%} left after '
-              f'{time.perf_counter() - start:>8,.1f} s', flush=True)
+        print(
+            f'  {name:<24}{standing.mean():>8.2%} left after '
+            f'{time.perf_counter() - start:>8,.1f} s',
+            flush=True,
+        )
     return standing, time.perf_counter() - start
 
 
 def _batches(index: np.ndarray) -> Iterator[np.ndarray]:
     for i in range(0, len(index), FLAGS.batch_size):
-        yield index[i:i + FLAGS.batch_size]
+        yield index[i : i + FLAGS.batch_size]
 
 
 def _torchattacks(network: keras.Model) -> dict[str, Craft]:
@@ -132,20 +151,26 @@ def _torchattacks(network: keras.Model) -> dict[str, Craft]:
             x_adv = attack(images, torch.from_numpy(y).long())
             # To the ball's own rounding, by which the checks go.
             return _inside(x_adv.detach().numpy().transpose(0, 2, 3, 1), x)
+
         return run
 
-    return {name: craft(attack) for name, attack in {
-        'APGD-CE': torchattacks.APGD(ported, steps=100, loss='ce', **shared),
-        'APGD-T': torchattacks.APGDT(ported, steps=100, n_classes=10, **shared),
-        'FAB-T': torchattacks.FAB(
-            ported, steps=100, multi_targeted=True, n_classes=10, **shared),
-        'Square': torchattacks.Square(
-            ported, n_queries=5000, resc_schedule=False, **shared)}.items()}
+    return {
+        name: craft(attack)
+        for name, attack in {
+            'APGD-CE': torchattacks.APGD(ported, steps=100, loss='ce', **shared),
+            'APGD-T': torchattacks.APGDT(ported, steps=100, n_classes=10, **shared),
+            'FAB-T': torchattacks.FAB(
+                ported, steps=100, multi_targeted=True, n_classes=10, **shared
+            ),
+            'Square': torchattacks.Square(ported, n_queries=5000, resc_schedule=False, **shared),
+        }.items()
+    }
 
 
 def _art(network: keras.Model) -> dict[str, Craft]:
     attack = art_module('attacks.evasion').AutoAttack(
-        art_network(network), eps=dataset.EPSILON, eps_step=0.1, batch_size=FLAGS.batch_size)
+        art_network(network), eps=dataset.EPSILON, eps_step=0.1, batch_size=FLAGS.batch_size
+    )
     return {'AutoAttack': lambda x, y: _inside(attack.generate(x, y), x)}
 
 

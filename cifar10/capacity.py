@@ -20,13 +20,35 @@ RELEASED = {('simple', 'none'): 'A_nat', ('simple', 'pgd'): 'A'}
 
 # What the recipe leaves to the flags' defaults.
 _CONFIG = {
-    'augment': True, 'batch_size': 128, 'boundaries': [], 'checkpoint_every': 1000,
-    'crafting': 'train', 'deterministic': False, 'epsilon': dataset.EPSILON, 'init_from': None,
-    'jit_compile': False, 'kappa': 50.0, 'log_every': 100, 'loss': 'xent', 'momentum': 0.9,
-    'network': 'A', 'objective': 'pgd', 'random_start': True, 'trades_beta': 6.0,
-    'validation_attack': 'pgd', 'validation_epsilon': None, 'weight_decay': 2e-4, **FAST}
-_QUICK = {'train_steps': 20, 'learning_rate_warmup': 5, 'epsilon_warmup': 0,
-          'validate_every': 0, 'validation_examples': 0}
+    'augment': True,
+    'batch_size': 128,
+    'boundaries': [],
+    'checkpoint_every': 1000,
+    'crafting': 'train',
+    'deterministic': False,
+    'epsilon': dataset.EPSILON,
+    'init_from': None,
+    'jit_compile': False,
+    'kappa': 50.0,
+    'log_every': 100,
+    'loss': 'xent',
+    'momentum': 0.9,
+    'network': 'A',
+    'objective': 'pgd',
+    'random_start': True,
+    'trades_beta': 6.0,
+    'validation_attack': 'pgd',
+    'validation_epsilon': None,
+    'weight_decay': 2e-4,
+    **FAST,
+}
+_QUICK = {
+    'train_steps': 20,
+    'learning_rate_warmup': 5,
+    'epsilon_warmup': 0,
+    'validate_every': 0,
+    'validation_examples': 0,
+}
 
 
 _WHY = (
@@ -34,7 +56,8 @@ _WHY = (
     'here saw a tenth to a seventh of that, at one that falls to 0, with averaged weights, and '
     "FGSM training began with a radius that grows over 1,560 steps. The paper's FGSM-trained "
     'network overfits to FGSM (90.9% under FGSM, 0.0% under PGD); whether this one would in a '
-    'training as long has not been measured.')
+    'training as long has not been measured.'
+)
 
 
 def sweep(
@@ -52,14 +75,17 @@ def sweep(
         UserError: another radius than that of the released networks.
     """
     if epsilon not in (None, dataset.EPSILON):
-        raise UserError(f'expected --epsilon={dataset.EPSILON:g} for figure 3, with which the '
-                        f'released networks were trained; found {epsilon:g}.')
+        raise UserError(
+            f'expected --epsilon={dataset.EPSILON:g} for figure 3, with which the '
+            f'released networks were trained; found {epsilon:g}.'
+        )
     study = dataclasses.replace(study, pgd=challenge_pgd())
     config = {**_CONFIG, 'dataset': name, 'seed': study.seed}
     if study.quick:
         config.update(_QUICK)
     training, _ = dataset.load_training(
-        validation_size=config['validation_size'], dataset=name, data_dir=data_dir)
+        validation_size=config['validation_size'], dataset=name, data_dir=data_dir
+    )
 
     def adversary(config: dict) -> PGD | None:
         # The released A's last stage met the paper's adversary, not the recipe's shorter one.
@@ -69,7 +95,16 @@ def sweep(
 
     records = registry.manifest().get('cifar10', {})
     return study, Sweep(
-        WIDTHS, config, train.train, data_dir, training, adversary, RELEASED,
+        WIDTHS,
+        config,
+        train.train,
+        data_dir,
+        training,
+        adversary,
+        RELEASED,
         commands={r: records[r]['command'] for r in RELEASED.values() if r in records},
         papers={('simple', kind): paper for kind, paper in SIMPLE_TRAININGS.items()}
-        if name == 'cifar10' else {}, why=_WHY)
+        if name == 'cifar10'
+        else {},
+        why=_WHY,
+    )

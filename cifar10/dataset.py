@@ -31,8 +31,10 @@ def _digest(images: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
     # MD5 of the published binary files: a label, then the pixels by channel, row and column.
     pixels = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     records = np.concatenate([labels[:, None], pixels], axis=1)
-    return tuple(hashlib.md5(records[i:i + _PUBLISHED_FILE].tobytes()).hexdigest()
-                 for i in range(0, len(records), _PUBLISHED_FILE))
+    return tuple(
+        hashlib.md5(records[i : i + _PUBLISHED_FILE].tobytes()).hexdigest()
+        for i in range(0, len(records), _PUBLISHED_FILE)
+    )
 
 
 ARCHIVE = Archive(
@@ -40,9 +42,13 @@ ARCHIVE = Archive(
     host='https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz',
     sizes={'train': 50_000, 'test': 10_000},
     digests={
-        'train': ('5dd7e06a14cb22eb9f671a540d1b7c25', '5ea93a67294ea407fff1d09f752e9692',
-                  '942cd6a4bcdd0dd3c604fbe906cb4421', 'ae636b3ba5c66a11e91e8cb52e771fcb',
-                  '53f37980c15c3d472c316c40844f3f0d'),
+        'train': (
+            '5dd7e06a14cb22eb9f671a540d1b7c25',
+            '5ea93a67294ea407fff1d09f752e9692',
+            '942cd6a4bcdd0dd3c604fbe906cb4421',
+            'ae636b3ba5c66a11e91e8cb52e771fcb',
+            '53f37980c15c3d472c316c40844f3f0d',
+        ),
         'test': ('803d5f7f4d78ea53de84dbe85f74fb6d',),
     },
     original_index=_original_index,

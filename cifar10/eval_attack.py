@@ -1,8 +1,8 @@
 """Accuracy of a CIFAR-10 network under an attack, white box or transferred from another network.
 
-    python -m cifar10.eval_attack                          (PGD on the released network A)
-    python -m cifar10.eval_attack --source=A_nat           (black box: examples made for A_nat)
-    python -m cifar10.eval_attack --table                  (Table 2 of the paper)
+python -m cifar10.eval_attack                          (PGD on the released network A)
+python -m cifar10.eval_attack --source=A_nat           (black box: examples made for A_nat)
+python -m cifar10.eval_attack --table                  (Table 2 of the paper)
 """
 
 import pathlib
@@ -33,7 +33,8 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_attack(
-        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE
+    )
     shared_flags.define_jit_compile()
     shared_flags.define_restarts()
     shared_flags.define_batch_size(BATCH_SIZE)
@@ -49,39 +50,69 @@ def main() -> None:
     shared_flags.require_outputs()
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
-    cache = pathlib.Path(FLAGS.output_dir, 'cache') if FLAGS.table else (
-        partial_folder(FLAGS.json) if FLAGS.json else None)
+    cache = (
+        pathlib.Path(FLAGS.output_dir, 'cache')
+        if FLAGS.table
+        else (partial_folder(FLAGS.json) if FLAGS.json else None)
+    )
     settings = AttackSettings(
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach()),
-        FLAGS.step_size, dataset.NUM_CLASSES, FLAGS.batch_size, FLAGS.random_start, FLAGS.seed,
-        FLAGS.attack_dtype, FLAGS.jit_compile)
+        FLAGS.step_size,
+        dataset.NUM_CLASSES,
+        FLAGS.batch_size,
+        FLAGS.random_start,
+        FLAGS.seed,
+        FLAGS.attack_dtype,
+        FLAGS.jit_compile,
+    )
     real = FLAGS.dataset == 'cifar10'
     released = registry.manifest().get('cifar10', {})
     attacks = AttackTable(
-        test, FLAGS.target, load=model.load, settings=settings, partial_folder=cache,
+        test,
+        FLAGS.target,
+        load=model.load,
+        settings=settings,
+        partial_folder=cache,
         stands_for=stands_for(FLAGS.target, SOURCES),
         paper=TABLE_2.accuracy if real else nothing,
-        more_papers={'paper_simple': SIMPLE.accuracy} if real else {})
-    print(f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
-          flush=True)
+        more_papers={'paper_simple': SIMPLE.accuracy} if real else {},
+    )
+    print(
+        f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
+        flush=True,
+    )
     exhibit = None
     if FLAGS.table:
-        rows = TABLE_2.run(
-            attacks, FLAGS.target, released, shared_flags.most_restarts())
+        rows = TABLE_2.run(attacks, FLAGS.target, released, shared_flags.most_restarts())
         exhibit = table_exhibit(
-            rows, **_shown('table_2', 'table 2', attacks, settings), kinds=TABLE_2.kinds,
-            why=TABLE_2.why if FLAGS.target == 'A' else ())
+            rows,
+            **_shown('table_2', 'table 2', attacks, settings),
+            kinds=TABLE_2.kinds,
+            why=TABLE_2.why if FLAGS.target == 'A' else (),
+        )
     elif FLAGS.method == shared_flags.WORST_CASE:
         others = [name for name in released if name != FLAGS.target]
         stages = preset(
-            FLAGS.preset, settings.ball, steps=FLAGS.steps, step_size=FLAGS.step_size,
-            num_classes=dataset.NUM_CLASSES, others=others)
+            FLAGS.preset,
+            settings.ball,
+            steps=FLAGS.steps,
+            step_size=FLAGS.step_size,
+            num_classes=dataset.NUM_CLASSES,
+            others=others,
+        )
         judgement = evaluate(
-            attacks, stages, pathlib.Path(FLAGS.output_dir, 'cache'),
-            preset=FLAGS.preset, others=others, output=FLAGS.output, shape=test.x.shape,
-            json=FLAGS.json)
+            attacks,
+            stages,
+            pathlib.Path(FLAGS.output_dir, 'cache'),
+            preset=FLAGS.preset,
+            others=others,
+            output=FLAGS.output,
+            shape=test.x.shape,
+            json=FLAGS.json,
+        )
         exhibit = worst_case_exhibit(
-            judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings))
+            judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings)
+        )
         rows = [judgement.row]
     else:
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
@@ -96,16 +127,16 @@ def main() -> None:
         print(f'wrote {written}')
 
 
-def _shown(
-    name: str, title: str, attacks: AttackTable, settings: AttackSettings
-) -> dict[str, Any]:
+def _shown(name: str, title: str, attacks: AttackTable, settings: AttackSettings) -> dict[str, Any]:
     """What every exhibit of this program tells of itself."""
     return {
         'key': f'cifar10_{name}{shared_flags.variant()}',
         'title': f'CIFAR-10: {title}{shared_flags.variant_in_words()}',
-        'command': shared_flags.as_typed('cifar10.eval_attack'), 'networks': attacks.digests,
+        'command': shared_flags.as_typed('cifar10.eval_attack'),
+        'networks': attacks.digests,
         'setting': f'{attacks.examples.name}, {len(attacks.examples):,} images; {settings}; '
-                   f'budget {FLAGS.budget}'}
+        f'budget {FLAGS.budget}',
+    }
 
 
 def resumes() -> bool:

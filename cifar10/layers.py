@@ -40,8 +40,14 @@ class BatchNormalization(layers.BatchNormalization):
         batch_statistics = bool(training and self.trainable)
         mean, variance = ([], []) if batch_statistics else (self.moving_mean, self.moving_variance)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=self.gamma, offset=self.beta, mean=mean, variance=variance,
-            epsilon=self.epsilon, is_training=batch_statistics)
+            x=x,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=mean,
+            variance=variance,
+            epsilon=self.epsilon,
+            is_training=batch_statistics,
+        )
         if batch_statistics:
             n = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
             self._follow(self.moving_mean, mean)

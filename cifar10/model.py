@@ -1,6 +1,6 @@
 """The CIFAR-10 networks: [batch, 32, 32, 3] pixels in [0, 255] -> [batch, 10] logits.
 
-    python -m cifar10.model --width=wide          (prints the network's layers and counts)
+python -m cifar10.model --width=wide          (prints the network's layers and counts)
 """
 
 from typing import Any
@@ -65,10 +65,17 @@ class _Builder:
     def convolution(self, x, filters: int, stride: int, name: str):
         # Variance 2 / (kernel area * filters), not truncated.
         init = keras.initializers.VarianceScaling(
-            2.0, 'fan_out', 'untruncated_normal', seed=next(self._seeds))
+            2.0, 'fan_out', 'untruncated_normal', seed=next(self._seeds)
+        )
         return layers.Conv2D(
-            filters, 3, strides=stride, padding='same', use_bias=False, kernel_initializer=init,
-            name=name)(x)
+            filters,
+            3,
+            strides=stride,
+            padding='same',
+            use_bias=False,
+            kernel_initializer=init,
+            name=name,
+        )(x)
 
     def activation(self, x, name: str):
         x = BatchNormalization(momentum=0.9, epsilon=1e-3, name=f'{name}_bn')(x)
@@ -84,8 +91,7 @@ class _Builder:
         return layers.Add(name=f'{name}_add')([x, shortcut])
 
     def logits(self, x):
-        init = keras.initializers.VarianceScaling(
-            1.0, 'fan_in', 'uniform', seed=next(self._seeds))
+        init = keras.initializers.VarianceScaling(1.0, 'fan_in', 'uniform', seed=next(self._seeds))
         return layers.Dense(NUM_CLASSES, kernel_initializer=init, name='logits')(x)
 
 
@@ -105,18 +111,27 @@ def network_b(*, seed: int = 0) -> keras.Model:
             name = f'conv{stage}_{i}'
             stack += [
                 layers.Conv2D(
-                    filters, 3, padding='same', use_bias=False, name=name,
-                    kernel_initializer=keras.initializers.HeNormal(seed=next(seeds))),
+                    filters,
+                    3,
+                    padding='same',
+                    use_bias=False,
+                    name=name,
+                    kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),
+                ),
                 BatchNormalization(momentum=0.9, epsilon=1e-3, name=f'{name}_bn'),
-                layers.ReLU(name=f'{name}_relu')]
-        stack += [layers.MaxPooling2D(2, name=f'pool{stage}'),
-                  layers.Dropout(0.2, seed=next(seeds), name=f'dropout{stage}')]
+                layers.ReLU(name=f'{name}_relu'),
+            ]
+        stack += [
+            layers.MaxPooling2D(2, name=f'pool{stage}'),
+            layers.Dropout(0.2, seed=next(seeds), name=f'dropout{stage}'),
+        ]
     dense = keras.initializers.GlorotUniform
     stack += [
         layers.Flatten(name='flatten'),
         layers.Dense(256, activation='relu', kernel_initializer=dense(next(seeds)), name='hidden'),
         layers.Dropout(0.5, seed=next(seeds), name='dropout'),
-        layers.Dense(NUM_CLASSES, kernel_initializer=dense(next(seeds)), name='logits')]
+        layers.Dense(NUM_CLASSES, kernel_initializer=dense(next(seeds)), name='logits'),
+    ]
     return keras.Sequential(stack, name='network_b')
 
 
@@ -142,10 +157,15 @@ def load(reference: str = 'A') -> keras.Model:
 
 
 NETWORKS = registry.Networks(
-    data_set='cifar10', build=build, import_tf1=tf1.import_checkpoint,
-    configs=[{'network': 'A', 'width': 'wide', 'seed': 0},
-             {'network': 'A', 'width': 'simple', 'seed': 0},
-             {'network': 'B', 'seed': 0}])
+    data_set='cifar10',
+    build=build,
+    import_tf1=tf1.import_checkpoint,
+    configs=[
+        {'network': 'A', 'width': 'wide', 'seed': 0},
+        {'network': 'A', 'width': 'simple', 'seed': 0},
+        {'network': 'B', 'seed': 0},
+    ],
+)
 
 
 def define_flags() -> None:

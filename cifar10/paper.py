@@ -37,11 +37,15 @@ _WHY = (
     "'paper_simple' is the same architecture as here.",
     'Why numbers differ from those of the simple network: the paper trained for 80,000 batches of '
     '128. A was trained for 8,970 (a ninth of it, and most against PGD-2 instead of PGD-7), A_nat '
-    'for 11,700.')
+    'for 11,700.',
+)
 
 # The same figure, the simple network trained in three ways: natural, FGSM and PGD accuracy.
 SIMPLE_TRAININGS = {
-    'none': (0.927, 0.275, 0.008), 'fgsm': (0.874, 0.909, 0.0), 'pgd': (0.794, 0.517, 0.437)}
+    'none': (0.927, 0.275, 0.008),
+    'fgsm': (0.874, 0.909, 0.0),
+    'pgd': (0.794, 0.517, 0.437),
+}
 
 _KINDS = dict.fromkeys(('A_prime', 'A_nat'), 'black box')
 

@@ -29,12 +29,16 @@ FLAGS = flags.FLAGS
 
 
 def challenge_pgd(
-    epsilon: float = dataset.EPSILON, steps: int = STEPS, step_size: float = STEP_SIZE,
-    loss: Loss = CrossEntropy(), random_start: bool = True,
+    epsilon: float = dataset.EPSILON,
+    steps: int = STEPS,
+    step_size: float = STEP_SIZE,
+    loss: Loss = CrossEntropy(),
+    random_start: bool = True,
 ) -> PGD:
     """PGD with the challenge's defaults, inside the pixel range [0, 255]."""
-    return PGD(LinfBall(epsilon, dataset.LOWER, dataset.UPPER), steps, step_size, loss,
-               random_start)
+    return PGD(
+        LinfBall(epsilon, dataset.LOWER, dataset.UPPER), steps, step_size, loss, random_start
+    )
 
 
 class PGDAttack(CompiledAttack):
@@ -52,31 +56,47 @@ class PGDAttack(CompiledAttack):
 def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_attack(
-        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE
+    )
     shared_flags.define_jit_compile()
     shared_flags.define_loss()
     shared_flags.define_network()
     shared_flags.define_batch_size(BATCH_SIZE)
     shared_flags.define_restarts()
     flags.DEFINE_string(
-        'output', 'attack.npy', 'The submission to write, (10000, 32, 32, 3) float32.')
+        'output', 'attack.npy', 'The submission to write, (10000, 32, 32, 3) float32.'
+    )
 
 
 def main() -> None:
     """Reads the flags, attacks the whole test set and writes the submission."""
     require_writable(FLAGS.output)
     ball = checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
-    attack = PGD(ball, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
-                 FLAGS.random_start)
+    attack = PGD(
+        ball,
+        FLAGS.steps,
+        FLAGS.step_size,
+        make_loss(FLAGS.loss, kappa=FLAGS.kappa),
+        FLAGS.random_start,
+    )
     attack = restarted(attack, FLAGS.restarts, randomized=FLAGS.random_start)
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     network = Source(FLAGS.checkpoint, model.load(FLAGS.checkpoint))
     write_submission(
-        FLAGS.output, attack, network, test, ball=ball, shape=test.x.shape,
-        batch_size=FLAGS.batch_size, seed=FLAGS.seed, attack_dtype=FLAGS.attack_dtype,
-        jit_compile=FLAGS.jit_compile)
-    print(f'wrote {FLAGS.output}; check it with: python -m cifar10.run_attack '
-          f'--input={FLAGS.output}')
+        FLAGS.output,
+        attack,
+        network,
+        test,
+        ball=ball,
+        shape=test.x.shape,
+        batch_size=FLAGS.batch_size,
+        seed=FLAGS.seed,
+        attack_dtype=FLAGS.attack_dtype,
+        jit_compile=FLAGS.jit_compile,
+    )
+    print(
+        f'wrote {FLAGS.output}; check it with: python -m cifar10.run_attack --input={FLAGS.output}'
+    )
 
 
 if __name__ == '__main__':

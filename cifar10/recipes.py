@@ -58,4 +58,9 @@ LONG = {
 """For GPUs: 102 epochs of the simple network against the paper's adversary."""
 
 RECIPES = {
-    'challenge': CHALLENGE, 'fast': FAST, 'fine_tune': FINE_TUNE, 'natural': NATURAL, 'long': LONG}
+    'challenge': CHALLENGE,
+    'fast': FAST,
+    'fine_tune': FINE_TUNE,
+    'natural': NATURAL,
+    'long': LONG,
+}

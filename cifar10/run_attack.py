@@ -32,12 +32,15 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags and scores the submission."""
     checker.score(
-        FLAGS.input, FLAGS.predictions,
+        FLAGS.input,
+        FLAGS.predictions,
         load_test=lambda: dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir),
         stand_in=FLAGS.dataset != 'cifar10',
         image_shape=dataset.IMAGE_SHAPE,
         make_ball=lambda: checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER),
-        load_network=lambda: ModelLogits(model.load(FLAGS.checkpoint)), batch_size=_BATCH_SIZE)
+        load_network=lambda: ModelLogits(model.load(FLAGS.checkpoint)),
+        batch_size=_BATCH_SIZE,
+    )
 
 
 if __name__ == '__main__':

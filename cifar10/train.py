@@ -34,32 +34,57 @@ _NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
 def define_flags() -> None:
     """Defines this program's flags, the challenge's config.json as defaults."""
     shared_flags.define_attack(
-        dataset.DATASETS, epsilon=dataset.EPSILON, steps=TRAINING_STEPS, step_size=STEP_SIZE,
-        seed=451760341)
+        dataset.DATASETS,
+        epsilon=dataset.EPSILON,
+        steps=TRAINING_STEPS,
+        step_size=STEP_SIZE,
+        seed=451760341,
+    )
     shared_flags.define_loss()
     shared_flags.define_training(
-        recipes=tuple(RECIPES), train_steps=80_000, batch_size=128, learning_rate=0.1,
-        log_every=100, checkpoint_every=1000, schedule='piecewise', boundaries=[40_000, 60_000])
+        recipes=tuple(RECIPES),
+        train_steps=80_000,
+        batch_size=128,
+        learning_rate=0.1,
+        log_every=100,
+        checkpoint_every=1000,
+        schedule='piecewise',
+        boundaries=[40_000, 60_000],
+    )
     flags.DEFINE_enum(
-        'network', 'A', ['A', 'B'], "The challenge's residual network A, or the plain network B.")
+        'network', 'A', ['A', 'B'], "The challenge's residual network A, or the plain network B."
+    )
     flags.DEFINE_enum('width', 'wide', list(model.WIDTHS), 'Width of network A.')
     flags.DEFINE_float('momentum', 0.9, "Momentum's constant.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_float(
-        'weight_decay', 2e-4, "Coefficient of half the sum of squares of the kernels.",
-        lower_bound=0.0)
+        'weight_decay',
+        2e-4,
+        'Coefficient of half the sum of squares of the kernels.',
+        lower_bound=0.0,
+    )
     flags.DEFINE_enum(
-        'crafting', 'train', list(CRAFTING),
+        'crafting',
+        'train',
+        list(CRAFTING),
         "The network that training examples are crafted with: 'train': with the statistics of the "
-        "batch, and each gradient moves the moving averages on, as in the challenge; "
+        'batch, and each gradient moves the moving averages on, as in the challenge; '
         "'train_frozen': the same without moving them; 'eval': with the moving averages, which is "
-        'the default with --objective=trades.')
+        'the default with --objective=trades.',
+    )
     flags.DEFINE_enum(
-        'mixed_precision', 'float32', list(DTYPES),
-        'Precision of the pass that updates the weights, which themselves stay float32.')
+        'mixed_precision',
+        'float32',
+        list(DTYPES),
+        'Precision of the pass that updates the weights, which themselves stay float32.',
+    )
     flags.DEFINE_boolean('augment', True, 'Random crops and flips, before the attack.')
     flags.DEFINE_integer(
-        'validation_size', 0, 'How many training images, the last ones, are held out; the '
-        'challenge trains on all.', lower_bound=0, upper_bound=49_999)
+        'validation_size',
+        0,
+        'How many training images, the last ones, are held out; the challenge trains on all.',
+        lower_bound=0,
+        upper_bound=49_999,
+    )
 
 
 def main() -> None:
@@ -81,7 +106,8 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy()
     training, held_out = dataset.load_training(
-        validation_size=config['validation_size'], dataset=config['dataset'], data_dir=data_dir)
+        validation_size=config['validation_size'], dataset=config['dataset'], data_dir=data_dir
+    )
     with strategy.scope():
         network = model.build(config)
         optimizer = Momentum(config['learning_rate'], config['momentum'])
@@ -89,13 +115,26 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
     if config['init_from'] and not has_begun(folder):
         copy_weights(model.load(config['init_from']), network)
     settings = settings_of(
-        config, sum_loss=False, drop_remainder=True, weight_decay=config['weight_decay'],
-        crafting=config['crafting'], train_dtype=config['mixed_precision'],
-        pixels=(dataset.LOWER, dataset.UPPER))
+        config,
+        sum_loss=False,
+        drop_remainder=True,
+        weight_decay=config['weight_decay'],
+        crafting=config['crafting'],
+        train_dtype=config['mixed_precision'],
+        pixels=(dataset.LOWER, dataset.UPPER),
+    )
     trainer = Trainer(
-        network, optimizer, adversary(config), training, settings, folder,
-        validation_of(config, held_out, challenge_pgd), strategy,
-        dataset.AUGMENTATION if config['augment'] else None, training_objective(config))
+        network,
+        optimizer,
+        adversary(config),
+        training,
+        settings,
+        folder,
+        validation_of(config, held_out, challenge_pgd),
+        strategy,
+        dataset.AUGMENTATION if config['augment'] else None,
+        training_objective(config),
+    )
     # Not before all flags have proved usable: the run could not be started with better ones.
     if trainer.writes:
         run_folder.prepare(folder, config)

@@ -25,14 +25,16 @@ def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Pat
             file is in the way).
     """
     if os.fspath(path).endswith(os.sep):  # which pathlib would drop
-        raise UserError(f'expected the name of a file; found {path}, which names a folder. Choose '
-                        'another name.')
+        raise UserError(
+            f'expected the name of a file; found {path}, which names a folder. Choose another name.'
+        )
     path = pathlib.Path(path)
     temporary = None
     try:
         if path.exists() and not path.is_file():
-            raise UserError(f'cannot write {path}: it is a folder or a device, not a file. Choose '
-                            'another name.')
+            raise UserError(
+                f'cannot write {path}: it is a folder or a device, not a file. Choose another name.'
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix=suffix, dir=path.parent)
         os.close(handle)
@@ -43,7 +45,8 @@ def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Pat
     except OSError as error:
         raise UserError(
             f'cannot write {path}: {error.strerror or error}. Choose a folder that can be written '
-            'and has room, and run the same command again.') from error
+            'and has room, and run the same command again.'
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -73,8 +76,10 @@ def partial_folder(path: str | os.PathLike) -> pathlib.Path:
     """
     folder = pathlib.Path(f'{os.fspath(path)}.partial')
     if folder.exists() and not folder.is_dir():
-        raise UserError(f'expected a folder of half-finished results, or nothing, at {folder}; '
-                        'found a file. Remove it, or choose another name.')
+        raise UserError(
+            f'expected a folder of half-finished results, or nothing, at {folder}; '
+            'found a file. Remove it, or choose another name.'
+        )
     return folder
 
 
@@ -84,8 +89,10 @@ class _NotNow(Exception):
 
 def cannot_write(path: str | os.PathLike, error: Exception) -> UserError:
     """What a user reads when a long run can no longer write to its folder."""
-    return UserError(f'cannot write to {path}: {reason(error)}. Free some room or make the folder '
-                     'writable, and run the same command again.')
+    return UserError(
+        f'cannot write to {path}: {reason(error)}. Free some room or make the folder '
+        'writable, and run the same command again.'
+    )
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

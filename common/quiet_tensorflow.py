@@ -14,7 +14,8 @@ _LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 _CHATTER = re.compile(
     r'absl::InitializeLog|port\.cc|cudart_stub\.cc|cpu_feature_guard\.cc|computation_placer\.cc|'
     r'cuda_(fft|dnn|blas)\.cc|To enable the following instructions|TF-TRT Warning|'
-    r'Unable to register cu')
+    r'Unable to register cu'
+)
 
 
 def import_tensorflow() -> None:
@@ -27,11 +28,13 @@ def import_tensorflow() -> None:
         saved = os.dup(2)
     except OSError:  # no standard error at all: nothing to keep quiet
         import tensorflow  # noqa: F401
+
         return
     with tempfile.TemporaryFile() as captured:
         os.dup2(captured.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
+
             tensorflow.config.list_physical_devices()  # the search for GPUs logs as well
         finally:
             sys.stderr.flush()

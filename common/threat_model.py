@@ -69,5 +69,6 @@ class LinfBall:
         """
         flat = tf.reshape(x_adv, [tf.shape(x)[0], -1])
         in_range = tf.reduce_all(
-            (flat >= self.lower - tolerance) & (flat <= self.upper + tolerance), axis=1)
+            (flat >= self.lower - tolerance) & (flat <= self.upper + tolerance), axis=1
+        )
         return in_range & (self.distance(x_adv, x) <= self.epsilon + tolerance)

@@ -68,9 +68,18 @@ def transfer_accuracy(
         UserError: no examples, or NaN logits.
     """
     return transfer_accuracies(
-        attack, source, [target], examples, batch_size=batch_size, seed=seed,
-        attack_dtype=attack_dtype, jit_compile=jit_compile, progress=progress, on_batch=on_batch,
-        partial_folder=partial_folder)[0]
+        attack,
+        source,
+        [target],
+        examples,
+        batch_size=batch_size,
+        seed=seed,
+        attack_dtype=attack_dtype,
+        jit_compile=jit_compile,
+        progress=progress,
+        on_batch=on_batch,
+        partial_folder=partial_folder,
+    )[0]
 
 
 def transfer_accuracies(
@@ -102,23 +111,57 @@ def transfer_accuracies(
         partial = None
         if partial_folder is not None:
             partial = partial_result(
-                partial_folder, attack, source, target, examples, batch_size=batch_size, seed=seed,
-                attack_dtype=attack_dtype, jit_compile=jit_compile)
-        outcomes.append(compiled_accuracy(
-            perturb, target.judge, examples, restarts=restarts,
-            batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch,
-            partial=partial))
+                partial_folder,
+                attack,
+                source,
+                target,
+                examples,
+                batch_size=batch_size,
+                seed=seed,
+                attack_dtype=attack_dtype,
+                jit_compile=jit_compile,
+            )
+        outcomes.append(
+            compiled_accuracy(
+                perturb,
+                target.judge,
+                examples,
+                restarts=restarts,
+                batch_size=batch_size,
+                seed=seed,
+                progress=progress,
+                on_batch=on_batch,
+                partial=partial,
+            )
+        )
     return outcomes
 
 
 def partial_result(
-    folder: str | os.PathLike, attack: Attack, source: Source, target: Source, examples: Examples,
-    *, batch_size: int, seed: int, attack_dtype: str, jit_compile: bool,
+    folder: str | os.PathLike,
+    attack: Attack,
+    source: Source,
+    target: Source,
+    examples: Examples,
+    *,
+    batch_size: int,
+    seed: int,
+    attack_dtype: str,
+    jit_compile: bool,
 ) -> PartialResult:
     """Where `transfer_accuracy` with the same arguments keeps its result in `folder`."""
     return PartialResult.of(
-        folder, 'accuracy', attack, weights_digest(source.model), weights_digest(target.model),
-        examples.digest(), batch_size, seed, attack_dtype, *(['XLA'] if jit_compile else []))
+        folder,
+        'accuracy',
+        attack,
+        weights_digest(source.model),
+        weights_digest(target.model),
+        examples.digest(),
+        batch_size,
+        seed,
+        attack_dtype,
+        *(['XLA'] if jit_compile else []),
+    )
 
 
 class _Once(CompiledAttack):

@@ -1,6 +1,6 @@
 """Attacks a Keras model of your own: any that maps [batch, 28, 28, 1] in [0, 1] to logits.
 
-    python examples/own_model.py my_model.keras
+python examples/own_model.py my_model.keras
 """
 
 import sys

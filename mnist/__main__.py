@@ -1,6 +1,6 @@
 """The quick start: the released network A under attack, in about two minutes.
 
-    python -m mnist
+python -m mnist
 """
 
 import sys
@@ -41,21 +41,32 @@ def main() -> None:
     test = test.subset(shared_flags.chosen_examples())
     ball = LinfBall(dataset.EPSILON, dataset.LOWER, dataset.UPPER)
     attacks = AttackTable(
-        test, 'A', load=model.load, paper=TABLE_1.accuracy if real else nothing,
-        settings=AttackSettings(ball, STEP_SIZE, dataset.NUM_CLASSES, BATCH_SIZE,
-                                attack_dtype=FLAGS.attack_dtype))
-    print(f'Network A on {test.name}, {len(test):,} images, l-inf ball of radius '
-          f'{dataset.EPSILON:g}', flush=True)
+        test,
+        'A',
+        load=model.load,
+        paper=TABLE_1.accuracy if real else nothing,
+        settings=AttackSettings(
+            ball, STEP_SIZE, dataset.NUM_CLASSES, BATCH_SIZE, attack_dtype=FLAGS.attack_dtype
+        ),
+    )
+    print(
+        f'Network A on {test.name}, {len(test):,} images, l-inf ball of radius {dataset.EPSILON:g}',
+        flush=True,
+    )
     adversarial = np.empty_like(test.x)
 
     def keep(index: np.ndarray, x_adv: np.ndarray) -> None:
         adversarial[index] = x_adv
 
-    print(table([
-        attacks.natural_row(),
-        attacks.row('fgsm', 1, 1, 'A'),
-        attacks.row('pgd', STEPS, 1, 'A', on_batch=keep),
-    ]))
+    print(
+        table(
+            [
+                attacks.natural_row(),
+                attacks.row('fgsm', 1, 1, 'A'),
+                attacks.row('pgd', STEPS, 1, 'A', on_batch=keep),
+            ]
+        )
+    )
     _write_picture(FLAGS.picture, test, adversarial)
 
 
@@ -66,9 +77,11 @@ def _load_test(name: str, data_dir: str | None) -> tuple[Examples, bool]:
     except UserError as error:
         if data_dir is not None:
             raise
-        print(f'warning: {error}\nwarning: going on with DRAWN digits, which are not MNIST: the '
-              "numbers below show the software at work and say nothing about the paper's.",
-              file=sys.stderr)
+        print(
+            f'warning: {error}\nwarning: going on with DRAWN digits, which are not MNIST: the '
+            "numbers below show the software at work and say nothing about the paper's.",
+            file=sys.stderr,
+        )
         return dataset.load('test', dataset='drawn'), False
 
 
@@ -76,12 +89,20 @@ def _write_picture(path: str, test: Examples, adversarial: np.ndarray) -> None:
     """Some digits that withstood the attack, and some that did not."""
     logits = model.load('A').predict(adversarial, batch_size=BATCH_SIZE, verbose=0)
     robust = logits.argmax(axis=1) == test.y
-    fooled = np.flatnonzero(~robust)[:_SHOWN // 2]
-    chosen = np.concatenate([np.flatnonzero(robust)[:_SHOWN - len(fooled)], fooled])
-    write_pairs(path, test.x[chosen], adversarial[chosen], robust[chosen],
-                lower=dataset.LOWER, upper=dataset.UPPER)
-    print(f'wrote {path}: natural digits above, PGD-{STEPS} (step {STEP_SIZE:g}) below; '
-          'framed blue where the network still reads them right, orange where it is fooled')
+    fooled = np.flatnonzero(~robust)[: _SHOWN // 2]
+    chosen = np.concatenate([np.flatnonzero(robust)[: _SHOWN - len(fooled)], fooled])
+    write_pairs(
+        path,
+        test.x[chosen],
+        adversarial[chosen],
+        robust[chosen],
+        lower=dataset.LOWER,
+        upper=dataset.UPPER,
+    )
+    print(
+        f'wrote {path}: natural digits above, PGD-{STEPS} (step {STEP_SIZE:g}) below; '
+        'framed blue where the network still reads them right, orange where it is fooled'
+    )
 
 
 if __name__ == '__main__':

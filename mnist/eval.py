@@ -24,7 +24,8 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines this program's flags."""
     shared_flags.define_attack(
-        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE)
+        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE
+    )
     shared_flags.define_loss()
     shared_flags.define_network()
     shared_flags.define_num_examples()
@@ -39,14 +40,23 @@ def main() -> None:
         tf.config.set_visible_devices([], 'GPU')
     checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
     attack = challenge_pgd(
-        FLAGS.epsilon, FLAGS.steps, FLAGS.step_size, make_loss(FLAGS.loss, kappa=FLAGS.kappa),
-        FLAGS.random_start)
+        FLAGS.epsilon,
+        FLAGS.steps,
+        FLAGS.step_size,
+        make_loss(FLAGS.loss, kappa=FLAGS.kappa),
+        FLAGS.random_start,
+    )
     test = dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     test = test.subset(shared_flags.chosen_examples())
     folder = model.NETWORKS.folder(FLAGS.checkpoint)
     evaluator = watch_checkpoints.Evaluator(
-        attack, test, batch_size=FLAGS.eval_batch_size, seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype, summary_dir=folder and folder / 'eval')
+        attack,
+        test,
+        batch_size=FLAGS.eval_batch_size,
+        seed=FLAGS.seed,
+        attack_dtype=FLAGS.attack_dtype,
+        summary_dir=folder and folder / 'eval',
+    )
     watch_checkpoints.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)
 
 

@@ -19,14 +19,15 @@ FLAGS = flags.FLAGS
 _HOST = 'https://github.com/MadryLab/mnist_challenge_models/raw/master'
 RELEASES = {
     'natural': Release(
-        f'{_HOST}/natural.zip',
-        '3e4856e447628207f75034a6e5d425dcb2eadca221253818f7cce3c9def296e9'),
+        f'{_HOST}/natural.zip', '3e4856e447628207f75034a6e5d425dcb2eadca221253818f7cce3c9def296e9'
+    ),
     'adv_trained': Release(
         f'{_HOST}/adv_trained.zip',
-        'c0b4d9a7083643c6fbbcb66a60985caf3969a8b152d3c6876ff498864ec555bb'),
+        'c0b4d9a7083643c6fbbcb66a60985caf3969a8b152d3c6876ff498864ec555bb',
+    ),
     'secret': Release(
-        f'{_HOST}/secret.zip',
-        '14eea09c72092db5c2eb5e34cd105974f42569281d2f34826316e356d057f96d'),
+        f'{_HOST}/secret.zip', '14eea09c72092db5c2eb5e34cd105974f42569281d2f34826316e356d057f96d'
+    ),
 }
 
 
@@ -39,8 +40,12 @@ def define_flags() -> None:
 def main() -> None:
     """Reads the flags, fetches the model and says what can be done with it."""
     folder = fetch_model(
-        FLAGS.name, chosen(RELEASES, FLAGS.name), FLAGS.output_dir, network=network_a,
-        import_tf1=tf1.import_checkpoint)
+        FLAGS.name,
+        chosen(RELEASES, FLAGS.name),
+        FLAGS.output_dir,
+        network=network_a,
+        import_tf1=tf1.import_checkpoint,
+    )
     print(f'Attack it with: python -m mnist.eval_attack --target={folder}')
 
 

@@ -13,8 +13,10 @@ from mnist.dataset import IMAGE_SHAPE, NUM_CLASSES
 
 INITS = {
     # Truncated normal with standard deviation 0.1, and biases 0.1.
-    'challenge': (lambda seed: keras.initializers.TruncatedNormal(stddev=0.1, seed=seed),
-                  keras.initializers.Constant(0.1)),
+    'challenge': (
+        lambda seed: keras.initializers.TruncatedNormal(stddev=0.1, seed=seed),
+        keras.initializers.Constant(0.1),
+    ),
     # Keras' default. The challenge's weights are so large at the start (the dense layer has 3,136
     # inputs) that short trainings end several points less robust.
     'glorot': (lambda seed: keras.initializers.GlorotUniform(seed=seed), 'zeros'),
@@ -22,7 +24,10 @@ INITS = {
 
 
 def network_a(
-    filters: tuple[int, int] = (32, 64), hidden: int = 1024, *, init: str = 'challenge',
+    filters: tuple[int, int] = (32, 64),
+    hidden: int = 1024,
+    *,
+    init: str = 'challenge',
     seed: int = 0,
 ) -> keras.Model:
     """The challenge's network: two 5x5 convolutions with max-pooling and one hidden dense layer.
@@ -46,22 +51,40 @@ def network_a(
 
     def convolution(i: int) -> layers.Layer:
         return layers.Conv2D(
-            filters[i], 5, padding='same', activation='relu', name=f'conv{i + 1}',
-            kernel_initializer=kernel_init(seeds[i]), bias_initializer=bias)
+            filters[i],
+            5,
+            padding='same',
+            activation='relu',
+            name=f'conv{i + 1}',
+            kernel_initializer=kernel_init(seeds[i]),
+            bias_initializer=bias,
+        )
 
     def pool(i: int) -> layers.Layer:
         return layers.MaxPooling2D(2, padding='same', name=f'pool{i + 1}')
 
     def dense(units: int, i: int, activation: str | None = None) -> layers.Layer:
         return layers.Dense(
-            units, activation=activation, name=f'fc{i - 1}',
-            kernel_initializer=kernel_init(seeds[i]), bias_initializer=bias)
+            units,
+            activation=activation,
+            name=f'fc{i - 1}',
+            kernel_initializer=kernel_init(seeds[i]),
+            bias_initializer=bias,
+        )
 
-    return keras.Sequential([
-        keras.Input(IMAGE_SHAPE),
-        convolution(0), pool(0), convolution(1), pool(1),
-        layers.Flatten(name='flatten'), dense(hidden, 2, 'relu'), dense(NUM_CLASSES, 3),
-    ], name='network_a')
+    return keras.Sequential(
+        [
+            keras.Input(IMAGE_SHAPE),
+            convolution(0),
+            pool(0),
+            convolution(1),
+            pool(1),
+            layers.Flatten(name='flatten'),
+            dense(hidden, 2, 'relu'),
+            dense(NUM_CLASSES, 3),
+        ],
+        name='network_a',
+    )
 
 
 def network_b(*, seed: int = 0) -> keras.Model:
@@ -71,18 +94,23 @@ def network_b(*, seed: int = 0) -> keras.Model:
         seed: of the initial weights and of dropout.
     """
     seeds = layer_seeds(seed, 6)
-    return keras.Sequential([
-        keras.Input(IMAGE_SHAPE),
-        layers.Dropout(0.2, seed=seeds[0], name='dropout_input'),
-        _convolution_b(64, 8, seeds[1], strides=2, padding='same', name='conv1'),
-        _convolution_b(128, 6, seeds[2], strides=2, padding='valid', name='conv2'),
-        _convolution_b(128, 5, seeds[3], strides=1, padding='valid', name='conv3'),
-        layers.Dropout(0.5, seed=seeds[4], name='dropout'),
-        layers.Flatten(name='flatten'),
-        layers.Dense(
-            NUM_CLASSES, kernel_initializer=keras.initializers.GlorotUniform(seed=seeds[5]),
-            name='logits'),
-    ], name='network_b')
+    return keras.Sequential(
+        [
+            keras.Input(IMAGE_SHAPE),
+            layers.Dropout(0.2, seed=seeds[0], name='dropout_input'),
+            _convolution_b(64, 8, seeds[1], strides=2, padding='same', name='conv1'),
+            _convolution_b(128, 6, seeds[2], strides=2, padding='valid', name='conv2'),
+            _convolution_b(128, 5, seeds[3], strides=1, padding='valid', name='conv3'),
+            layers.Dropout(0.5, seed=seeds[4], name='dropout'),
+            layers.Flatten(name='flatten'),
+            layers.Dense(
+                NUM_CLASSES,
+                kernel_initializer=keras.initializers.GlorotUniform(seed=seeds[5]),
+                name='logits',
+            ),
+        ],
+        name='network_b',
+    )
 
 
 def build(config: dict[str, Any]) -> keras.Model:
@@ -101,9 +129,11 @@ def build(config: dict[str, Any]) -> keras.Model:
         found = ','.join(map(str, config['filters']))
         raise UserError(
             f'--filters: expected two positive whole numbers, found {found!r}. '
-            'For example --filters=32,64.') from None
+            'For example --filters=32,64.'
+        ) from None
     return network_a(
-        filters, config['hidden'], init=config.get('init', 'challenge'), seed=config['seed'])
+        filters, config['hidden'], init=config.get('init', 'challenge'), seed=config['seed']
+    )
 
 
 def _convolution_b(filters: int, size: int, seed: int, **kwargs) -> layers.Layer:
@@ -126,6 +156,11 @@ def load(reference: str = 'A') -> keras.Model:
 
 
 NETWORKS = registry.Networks(
-    data_set='mnist', build=build, import_tf1=tf1.import_checkpoint,
-    configs=[{'network': 'A', 'filters': [32, 64], 'hidden': 1024, 'init': 'challenge', 'seed': 0},
-             {'network': 'B', 'seed': 0}])
+    data_set='mnist',
+    build=build,
+    import_tf1=tf1.import_checkpoint,
+    configs=[
+        {'network': 'A', 'filters': [32, 64], 'hidden': 1024, 'init': 'challenge', 'seed': 0},
+        {'network': 'B', 'seed': 0},
+    ],
+)

@@ -42,7 +42,8 @@ _WHY = (
     'averaging of their weights, and their input gradients are much alike (the transfer matrix).',
     'A_nat under FGSM: this network is so sure of most images that their probability rounds to 1 '
     'in float32, and the cross-entropy loses the part of the gradient that leads away from the '
-    'true class. With exact gradients (--method=fgsm_odds) it keeps far less.')
+    'true class. With exact gradients (--method=fgsm_odds) it keeps far less.',
+)
 
 _KINDS = {'A_prime': 'black box', 'A_nat': 'black box', 'B': 'black box, other architecture'}
 

@@ -51,5 +51,6 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
     if len(variables) != len(NAMES):
         raise ValueError(
             f'expected network A with its {len(NAMES)} trainable variables; found {model.name} '
-            f'with {len(variables)}')
+            f'with {len(variables)}'
+        )
     return variables

@@ -31,9 +31,12 @@ def art():
         @classmethod
         def classifier(cls, model, classes):
             return cls.module('estimators.classification').TensorFlowV2Classifier(
-                model=model, nb_classes=classes, input_shape=model.input_shape[1:],
+                model=model,
+                nb_classes=classes,
+                input_shape=model.input_shape[1:],
                 clip_values=(0.0, 1.0),
-                loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+                loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            )
 
     return ART
 
@@ -68,6 +71,7 @@ def run_program():
 @pytest.fixture
 def trainer_arguments():
     """(program, its train, config) -> what the Trainer is made with, which does not run."""
+
     def record(program, train, config):
         made = []
 

@@ -33,8 +33,12 @@ def imports(path):
 
 def crossings(package, forbidden):
     """'file imports module' for every import from `package` into one of `forbidden`."""
-    return [f'{relative(path)} imports {name}' for path in sources(package)
-            for name in sorted(imports(path)) if under(name, forbidden)]
+    return [
+        f'{relative(path)} imports {name}'
+        for path in sources(package)
+        for name in sorted(imports(path))
+        if under(name, forbidden)
+    ]
 
 
 def under(name, packages):
@@ -78,13 +82,20 @@ def test_models_know_no_attack(data_set):
                 waiting += [name, name.rpartition('.')[0]]
     assert f'{data_set}.dataset' in reached  # the walk went somewhere
     forbidden = ['common.attacks', 'common.attacks.by_name', f'{data_set}.pgd_attack']
-    assert [f'{module} imports {name}' for module, names in reached.items()
-            for name in names if under(name, forbidden)] == []
+    assert [
+        f'{module} imports {name}'
+        for module, names in reached.items()
+        for name in names
+        if under(name, forbidden)
+    ] == []
 
 
 def test_flags_are_read_by_programs_only():
-    readers = {relative(path) for path in sources('common')
-               if any(under(name, ['absl']) for name in imports(path))}
+    readers = {
+        relative(path)
+        for path in sources('common')
+        if any(under(name, ['absl']) for name in imports(path))
+    }
     assert readers <= READ_FLAGS
 
 
@@ -92,11 +103,19 @@ def test_flags_are_defined_when_a_program_starts_not_when_it_is_imported():
     found = []
     for path in [p for package in ('common', *DATA_SETS) for p in sources(package)]:
         tree = ast.parse(path.read_text(encoding='utf-8'))
-        inside = {id(node) for function in ast.walk(tree)
-                  if isinstance(function, ast.FunctionDef) for node in ast.walk(function)}
-        found += [f'{relative(path)}:{node.lineno}' for node in ast.walk(tree)
-                  if isinstance(node, ast.Attribute) and node.attr.startswith('DEFINE_')
-                  and id(node) not in inside]
+        inside = {
+            id(node)
+            for function in ast.walk(tree)
+            if isinstance(function, ast.FunctionDef)
+            for node in ast.walk(function)
+        }
+        found += [
+            f'{relative(path)}:{node.lineno}'
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and node.attr.startswith('DEFINE_')
+            and id(node) not in inside
+        ]
     assert found == []
 
 
@@ -107,9 +126,12 @@ def test_common_names_no_data_set():
         tree = ast.parse(path.read_text(encoding='utf-8'))
         documentation = docstrings(tree)
         for node in ast.walk(tree):
-            if (isinstance(node, ast.Constant) and isinstance(node.value, str)
-                    and id(node) not in documentation
-                    and re.search('mnist|cifar', node.value, re.IGNORECASE)):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in documentation
+                and re.search('mnist|cifar', node.value, re.IGNORECASE)
+            ):
                 found.append(f'{relative(path)}:{node.lineno}: {node.value!r}')
             if isinstance(node, ast.Name | ast.arg):
                 name = node.id if isinstance(node, ast.Name) else node.arg
@@ -119,16 +141,23 @@ def test_common_names_no_data_set():
 
 
 def test_plots_are_the_only_users_of_matplotlib():
-    users = {relative(path) for package in ('common', *DATA_SETS) for path in sources(package)
-             if any(under(name, ['matplotlib']) for name in imports(path))}
+    users = {
+        relative(path)
+        for package in ('common', *DATA_SETS)
+        for path in sources(package)
+        if any(under(name, ['matplotlib']) for name in imports(path))
+    }
     assert users <= {'common/report/plots.py'}
 
 
 def test_no_paths_of_one_machine():
-    found = [f'{relative(path)}:{number}'
-             for package in ('common', *DATA_SETS) for path in sources(package)
-             for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
-             if re.search(r'(^|[^\w.])/(work|root|home)/', line)]
+    found = [
+        f'{relative(path)}:{number}'
+        for package in ('common', *DATA_SETS)
+        for path in sources(package)
+        for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
+        if re.search(r'(^|[^\w.])/(work|root|home)/', line)
+    ]
     assert found == []
 
 
@@ -141,7 +170,8 @@ def test_every_entry_point_starts_the_same_way(data_set):
         tree = ast.parse(path.read_text(encoding='utf-8'))
         last = tree.body[-1]
         assert ast.unparse(last) == (
-            "if __name__ == '__main__':\n    cli.run(main, define_flags)"), relative(path)
+            "if __name__ == '__main__':\n    cli.run(main, define_flags)"
+        ), relative(path)
         assert ast.get_docstring(tree), relative(path)
 
 

@@ -11,8 +11,10 @@ from common.files import sha256
 from common.networks import registry
 
 RELEASED = registry.manifest()
-NETWORKS = pytest.mark.parametrize('data_set, name', [
-    (data_set, name) for data_set, entries in RELEASED.items() for name in entries])
+NETWORKS = pytest.mark.parametrize(
+    'data_set, name',
+    [(data_set, name) for data_set, entries in RELEASED.items() for name in entries],
+)
 
 
 @NETWORKS
@@ -39,8 +41,9 @@ def test_the_record_is_complete(data_set, name):
 @NETWORKS
 def test_the_record_names_no_place_of_one_machine(data_set, name):
     config = RELEASED[data_set][name]['config']
-    assert [value for value in config.values()
-            if isinstance(value, str) and os.path.isabs(value)] == []
+    assert [
+        value for value in config.values() if isinstance(value, str) and os.path.isabs(value)
+    ] == []
 
 
 @NETWORKS
@@ -63,8 +66,7 @@ def test_mnists_network_a_is_the_challenges():
     assert network.count_params() == 3_274_634
 
 
-@pytest.mark.parametrize(
-    'name', sorted({'A', 'A_prime', 'A_nat'} & RELEASED['cifar10'].keys()))
+@pytest.mark.parametrize('name', sorted({'A', 'A_prime', 'A_nat'} & RELEASED['cifar10'].keys()))
 def test_cifar10s_networks_a_are_the_simple_residual_network(name):
     network = cifar10.model.load(name)
     assert network.name == 'network_a_simple'

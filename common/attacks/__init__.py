@@ -13,5 +13,20 @@ from common.attacks.square import Square
 from common.attacks.targeted import RandomTarget, TargetedEach
 
 __all__ = [
-    'APGD', 'Adam', 'Ascent', 'Attack', 'Chained', 'CompiledAttack', 'FAB', 'Momentum',
-    'MultiTargeted', 'ODI', 'PGD', 'RandomTarget', 'Restarts', 'Square', 'TargetedEach', 'fgsm']
+    'APGD',
+    'Adam',
+    'Ascent',
+    'Attack',
+    'Chained',
+    'CompiledAttack',
+    'FAB',
+    'Momentum',
+    'MultiTargeted',
+    'ODI',
+    'PGD',
+    'RandomTarget',
+    'Restarts',
+    'Square',
+    'TargetedEach',
+    'fgsm',
+]

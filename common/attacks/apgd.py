@@ -84,10 +84,21 @@ class APGD(Climber):
         n, zero = tf.shape(x_adv)[0], tf.zeros_like(x_adv)
         never = tf.fill([n], -float('inf'))
         state = _State(
-            x_adv=x_adv, gradient=zero, before=x_adv, best=x_adv, best_gradient=zero,
-            best_loss=never, last_loss=never, checkpoint_loss=never, result=x_adv,
-            fooled=tf.zeros([n], tf.bool), step=tf.fill([n], 2.0 * self.ball.epsilon),
-            rises=tf.zeros([n]), halved=tf.ones([n], tf.bool), moves=tf.constant(0))
+            x_adv=x_adv,
+            gradient=zero,
+            before=x_adv,
+            best=x_adv,
+            best_gradient=zero,
+            best_loss=never,
+            last_loss=never,
+            checkpoint_loss=never,
+            result=x_adv,
+            fooled=tf.zeros([n], tf.bool),
+            step=tf.fill([n], 2.0 * self.ball.epsilon),
+            rises=tf.zeros([n]),
+            halved=tf.ones([n], tf.bool),
+            moves=tf.constant(0),
+        )
         state = self._followed(state, x_adv, logits_fn, y)
         return state._replace(checkpoint_loss=state.best_loss, rises=tf.zeros([n]))
 
@@ -95,8 +106,9 @@ class APGD(Climber):
         step = like(state.step, x) * tf.sign(state.gradient)
         ahead = self.ball.project(state.x_adv + step, x)
         share = tf.where(state.moves == 0, 1.0, _MOMENTUM)  # there is no momentum at first
-        moved = (state.x_adv + share * (ahead - state.x_adv)
-                 + (1 - share) * (state.x_adv - state.before))
+        moved = (
+            state.x_adv + share * (ahead - state.x_adv) + (1 - share) * (state.x_adv - state.before)
+        )
         return self.ball.project(moved, x)
 
     def _followed(
@@ -135,11 +147,16 @@ def _seen(
     better = loss > state.best_loss
     kept = fooled | (better & ~state.fooled)
     return state._replace(
-        x_adv=x_adv, gradient=gradient, last_loss=loss,
+        x_adv=x_adv,
+        gradient=gradient,
+        last_loss=loss,
         rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
-        best=where(better, x_adv, state.best), best_loss=tf.where(better, loss, state.best_loss),
+        best=where(better, x_adv, state.best),
+        best_loss=tf.where(better, loss, state.best_loss),
         best_gradient=where(better, gradient, state.best_gradient),
-        result=where(kept, x_adv, state.result), fooled=state.fooled | fooled)
+        result=where(kept, x_adv, state.result),
+        fooled=state.fooled | fooled,
+    )
 
 
 def _after_checkpoint(state: _State, interval: tf.Tensor) -> _State:
@@ -148,7 +165,10 @@ def _after_checkpoint(state: _State, interval: tf.Tensor) -> _State:
     stuck = ~state.halved & (state.checkpoint_loss >= state.best_loss)
     halve = oscillates | stuck
     return state._replace(
-        step=tf.where(halve, state.step / 2, state.step), halved=halve,
+        step=tf.where(halve, state.step / 2, state.step),
+        halved=halve,
         x_adv=where(halve, state.best, state.x_adv),
         gradient=where(halve, state.best_gradient, state.gradient),
-        checkpoint_loss=state.best_loss, rises=tf.zeros_like(state.rises))
+        checkpoint_loss=state.best_loss,
+        rises=tf.zeros_like(state.rises),
+    )

@@ -123,8 +123,13 @@ class Ascent(Climber):
         """The result from `start`, [batch, ...] float32 in the ball around `x`."""
         n = tf.shape(x)[0]
         state = _State(
-            start, start, tf.fill([n], -float('inf')), tf.zeros([n], tf.bool), tf.constant(0.0),
-            self.rule.start(start))
+            start,
+            start,
+            tf.fill([n], -float('inf')),
+            tf.zeros([n], tf.bool),
+            tf.constant(0.0),
+            self.rule.start(start),
+        )
 
         def step(state: _State) -> _State:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -134,13 +139,11 @@ class Ascent(Climber):
             number = state.number + 1
             direction, memory = self.rule.direction(gradient, state.memory, number)
             moved = self.ball.project(state.x_adv + self._step_size(number) * direction, x)
-            return _better(state, loss, fooled)._replace(
-                x_adv=moved, memory=memory, number=number)
+            return _better(state, loss, fooled)._replace(x_adv=moved, memory=memory, number=number)
 
         state = repeat(step, state, self.steps)
         # The last point is judged without a gradient, which nobody would follow.
-        return _better(state, *judged(
-            logits_fn, self.loss, state.x_adv, y, self.targeted)).result
+        return _better(state, *judged(logits_fn, self.loss, state.x_adv, y, self.targeted)).result
 
     def _step_size(self, number: tf.Tensor) -> tf.Tensor:
         passed = [tf.cast(number > share * self.steps, tf.float32) for share in self.decays]
@@ -161,5 +164,7 @@ class _State(NamedTuple):
 def _better(state: _State, loss: tf.Tensor, fooled: tf.Tensor) -> _State:
     kept = fooled | ((loss > state.loss) & ~state.fooled)
     return state._replace(
-        result=where(kept, state.x_adv, state.result), loss=tf.where(kept, loss, state.loss),
-        fooled=state.fooled | fooled)
+        result=where(kept, state.x_adv, state.result),
+        loss=tf.where(kept, loss, state.loss),
+        fooled=state.fooled | fooled,
+    )

@@ -101,4 +101,6 @@ class CompiledAttack:
         # An open batch dimension, so that the last, shorter batch is not traced again.
         return self._perturb.get_concrete_function(
             tf.TensorSpec([None, *x.shape[1:]], tf.float32),
-            tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32))
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([2], tf.int32),
+        )

@@ -43,7 +43,7 @@ METHODS = {
     'cw+': f'the same with kappa = {CW_PLUS_KAPPA:g}',
     'momentum': 'MI-FGSM: signs of a running sum of gradients; keeps the best point',
     'adam': "Adam's steps on the margin: epsilon / 3, a tenth after half and again after three "
-            'quarters of them',
+    'quarters of them',
     'multi_targeted': 'PGD on the margin towards each wrong class in turn',
     'odi': 'Auto-PGD on the margin from output-diversified starts',
     'apgd': 'Auto-PGD on the log odds, cross-entropy without its rounding',
@@ -72,8 +72,14 @@ _AT_LEAST_ONE_STEP = (*WITHOUT_STEP_SIZE, 'momentum')
 
 
 def make_attack(
-    method: str, ball: LinfBall, *, steps: int, step_size: float, num_classes: int,
-    restarts: int = 1, random_start: bool = True,
+    method: str,
+    ball: LinfBall,
+    *,
+    steps: int,
+    step_size: float,
+    num_classes: int,
+    restarts: int = 1,
+    random_start: bool = True,
 ) -> Attack:
     """The attack of that name.
 
@@ -96,7 +102,8 @@ def make_attack(
     if method in _AT_LEAST_ONE_STEP and steps < 1:
         raise UserError(f'expected --steps of at least 1 for --method={method}; found {steps}.')
     randomized = method in ('fgsm_rs', 'targeted_random', 'odi', 'square_apgd', 'square') or (
-        random_start and method not in (*ONE_STEP, 'fab_t'))
+        random_start and method not in (*ONE_STEP, 'fab_t')
+    )
     wrong = num_classes - 1
 
     def pgd(loss) -> PGD:
@@ -115,9 +122,11 @@ def make_attack(
         'cw': lambda: pgd(CWMargin()),
         'cw+': lambda: pgd(CWMargin(kappa=CW_PLUS_KAPPA)),
         'momentum': lambda: Ascent(
-            ball, steps, step_size, loss=LogOdds(), random_start=random_start),
+            ball, steps, step_size, loss=LogOdds(), random_start=random_start
+        ),
         'adam': lambda: Ascent(
-            ball, steps, ball.epsilon / 3, Adam(), Margin(), random_start, decays=(0.5, 0.75)),
+            ball, steps, ball.epsilon / 3, Adam(), Margin(), random_start, decays=(0.5, 0.75)
+        ),
         'multi_targeted': lambda: MultiTargeted(pgd(MarginTo()), wrong),
         'odi': lambda: diversified(ball, steps, random_start),
         'apgd': lambda: apgd(LogOdds()),
@@ -168,7 +177,8 @@ def restarted(attack: Attack, restarts: int, *, randomized: bool) -> Attack:
         raise UserError(
             f'expected --restarts=1 for an attack without randomness; found {restarts}: all of '
             'them would be alike. Choose --random_start, an attack that has a random start '
-            '(fgsm_rs instead of fgsm), or drop --restarts.')
+            '(fgsm_rs instead of fgsm), or drop --restarts.'
+        )
     return Restarts(attack, restarts)
 
 
@@ -195,7 +205,7 @@ def training_adversary(config: dict[str, Any], lower: float, upper: float) -> PG
 VALIDATION_ATTACKS = {
     'pgd': "the challenge's PGD",
     'odi': 'as many steps of Auto-PGD on the margin from an output-diversified start, nearer to '
-           'the worst case at the same cost',
+    'the worst case at the same cost',
 }
 
 
@@ -222,16 +232,25 @@ def checked_ball(
     """
     half = (upper - lower) / 2
     if epsilon >= half:
-        print(f'warning: --epsilon={epsilon:g} is at least half of the pixel range '
-              f'[{lower:g}, {upper:g}]: one grey image is within reach of every image, so no '
-              f'classifier can be robust. Numbers mean something below {half:g}.', file=sys.stderr)
+        print(
+            f'warning: --epsilon={epsilon:g} is at least half of the pixel range '
+            f'[{lower:g}, {upper:g}]: one grey image is within reach of every image, so no '
+            f'classifier can be robust. Numbers mean something below {half:g}.',
+            file=sys.stderr,
+        )
     if 0 < epsilon < 1 and upper - lower >= _BYTE_RANGE:
-        print(f'warning: --epsilon={epsilon:g} is less than one grey level, since pixels are '
-              f'{lower:g} to {upper:g} here. If it was meant on the scale from 0 to 1, multiply it '
-              f'by {upper - lower:g}: 8/{upper - lower:g} = {8 / (upper - lower):.2g} there is '
-              '--epsilon=8.', file=sys.stderr)
+        print(
+            f'warning: --epsilon={epsilon:g} is less than one grey level, since pixels are '
+            f'{lower:g} to {upper:g} here. If it was meant on the scale from 0 to 1, multiply it '
+            f'by {upper - lower:g}: 8/{upper - lower:g} = {8 / (upper - lower):.2g} there is '
+            '--epsilon=8.',
+            file=sys.stderr,
+        )
     if 0 < reach < epsilon * (1 - 1e-6):
-        print(f'warning: --steps times --step_size is {reach:g}, less than --epsilon={epsilon:g}: '
-              'the attack cannot cross the ball, and networks look more robust than they are. '
-              'Raise --step_size.', file=sys.stderr)
+        print(
+            f'warning: --steps times --step_size is {reach:g}, less than --epsilon={epsilon:g}: '
+            'the attack cannot cross the ball, and networks look more robust than they are. '
+            'Raise --step_size.',
+            file=sys.stderr,
+        )
     return LinfBall(epsilon, lower, upper)

@@ -61,17 +61,31 @@ class FAB(Climber):
             fooled = tf.argmax(logits, axis=1, output_type=tf.int32) != tf.cast(y, tf.int32)
             distance = self.ball.distance(moved, x)
             nearer = fooled & (distance < state.distance)
-            return _State(where(fooled, x + self.back * (moved - x), moved),
-                          self.loss(logits, y), fooled, correction,
-                          where(nearer, moved, state.nearest),
-                          tf.where(nearer, distance, state.distance))
+            return _State(
+                where(fooled, x + self.back * (moved - x), moved),
+                self.loss(logits, y),
+                fooled,
+                correction,
+                where(nearer, moved, state.nearest),
+                tf.where(nearer, distance, state.distance),
+            )
 
         nothing, logits = tf.zeros(tf.shape(x)[:1]), judge(start)
         fooled = tf.argmax(logits, axis=1, output_type=tf.int32) != tf.cast(y, tf.int32)
         # Two forward passes and a backward one in each: unrolling gains little.
-        state = repeat(step, _State(
-            start, self.loss(logits, y), tf.zeros_like(fooled), nothing, start,
-            tf.where(fooled, self.ball.distance(start, x), float('inf'))), self.steps, unroll=1)
+        state = repeat(
+            step,
+            _State(
+                start,
+                self.loss(logits, y),
+                tf.zeros_like(fooled),
+                nothing,
+                start,
+                tf.where(fooled, self.ball.distance(start, x), float('inf')),
+            ),
+            self.steps,
+            unroll=1,
+        )
         found = where(tf.math.is_finite(state.distance), state.nearest, state.x_adv)
         return self.ball.project(found, x)
 
@@ -93,8 +107,7 @@ class FAB(Climber):
         there = to_hyperplane(x, at_x, gradient, self.ball.lower, self.ball.upper)
         lengths = [tf.maximum(tf.reduce_max(tf.abs(way), axis=axes), 1e-8) for way in (here, there)]
         share = like(tf.minimum(lengths[0] / (lengths[0] + lengths[1]), self.bias), x)
-        moved = ((1 - share) * (x_adv + self.overshoot * here)
-                 + share * (x + self.overshoot * there))
+        moved = (1 - share) * (x_adv + self.overshoot * here) + share * (x + self.overshoot * there)
         return tf.clip_by_value(moved, self.ball.lower, self.ball.upper)
 
 
@@ -144,5 +157,7 @@ def to_hyperplane(
     _, length = tf.while_loop(
         lambda before, length: tf.reduce_any(length > before),
         lambda _, length: (length, longer(length)),
-        (tf.zeros_like(wanted), longer(tf.zeros_like(wanted))), parallel_iterations=1)
+        (tf.zeros_like(wanted), longer(tf.zeros_like(wanted))),
+        parallel_iterations=1,
+    )
     return direction * tf.minimum(room, like(length, x))

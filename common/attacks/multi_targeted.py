@@ -32,8 +32,10 @@ class MultiTargeted:
 
     def __post_init__(self):
         if self.targets < 1 or self.first < 0:
-            raise ValueError(f'targets must be at least 1 and first at least 0; found '
-                             f'{self.targets} and {self.first}')
+            raise ValueError(
+                f'targets must be at least 1 and first at least 0; found '
+                f'{self.targets} and {self.first}'
+            )
 
     @property
     def gradients(self) -> int:

@@ -47,7 +47,8 @@ class ODI:
         size = ball.epsilon if self.step_size is None else self.step_size
         start = self.attack.start(x, restart_seed(seed, 0))
         weights = tf.random.stateless_uniform(
-            tf.shape(logits_fn(x)), restart_seed(seed, 1), minval=-1.0, maxval=1.0)
+            tf.shape(logits_fn(x)), restart_seed(seed, 1), minval=-1.0, maxval=1.0
+        )
 
         def step(x_adv: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape(watch_accessed_variables=False) as tape:

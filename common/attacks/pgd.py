@@ -55,9 +55,7 @@ class PGD(Climber):
         """The last iterate from `start`, [batch, ...] float32 in the ball around `x`."""
         return repeat(lambda x_adv: self.step(logits_fn, x_adv, x, y), start, self.steps)
 
-    def step(
-        self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor
-    ) -> tf.Tensor:
+    def step(self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The iterate after `x_adv`, both [batch, ...] float32 in the ball around `x`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x_adv)

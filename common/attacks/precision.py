@@ -10,7 +10,6 @@ from common.networks.logits import LogitsFn, exact
 _ROUNDED = 2.0**-6  # of logits in bfloat16, whose digits are 2^-8 apart
 
 
-
 def past_rounding(loss: Loss, logits_fn: LogitsFn, logits: tf.Tensor) -> Loss:
     """`loss`, or in lower precision CW's with a floor that is past the boundary for certain.
 
@@ -20,7 +19,6 @@ def past_rounding(loss: Loss, logits_fn: LogitsFn, logits: tf.Tensor) -> Loss:
     if not isinstance(loss, CWMargin) or exact(logits_fn) is logits_fn:
         return loss
     return dataclasses.replace(loss, kappa=tf.maximum(loss.kappa, rounding(logits_fn, logits)))
-
 
 
 def judged(
@@ -38,7 +36,6 @@ def judged(
         wanted &= tf.abs(true_margin(logits, y)) > rounding(logits_fn, logits)
     wanted |= tf.reduce_any(tf.math.is_nan(logits), axis=1)
     return loss(logits, y), wanted
-
 
 
 def rounding(logits_fn: LogitsFn, logits: tf.Tensor) -> tf.Tensor:

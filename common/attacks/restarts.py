@@ -40,6 +40,7 @@ class Restarts:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+
         def run(r: tf.Tensor) -> tf.Tensor:
             return self.attack(logits_fn, x, y, seed=restart_seed(seed, r))
 
@@ -73,6 +74,10 @@ def worst_of(run, count: int, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -
 
     margin = tf.fill(tf.shape(x)[:1], float('inf'))
     _, best, _ = tf.while_loop(
-        lambda i, *_: i < count, body, (0, x, margin), parallel_iterations=1,
-        shape_invariants=(tf.TensorShape([]), x.shape, tf.TensorShape([None])))
+        lambda i, *_: i < count,
+        body,
+        (0, x, margin),
+        parallel_iterations=1,
+        shape_invariants=(tf.TensorShape([]), x.shape, tf.TensorShape([None])),
+    )
     return best

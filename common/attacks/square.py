@@ -51,6 +51,7 @@ class Square:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, height, width, channels] float32; arguments as in `Attack`."""
+
         def queried(image: tf.Tensor) -> _Found:
             logits = logits_fn(image)
             margin = true_margin(logits, y)
@@ -59,17 +60,21 @@ class Square:
         def body(query: tf.Tensor, found: _Found) -> tuple:
             new = queried(self._with_square(found.x_adv, x, query, tf.random.fold_in(seed, query)))
             better = (new.margin < found.margin) & ~found.fooled
-            return query + 1, _Found(where(better, new.x_adv, found.x_adv),
-                                     tf.where(better, new.margin, found.margin),
-                                     found.fooled | (better & new.fooled))
+            return query + 1, _Found(
+                where(better, new.x_adv, found.x_adv),
+                tf.where(better, new.margin, found.margin),
+                found.fooled | (better & new.fooled),
+            )
 
         stripes = self._signs([tf.shape(x)[0], 1, x.shape[2], x.shape[3]], seed)
         one = tf.TensorShape([None])
         _, found = tf.while_loop(
             lambda query, found: (query < self.queries) & ~tf.reduce_all(found.fooled),
-            body, (1, queried(self.ball.project(x + self.ball.epsilon * stripes, x))),
+            body,
+            (1, queried(self.ball.project(x + self.ball.epsilon * stripes, x))),
             parallel_iterations=1,
-            shape_invariants=(tf.TensorShape([]), _Found(x.shape, one, one)))
+            shape_invariants=(tf.TensorShape([]), _Found(x.shape, one, one)),
+        )
         return found.x_adv
 
     def _with_square(

@@ -34,9 +34,12 @@ def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int | Non
     loops, rest = divmod(count, unroll)
     if loops > 1:
         _, state = tf.while_loop(
-            lambda i, _: i < loops, lambda i, state: (i + 1, several(state, unroll)),
-            (0, state), parallel_iterations=1,
-            shape_invariants=(tf.TensorShape([]), tf.nest.map_structure(any_batch, state)))
+            lambda i, _: i < loops,
+            lambda i, state: (i + 1, several(state, unroll)),
+            (0, state),
+            parallel_iterations=1,
+            shape_invariants=(tf.TensorShape([]), tf.nest.map_structure(any_batch, state)),
+        )
     else:
         state = several(state, loops * unroll)
     return several(state, rest)
@@ -55,5 +58,3 @@ def like(values: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 def where(chosen: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Of [batch, ...] images those of `a` where `chosen`, [batch] bool, else those of `b`."""
     return tf.where(like(chosen, a), a, b)
-
-

@@ -34,6 +34,7 @@ class TargetedEach:
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+
         def run(i: tf.Tensor) -> tf.Tensor:
             target = (y + tf.cast(i, y.dtype) + 1) % self.num_classes
             return self.attack(logits_fn, x, target, seed=restart_seed(seed, i))
@@ -64,6 +65,6 @@ class RandomTarget:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
         target_seed, attack_seed = tf.unstack(tf.random.split(seed, 2))
         offset = tf.random.stateless_uniform(
-            tf.shape(y), target_seed, minval=1, maxval=self.num_classes, dtype=y.dtype)
-        return self.attack(
-            logits_fn, x, (y + offset) % self.num_classes, seed=attack_seed)
+            tf.shape(y), target_seed, minval=1, maxval=self.num_classes, dtype=y.dtype
+        )
+        return self.attack(logits_fn, x, (y + offset) % self.num_classes, seed=attack_seed)

@@ -74,18 +74,19 @@ class Archive:
                 self._download(builder)
             # One thread reads the shards in order; the order is checked afterwards all the same.
             stored = builder.as_dataset(
-                split=split, batch_size=-1, read_config=tfds.ReadConfig(interleave_cycle_length=1))
+                split=split, batch_size=-1, read_config=tfds.ReadConfig(interleave_cycle_length=1)
+            )
             return {key: value.numpy() for key, value in stored.items()}
         except UserError:
             raise
         except Exception as error:  # TFDS passes on whatever its readers and downloaders raise
-            raise self._unavailable(
-                data_dir, f'{type(error).__name__}: {reason(error)}') from error
+            raise self._unavailable(data_dir, f'{type(error).__name__}: {reason(error)}') from error
 
     def _download(self, builder: tfds.core.DatasetBuilder) -> None:
         if not _reachable(self.host):
             raise self._unavailable(
-                str(builder.data_dir), f'not prepared there, and {self.host} cannot be reached')
+                str(builder.data_dir), f'not prepared there, and {self.host} cannot be reached'
+            )
         builder.download_and_prepare()
 
     def _unavailable(self, data_dir: str | None, why: str) -> UserError:
@@ -94,13 +95,15 @@ class Archive:
             f'the data set {self.name} could not be loaded from {place} ({why}). Name the '
             'folder of a prepared copy with --data_dir or the environment variable TFDS_DATA_DIR, '
             'connect to a network so that TensorFlow Datasets can download it, or '
-            f'{self.stand_in}.')
+            f'{self.stand_in}.'
+        )
 
     def _refuse(self, split: str, data_dir: str | None, found: str) -> None:
         place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
         raise UserError(
             f'the {split} split of {self.name} in {place} is not the published data set: it has '
-            f'{found}. Remove that copy and let TensorFlow Datasets prepare it again.')
+            f'{found}. Remove that copy and let TensorFlow Datasets prepare it again.'
+        )
 
 
 def _reachable(address: str) -> bool:
@@ -121,5 +124,3 @@ def _reachable(address: str) -> bool:
     thread.start()
     thread.join(_PROBE_SECONDS)
     return answered.is_set()
-
-

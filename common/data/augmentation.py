@@ -83,7 +83,8 @@ class Warp:
         row, column = tf.cast(tf.round(row), tf.int32), tf.cast(tf.round(column), tf.int32)
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         places = tf.stack(
-            [tf.clip_by_value(row, 0, height - 1), tf.clip_by_value(column, 0, width - 1)], axis=-1)
+            [tf.clip_by_value(row, 0, height - 1), tf.clip_by_value(column, 0, width - 1)], axis=-1
+        )
         return tf.where(inside[..., None], tf.gather_nd(x, places, batch_dims=1), 0.0)
 
     def _sources(
@@ -96,11 +97,14 @@ class Warp:
         tall, wide = 1 + self.stretch * draws[1], 1 + self.stretch * draws[2]
         slant, down, right = self.slant * draws[3], self.shift * draws[4], self.shift * draws[5]
         bends = self.bend * tf.random.stateless_uniform(
-            [batch, self.knots, self.knots, 2], tf.random.fold_in(seed, 1), -1.0, 1.0)
+            [batch, self.knots, self.knots, 2], tf.random.fold_in(seed, 1), -1.0, 1.0
+        )
         bends = tf.image.resize(bends, [height, width], 'bicubic')
         middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
         y = tall * (tf.range(height, dtype=tf.float32)[:, None] - middle_row)
         x = wide * (tf.range(width, dtype=tf.float32) - middle_column) + slant * y
         cos, sin = tf.cos(angle), tf.sin(angle)
-        return (sin * x + cos * y + middle_row - down + bends[..., 0],
-                cos * x - sin * y + middle_column - right + bends[..., 1])
+        return (
+            sin * x + cos * y + middle_row - down + bends[..., 0],
+            cos * x - sin * y + middle_column - right + bends[..., 1],
+        )

@@ -45,7 +45,6 @@ class Examples:
         return dataclasses.replace(self, x=self.x[index], y=self.y[index])
 
 
-
 @dataclasses.dataclass(frozen=True)
 class ShuffledBatches:
     """Which examples make up training batch number `step`, for any step, without state.
@@ -73,20 +72,20 @@ class ShuffledBatches:
         if not 1 <= self.batch_size <= self.num_examples:
             raise ValueError(
                 f'batch_size must be between 1 and the number of examples {self.num_examples}; '
-                f'found {self.batch_size}')
+                f'found {self.batch_size}'
+            )
 
     def __call__(self, step: int) -> np.ndarray:
         """[batch_size] int64 indices of batch `step`, counted from 0."""
         remainder = self.num_examples % self.batch_size if self.drop_remainder else 0
         epoch, first = divmod(step * self.batch_size, self.num_examples - remainder)
         current = _permutation(self.num_examples, self.seed, epoch)
-        index = current[first:first + self.batch_size]
+        index = current[first : first + self.batch_size]
         missing = self.batch_size - len(index)
         if missing:
             following = _permutation(self.num_examples, self.seed, epoch + 1)
             index = np.concatenate([index, following[:missing]])
         return index
-
 
 
 @functools.lru_cache(maxsize=2)  # a batch reaches from one epoch into the next at most
@@ -121,12 +120,16 @@ def batches_from(
             for number in itertools.count(step):
                 index = order(number)
                 for replica in range(first, first + replicas):
-                    part = index[replica * share:(replica + 1) * share]
+                    part = index[replica * share : (replica + 1) * share]
                     yield examples.x[part], examples.y[part]
 
-        dataset = tf.data.Dataset.from_generator(shares, output_signature=(
-            tf.TensorSpec([share, *examples.x.shape[1:]], tf.float32),
-            tf.TensorSpec([share], tf.int32)))
+        dataset = tf.data.Dataset.from_generator(
+            shares,
+            output_signature=(
+                tf.TensorSpec([share, *examples.x.shape[1:]], tf.float32),
+                tf.TensorSpec([share], tf.int32),
+            ),
+        )
         # Known to be endless, it spares several hosts the question whether all have a batch left.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         return dataset.apply(endless).prefetch(_AHEAD * replicas)

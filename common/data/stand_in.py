@@ -11,7 +11,9 @@ _STREAMS = {'train': 0, 'test': 1}
 
 
 def draw_split(
-    split: str, num_examples: int | None, defaults: dict[str, int],
+    split: str,
+    num_examples: int | None,
+    defaults: dict[str, int],
     draw_chunk: Callable[[int, int], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first images of a split.

@@ -71,8 +71,11 @@ class Judge:
             logits = logits_fn(x)
             # The cross-entropy, also where p_y is so near 1 that its logarithm would be lost.
             losses = tf.nn.softplus(LogOdds()(logits, y))
-            return (tf.argmax(logits, axis=1, output_type=tf.int32), losses,
-                    *(tf.reduce_any(tf.math.is_nan(t)) for t in (logits, x)))
+            return (
+                tf.argmax(logits, axis=1, output_type=tf.int32),
+                losses,
+                *(tf.reduce_any(tf.math.is_nan(t)) for t in (logits, x)),
+            )
 
         self._judge = judge
 
@@ -84,11 +87,16 @@ class Judge:
         """
         predictions, losses, nan, nan_in_x = (t.numpy() for t in self._judge(x, y))
         if nan:
-            raise UserError('expected numbers as logits; the network returned NaN' + (
-                ' for images that hold NaN themselves. They are damaged, or an attack made them by '
-                "a gradient that is NaN, as a square root's is at 0: give the network one there."
-                if nan_in_x else
-                '. Its weights are damaged: train or fetch them again.'))
+            raise UserError(
+                'expected numbers as logits; the network returned NaN'
+                + (
+                    ' for images that hold NaN themselves. They are damaged, or an attack '
+                    "made them by a gradient that is NaN, as a square root's is at 0: give the network "
+                    'one there.'
+                    if nan_in_x
+                    else '. Its weights are damaged: train or fetch them again.'
+                )
+            )
         return predictions, losses
 
 
@@ -103,9 +111,11 @@ def natural_accuracy(judge: Judge, examples: Examples, *, batch_size: int) -> Ou
     predictions, losses = np.empty(len(examples), np.int32), np.empty(len(examples), np.float32)
     for index in _batches(np.arange(len(examples)), batch_size):
         predictions[index], losses[index] = judge(
-            tf.constant(examples.x[index]), tf.constant(examples.y[index]))
-    return Outcome(predictions == examples.y, predictions, float(losses.mean()),
-                   time.perf_counter() - start)
+            tf.constant(examples.x[index]), tf.constant(examples.y[index])
+        )
+    return Outcome(
+        predictions == examples.y, predictions, float(losses.mean()), time.perf_counter() - start
+    )
 
 
 def adversarial_accuracy(
@@ -141,8 +151,16 @@ def adversarial_accuracy(
     """
     single, restarts = single_run(attack)
     return compiled_accuracy(
-        CompiledAttack(single, source), Judge(target), examples, restarts=restarts,
-        batch_size=batch_size, seed=seed, progress=progress, on_batch=on_batch, partial=partial)
+        CompiledAttack(single, source),
+        Judge(target),
+        examples,
+        restarts=restarts,
+        batch_size=batch_size,
+        seed=seed,
+        progress=progress,
+        on_batch=on_batch,
+        partial=partial,
+    )
 
 
 def single_run(attack: Attack) -> tuple[Attack, int]:
@@ -177,7 +195,8 @@ def compiled_accuracy(
         state = _State(**partial.read(default=dataclasses.asdict(state)))
     done = (state.restart, state.batch)
     run = functools.partial(
-        _run_restart, state, perturb, judge, examples, batch_size, seed, on_batch)
+        _run_restart, state, perturb, judge, examples, batch_size, seed, on_batch
+    )
     try:
         with _bar(progress, state, restarts, len(examples), batch_size) as bar:
             while state.restart < restarts and state.standing.any():
@@ -190,13 +209,23 @@ def compiled_accuracy(
     finally:
         if partial is not None and (state.restart, state.batch) != done:
             partial.write(dataclasses.asdict(state))
-    return Outcome(state.standing, state.predictions, float(state.losses.mean()),
-                   float(state.seconds), int(state.gradients))
+    return Outcome(
+        state.standing,
+        state.predictions,
+        float(state.losses.mean()),
+        float(state.seconds),
+        int(state.gradients),
+    )
 
 
 def _run_restart(
-    state: '_State', perturb: CompiledAttack, judge: Judge, examples: Examples,
-    batch_size: int, seed: int, on_batch: OnBatch | None,
+    state: '_State',
+    perturb: CompiledAttack,
+    judge: Judge,
+    examples: Examples,
+    batch_size: int,
+    seed: int,
+    on_batch: OnBatch | None,
 ) -> Iterator[None]:
     """Attacks what still stands, from the batch that is next; yields after each batch."""
     batches = _batches(np.flatnonzero(state.standing), batch_size)
@@ -210,24 +239,30 @@ def _run_restart(
 
     start = time.perf_counter()
     for index, x_adv, predictions, losses in in_order(
-            attacked, range(int(state.batch), len(batches))):
+        attacked, range(int(state.batch), len(batches))
+    ):
         if on_batch is not None:  # before the batch counts as done, in case this fails
             on_batch(index, x_adv.numpy())
         start, before = time.perf_counter(), start
-        state.record(index, examples.y[index], predictions, losses, start - before,
-                     perturb.attack.gradients)
+        state.record(
+            index, examples.y[index], predictions, losses, start - before, perturb.attack.gradients
+        )
         yield
 
 
-def _bar(
-    words: str | None, state: '_State', restarts: int, n: int, batch_size: int
-) -> tqdm.tqdm:
+def _bar(words: str | None, state: '_State', restarts: int, n: int, batch_size: int) -> tqdm.tqdm:
     batches = -(-n // batch_size)
     return tqdm.tqdm(
-        desc=words, total=restarts * batches, initial=int(state.restart * batches + state.batch),
-        unit='batch', disable=words is None, dynamic_ncols=True, leave=False,
+        desc=words,
+        total=restarts * batches,
+        initial=int(state.restart * batches + state.batch),
+        unit='batch',
+        disable=words is None,
+        dynamic_ncols=True,
+        leave=False,
         # Where no terminal rewrites the line, one line in a while is enough.
-        mininterval=0.2 if sys.stderr.isatty() else 60)
+        mininterval=0.2 if sys.stderr.isatty() else 60,
+    )
 
 
 @dataclasses.dataclass
@@ -245,8 +280,16 @@ class _State:
 
     @classmethod
     def start(cls, n: int) -> '_State':
-        return cls(np.ones(n, bool), np.ones(n, bool), np.zeros(n, np.int32),
-                   np.zeros(n, np.float32), 0, 0, 0.0, 0)
+        return cls(
+            np.ones(n, bool),
+            np.ones(n, bool),
+            np.zeros(n, np.int32),
+            np.zeros(n, np.float32),
+            0,
+            0,
+            0.0,
+            0,
+        )
 
     def record(self, index, y, predictions, losses, seconds, gradients) -> None:
         self.survived[index] = predictions == y
@@ -263,10 +306,11 @@ class _State:
 
 
 def _batches(index: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    return [index[i:i + batch_size] for i in range(0, len(index), batch_size)]
+    return [index[i : i + batch_size] for i in range(0, len(index), batch_size)]
 
 
 def _require_some(examples: Examples) -> None:
     if not len(examples):
-        raise UserError('expected at least one image to evaluate; found none. '
-                        'Raise --num_examples.')
+        raise UserError(
+            'expected at least one image to evaluate; found none. Raise --num_examples.'
+        )

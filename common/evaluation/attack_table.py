@@ -51,9 +51,11 @@ class AttackSettings:
 
     def __str__(self) -> str:
         start = 'a random start' if self.random_start else 'the image itself as the start'
-        return (f'epsilon {self.ball.epsilon:g}, step size {self.step_size:g}, {start}, batches of '
-                f'{self.batch_size}, seed {self.seed}, crafted in {self.attack_dtype}'
-                f'{" by XLA" if self.jit_compile else ""}, judged in float32')
+        return (
+            f'epsilon {self.ball.epsilon:g}, step size {self.step_size:g}, {start}, batches of '
+            f'{self.batch_size}, seed {self.seed}, crafted in {self.attack_dtype}'
+            f'{" by XLA" if self.jit_compile else ""}, judged in float32'
+        )
 
 
 PaperAccuracy = Callable[[str, int, int, str, str, AttackSettings], float | None]
@@ -78,9 +80,15 @@ class AttackTable:
     """
 
     def __init__(
-        self, examples: Examples, target: str, *, load: Callable[[str], keras.Model],
-        paper: PaperAccuracy, settings: AttackSettings,
-        more_papers: dict[str, PaperAccuracy] | None = None, stands_for: str | None = None,
+        self,
+        examples: Examples,
+        target: str,
+        *,
+        load: Callable[[str], keras.Model],
+        paper: PaperAccuracy,
+        settings: AttackSettings,
+        more_papers: dict[str, PaperAccuracy] | None = None,
+        stands_for: str | None = None,
         partial_folder: pathlib.Path | None = None,
     ):
         self.examples, self._load = examples, load
@@ -94,7 +102,8 @@ class AttackTable:
     def _aim(self, target: str, stands_for: str) -> None:
         self._target, self._stands_for = self._network(target), stands_for
         self._natural = natural_accuracy(
-            self._target.judge, self.examples, batch_size=self._settings.batch_size)
+            self._target.judge, self.examples, batch_size=self._settings.batch_size
+        )
 
     def on(self, target: str) -> 'AttackTable':
         """The same attacks on another of the paper's networks."""
@@ -119,12 +128,16 @@ class AttackTable:
         """The row without an attack."""
         name = self._target.name
         return self._row(
-            self._natural, 'natural', 0, 1, name, shown=dict(
-                steps=None, restarts=None, step_size=None, source=None))
+            self._natural,
+            'natural',
+            0,
+            1,
+            name,
+            shown=dict(steps=None, restarts=None, step_size=None, source=None),
+        )
 
     def row(
-        self, method: str, steps: int, restarts: int, source: str,
-        on_batch: OnBatch | None = None,
+        self, method: str, steps: int, restarts: int, source: str, on_batch: OnBatch | None = None
     ) -> Row:
         """The row of one attack.
 
@@ -143,23 +156,52 @@ class AttackTable:
         if method in ONE_STEP:
             steps, step_size = 1, settings.ball.epsilon
         attack = make_attack(
-            method, settings.ball, steps=steps, step_size=step_size, restarts=restarts,
-            random_start=settings.random_start, num_classes=settings.num_classes)
+            method,
+            settings.ball,
+            steps=steps,
+            step_size=step_size,
+            restarts=restarts,
+            random_start=settings.random_start,
+            num_classes=settings.num_classes,
+        )
         name = f'{method}-{steps}x{restarts} from {source} on {target.name}'
         shared = dict(
-            batch_size=settings.batch_size, seed=settings.seed,
-            attack_dtype=settings.attack_dtype, jit_compile=settings.jit_compile)
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            attack_dtype=settings.attack_dtype,
+            jit_compile=settings.jit_compile,
+        )
         outcome = transfer_accuracy(
-            attack, self._network(source), target, self.examples, progress=name, on_batch=on_batch,
-            partial_folder=self._partial_folder, **shared)
+            attack,
+            self._network(source),
+            target,
+            self.examples,
+            progress=name,
+            on_batch=on_batch,
+            partial_folder=self._partial_folder,
+            **shared,
+        )
         if self._partial_folder is not None:
-            self._kept.append(partial_result(
-                self._partial_folder, attack, self._network(source), target, self.examples,
-                **shared))
+            self._kept.append(
+                partial_result(
+                    self._partial_folder,
+                    attack,
+                    self._network(source),
+                    target,
+                    self.examples,
+                    **shared,
+                )
+            )
         if method in WITHOUT_STEP_SIZE:
             step_size = None
-        return self._row(outcome, method, steps, restarts, source, shown=dict(
-            steps=steps, restarts=restarts, step_size=step_size, source=source))
+        return self._row(
+            outcome,
+            method,
+            steps,
+            restarts,
+            source,
+            shown=dict(steps=steps, restarts=restarts, step_size=step_size, source=source),
+        )
 
     def forget(self) -> None:
         """Removes what the rows made so far have left in the folder of partial results."""
@@ -176,13 +218,25 @@ class AttackTable:
         settings = self._settings
         others = [weights_digest(self._network(name).model) for name in _sources(stages)]
         return PartialResult.of(
-            folder, 'worst_case', weights_digest(self._target.model), self.examples.digest(),
-            settings.batch_size, settings.seed, settings.attack_dtype, settings.jit_compile,
-            tuple(stages), *others, *determines)
+            folder,
+            'worst_case',
+            weights_digest(self._target.model),
+            self.examples.digest(),
+            settings.batch_size,
+            settings.seed,
+            settings.attack_dtype,
+            settings.jit_compile,
+            tuple(stages),
+            *others,
+            *determines,
+        )
 
     def worst_case(
-        self, stages: Sequence[Stage], partial: PartialResult | None = None,
-        on_examples: OnExamples | None = None, preset: str | None = None,
+        self,
+        stages: Sequence[Stage],
+        partial: PartialResult | None = None,
+        on_examples: OnExamples | None = None,
+        preset: str | None = None,
     ) -> tuple[Row, Verdict]:
         """The target under a cascade that follows its own gradients.
 
@@ -196,20 +250,38 @@ class AttackTable:
 
         def followed(network: Source) -> ModelLogits:
             return ModelLogits(
-                network.model, settings.attack_dtype, jit_compile=settings.jit_compile)
+                network.model, settings.attack_dtype, jit_compile=settings.jit_compile
+            )
 
         verdict = worst_case(
-            stages, followed(self._target), self._target.judge, self.examples,
+            stages,
+            followed(self._target),
+            self._target.judge,
+            self.examples,
             others={name: followed(self._network(name)) for name in _sources(stages)},
-            batch_size=settings.batch_size, seed=settings.seed,
-            progress=f'worst case of {self._target.name}', on_examples=on_examples,
-            partial=partial)
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            progress=f'worst case of {self._target.name}',
+            on_examples=on_examples,
+            partial=partial,
+        )
         return Row(
-            method='worst_case', steps=None, restarts=None, step_size=None,
-            source=self._target.name, target=self._target.name, epsilon=settings.ball.epsilon,
-            natural=self._natural.accuracy, accuracy=verdict.accuracy, n=verdict.n,
-            interval=verdict.interval, paper=None, seconds=round(float(verdict.seconds.sum()), 3),
-            gradients=int(verdict.gradients.sum()), preset=preset), verdict
+            method='worst_case',
+            steps=None,
+            restarts=None,
+            step_size=None,
+            source=self._target.name,
+            target=self._target.name,
+            epsilon=settings.ball.epsilon,
+            natural=self._natural.accuracy,
+            accuracy=verdict.accuracy,
+            n=verdict.n,
+            interval=verdict.interval,
+            paper=None,
+            seconds=round(float(verdict.seconds.sum()), 3),
+            gradients=int(verdict.gradients.sum()),
+            preset=preset,
+        ), verdict
 
     def require_broken(self, worst: ImagesOnDisk, verdict: Verdict) -> None:
         """Makes sure that images are what a cascade says of them.
@@ -217,8 +289,13 @@ class AttackTable:
         Raises:
             UserError: one lies outside of the ball, or is judged otherwise.
         """
-        worst.require(self._target.judge, self._settings.ball, self.examples, verdict.standing,
-                      self._settings.batch_size)
+        worst.require(
+            self._target.judge,
+            self._settings.ball,
+            self.examples,
+            verdict.standing,
+            self._settings.batch_size,
+        )
 
     def checks(
         self, pgd: PGD, count: int, others: Sequence[str], standing: np.ndarray
@@ -233,13 +310,28 @@ class AttackTable:
         """
         settings = self._settings
         chosen = slice(None, None, -(-len(self.examples) // count))
-        suspect = Suspect(ModelLogits(self._target.model), pgd, self.examples.subset(chosen),
-                          settings.seed, settings.batch_size)
-        return checks(suspect, standing=standing[chosen], sources={
-            name: lambda name=name: ModelLogits(self._network(name).model) for name in others})
+        suspect = Suspect(
+            ModelLogits(self._target.model),
+            pgd,
+            self.examples.subset(chosen),
+            settings.seed,
+            settings.batch_size,
+        )
+        return checks(
+            suspect,
+            standing=standing[chosen],
+            sources={
+                name: lambda name=name: ModelLogits(self._network(name).model) for name in others
+            },
+        )
 
     def _row(
-        self, outcome: Outcome, method: str, steps: int, restarts: int, source: str,
+        self,
+        outcome: Outcome,
+        method: str,
+        steps: int,
+        restarts: int,
+        source: str,
         shown: dict[str, Any],
     ) -> Row:
         in_paper = source
@@ -249,11 +341,18 @@ class AttackTable:
             in_paper = f'another {source}'  # the paper's own network is the target here
         papers = {
             name: paper(method, steps, restarts, in_paper, self._stands_for, self._settings)
-            for name, paper in self._papers.items()}
+            for name, paper in self._papers.items()
+        }
         return Row.of(
-            outcome, method=method, target=self._target.name,
-            epsilon=self._settings.ball.epsilon, natural=self._natural.accuracy,
-            paper=papers.pop('paper'), more_papers=papers, **shown)
+            outcome,
+            method=method,
+            target=self._target.name,
+            epsilon=self._settings.ball.epsilon,
+            natural=self._natural.accuracy,
+            paper=papers.pop('paper'),
+            more_papers=papers,
+            **shown,
+        )
 
     def _network(self, reference: str) -> Source:
         if reference not in self._networks:

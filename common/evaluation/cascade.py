@@ -177,16 +177,23 @@ def worst_case(
         UserError: no examples, or NaN logits.
     """
     if not len(examples):
-        raise UserError('expected at least one image to evaluate; found none. Raise '
-                        '--num_examples.')
+        raise UserError(
+            'expected at least one image to evaluate; found none. Raise --num_examples.'
+        )
     state = _State.start(len(examples), len(stages))
     if partial is not None:
         state = _State(**partial.read(default=dataclasses.asdict(state)))
     sources = {**(others or {}), None: source}
     batches = _batches(state, stages, sources, judge, examples, batch_size, seed, on_examples)
     try:
-        with tqdm.tqdm(desc=progress, unit='batch', disable=progress is None, leave=False,
-                       dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 60) as bar:
+        with tqdm.tqdm(
+            desc=progress,
+            unit='batch',
+            disable=progress is None,
+            leave=False,
+            dynamic_ncols=True,
+            mininterval=0.2 if sys.stderr.isatty() else 60,
+        ) as bar:
             for words in batches:
                 bar.update()
                 bar.set_postfix_str(words, refresh=False)
@@ -199,8 +206,14 @@ def worst_case(
 
 
 def _batches(
-    state: _State, stages: Sequence[Stage], sources: Mapping[str | None, LogitsFn], judge: Judge,
-    examples: Examples, batch_size: int, seed: int, on_examples: OnExamples | None,
+    state: _State,
+    stages: Sequence[Stage],
+    sources: Mapping[str | None, LogitsFn],
+    judge: Judge,
+    examples: Examples,
+    batch_size: int,
+    seed: int,
+    on_examples: OnExamples | None,
 ) -> Iterator[str]:
     """Goes on from the state to the end; yields words after each batch."""
     while state.stage < len(stages) and state.standing.any():
@@ -211,7 +224,8 @@ def _batches(
             run_seed = restart_seed(tf.constant([seed, state.stage]), state.restart)
             start = time.perf_counter()
             for index, x_adv, broken in _run(
-                    perturb, judge, examples, attacked, batch_size, run_seed, state.batch):
+                perturb, judge, examples, attacked, batch_size, run_seed, state.batch
+            ):
                 if on_examples is not None:
                     kept = broken if state.stage else np.ones(len(index), bool)
                     on_examples(index[kept], x_adv.numpy()[kept])
@@ -223,12 +237,18 @@ def _batches(
 
 
 def _run(
-    perturb: CompiledAttack, judge: Judge, examples: Examples, attacked: np.ndarray,
-    batch_size: int, seed: tf.Tensor, first: int,
+    perturb: CompiledAttack,
+    judge: Judge,
+    examples: Examples,
+    attacked: np.ndarray,
+    batch_size: int,
+    seed: tf.Tensor,
+    first: int,
 ) -> Iterator[tuple[np.ndarray, tf.Tensor, np.ndarray]]:
     """Numbers, adversarial images, and whether these fool, of each batch from the first on."""
+
     def work(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray]:
-        index = attacked[number * batch_size:][:batch_size]
+        index = attacked[number * batch_size :][:batch_size]
         x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
         x_adv = perturb(x, y, seed=tf.random.fold_in(seed, number))
         return index, x_adv, judge(x_adv, y)[0] != examples.y[index]
@@ -241,14 +261,18 @@ def stage_rows(verdict: Verdict) -> list[dict[str, str]]:
     found = []
     for number, stage in enumerate(verdict.stages):
         runs = verdict.runs(number)
-        found.append({
-            'stage': stage.name, 'restarts': str(stage.restarts),
-            'images': f'{np.count_nonzero(runs):,}',
-            'broke': f'{np.sum(verdict.broken_by == number):,}',
-            'left': f'{verdict.after(number + 1):.2%}',
-            'gradients': f'{runs.sum() * stage.attack.gradients:,}',
-            'queries': f'{runs.sum() * stage.queries:,}',
-            'seconds': f'{verdict.seconds[number]:,.1f}'})
+        found.append(
+            {
+                'stage': stage.name,
+                'restarts': str(stage.restarts),
+                'images': f'{np.count_nonzero(runs):,}',
+                'broke': f'{np.sum(verdict.broken_by == number):,}',
+                'left': f'{verdict.after(number + 1):.2%}',
+                'gradients': f'{runs.sum() * stage.attack.gradients:,}',
+                'queries': f'{runs.sum() * stage.queries:,}',
+                'seconds': f'{verdict.seconds[number]:,.1f}',
+            }
+        )
     return found
 
 
@@ -257,23 +281,38 @@ def table(verdict: Verdict) -> str:
     found = stage_rows(verdict)
     cells = [tuple(found[0]), *(tuple(row.values()) for row in found)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ['  '.join(cell.rjust(width) if i else cell.ljust(width)
-                       for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
-             for line in cells]
+    lines = [
+        '  '.join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
 def records(verdict: Verdict) -> dict[str, Any]:
     """What JSON can hold: the stages, and of each image what broke it after how many gradients."""
     return {
-        'stages': [{'name': stage.name, 'attack': repr(stage.attack), 'restarts': stage.restarts,
-                    'broke': int(np.sum(verdict.broken_by == number)),
-                    'accuracy_after': verdict.after(number + 1),
-                    'gradients': int(verdict.runs(number).sum() * stage.attack.gradients),
-                    'queries': int(verdict.runs(number).sum() * stage.queries),
-                    'seconds': round(float(verdict.seconds[number]), 3)}
-                   for number, stage in enumerate(verdict.stages)],
-        'images': {'broken_by': [None if s == STANDS else verdict.stages[s].name
-                                 for s in verdict.broken_by],
-                   'restart': verdict.restart.tolist(), 'gradients': verdict.gradients.tolist(),
-                   'queries': verdict.queries.tolist()}}
+        'stages': [
+            {
+                'name': stage.name,
+                'attack': repr(stage.attack),
+                'restarts': stage.restarts,
+                'broke': int(np.sum(verdict.broken_by == number)),
+                'accuracy_after': verdict.after(number + 1),
+                'gradients': int(verdict.runs(number).sum() * stage.attack.gradients),
+                'queries': int(verdict.runs(number).sum() * stage.queries),
+                'seconds': round(float(verdict.seconds[number]), 3),
+            }
+            for number, stage in enumerate(verdict.stages)
+        ],
+        'images': {
+            'broken_by': [
+                None if s == STANDS else verdict.stages[s].name for s in verdict.broken_by
+            ],
+            'restart': verdict.restart.tolist(),
+            'gradients': verdict.gradients.tolist(),
+            'queries': verdict.queries.tolist(),
+        },
+    }

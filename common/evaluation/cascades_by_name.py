@@ -13,15 +13,20 @@ _MORE_QUERIES = 20_000
 PRESETS = {
     'quick': 'a few cheap attacks, about a minute for 100 images on two cores',
     'standard': "more than AutoAttack's standard budget: PGD (from other released networks too), "
-                'output-diversified restarts, APGD, APGD-T and FAB-T on every wrong class, Square '
-                'with 5,000 queries',
+    'output-diversified restarts, APGD, APGD-T and FAB-T on every wrong class, Square '
+    'with 5,000 queries',
     'leaderboard': 'the same with many more restarts, MultiTargeted, Auto-PGD from where Square '
-                   'leads, and 20,000 queries',
+    'leads, and 20,000 queries',
 }
 
 
 def preset(
-    name: str, ball: LinfBall, *, steps: int, step_size: float, num_classes: int,
+    name: str,
+    ball: LinfBall,
+    *,
+    steps: int,
+    step_size: float,
+    num_classes: int,
     others: Sequence[str] = (),
 ) -> tuple[Stage, ...]:
     """The stages of a cascade, the cheapest killers first.
@@ -40,13 +45,17 @@ def preset(
         ValueError: unknown name.
     """
     makers: dict[str, Callable[..., tuple[Stage, ...]]] = {
-        'quick': _quick, 'standard': _standard, 'leaderboard': _leaderboard}
+        'quick': _quick,
+        'standard': _standard,
+        'leaderboard': _leaderboard,
+    }
     if name not in makers:
         raise ValueError(f'unknown preset {name!r}; expected one of: {", ".join(makers)}')
     pgd = PGD(ball, steps, step_size)
     first = (Stage('pgd', pgd), Stage('natural', PGD(ball, 0, step_size, random_start=False)))
     black_box = tuple(
-        Stage(f'pgd, from {other}', pgd, source=other) for other in others if name != 'quick')
+        Stage(f'pgd, from {other}', pgd, source=other) for other in others if name != 'quick'
+    )
     return first + black_box + makers[name](ball, num_classes - 1)
 
 
@@ -64,13 +73,17 @@ def _quick(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
         Stage('odi', diversified(ball, 40), restarts=3),
         Stage('apgd', APGD(ball, 40, LogOdds())),
         Stage('apgd_t', MultiTargeted(APGD(ball, 40, _towards(wrong)), min(3, wrong))),
-        _square(ball, 300))
+        _square(ball, 300),
+    )
 
 
 def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     towards = APGD(ball, 100, _towards(wrong))
-    others = () if wrong == 1 else (
-        Stage(f'apgd_t, classes 2 to {wrong}', MultiTargeted(towards, wrong - 1, first=1)),)
+    others = (
+        ()
+        if wrong == 1
+        else (Stage(f'apgd_t, classes 2 to {wrong}', MultiTargeted(towards, wrong - 1, first=1)),)
+    )
     return (
         Stage('odi', diversified(ball, 50), restarts=5),
         # The cross-entropy of AutoAttack, but for what it loses to rounding where p_y is near 1.
@@ -79,7 +92,8 @@ def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
         Stage('apgd_t, class 1', MultiTargeted(towards, 1)),
         *others,
         Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong), queries=100 * wrong),
-        _square(ball, QUERIES))
+        _square(ball, QUERIES),
+    )
 
 
 def _leaderboard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
@@ -90,4 +104,5 @@ def _leaderboard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
         Stage('pgd-100', PGD(ball, 100, ball.epsilon / 10, LogOdds()), restarts=50),
         Stage('multi_targeted', MultiTargeted(adam, wrong), restarts=10),
         Stage('square, then apgd', searched(ball, 100), restarts=20, queries=SEARCH_QUERIES),
-        _square(ball, _MORE_QUERIES))
+        _square(ball, _MORE_QUERIES),
+    )

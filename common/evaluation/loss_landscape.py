@@ -34,7 +34,12 @@ class Restarting:
     """
 
     def __init__(
-        self, attack: PGD, logits_fn: LogitsFn, judge: Judge | None = None, *, seed: int = 0,
+        self,
+        attack: PGD,
+        logits_fn: LogitsFn,
+        judge: Judge | None = None,
+        *,
+        seed: int = 0,
         batch_size: int = BATCH_SIZE,
     ):
         self.attack, self._seed, self.batch_size = attack, seed, batch_size
@@ -42,8 +47,12 @@ class Restarting:
         self._judge = judge or Judge(logits_fn)
 
     def final_losses(
-        self, examples: Examples, image: int, restarts: int,
-        partial: PartialResult | None = None, on_progress: Callable[[int], object] | None = None,
+        self,
+        examples: Examples,
+        image: int,
+        restarts: int,
+        partial: PartialResult | None = None,
+        on_progress: Callable[[int], object] | None = None,
     ) -> np.ndarray:
         """Cross-entropies that the restarts end at (figure 1).
 
@@ -69,7 +78,7 @@ class Restarting:
                 number = len(losses) // self.batch_size
                 found, _ = self._batch(examples, image, number)
                 before = len(losses)
-                losses = np.concatenate([losses[:number * self.batch_size], found])[:restarts]
+                losses = np.concatenate([losses[: number * self.batch_size], found])[:restarts]
                 report(len(losses) - before)
                 if partial is not None:
                     partial.maybe_write({'losses': losses})
@@ -80,8 +89,10 @@ class Restarting:
 
     def maxima(self, examples: Examples, image: int, restarts: int) -> np.ndarray:
         """[restarts, pixels] float32: the perturbations that the restarts end at."""
-        batches = [self._batch(examples, image, number)[1]
-                   for number in range(-(-restarts // self.batch_size))]
+        batches = [
+            self._batch(examples, image, number)[1]
+            for number in range(-(-restarts // self.batch_size))
+        ]
         return np.concatenate(batches)[:restarts]
 
     def _batch(self, examples: Examples, image: int, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,8 +105,8 @@ class Restarting:
 
 def repeated(examples: Examples, image: int, times: int) -> tuple[tf.Tensor, tf.Tensor]:
     """One image and its label as a batch: [times, ...] float32 and [times] int32."""
-    x = tf.repeat(tf.constant(examples.x[image:image + 1]), times, axis=0)
-    return x, tf.repeat(tf.constant(examples.y[image:image + 1]), times)
+    x = tf.repeat(tf.constant(examples.x[image : image + 1]), times, axis=0)
+    return x, tf.repeat(tf.constant(examples.y[image : image + 1]), times)
 
 
 class Curves:
@@ -116,9 +127,7 @@ class Curves:
 
         self._advance = advance
 
-    def __call__(
-        self, examples: Examples, image: int, restarts: int, seed: int = 0
-    ) -> np.ndarray:
+    def __call__(self, examples: Examples, image: int, restarts: int, seed: int = 0) -> np.ndarray:
         """[restarts, steps + 1] float32 cross-entropies, from the starting point to the end."""
         x, y = repeated(examples, image, restarts)
         x_adv = self._attack.start(x, tf.constant([seed, image]))
@@ -148,16 +157,17 @@ def pairs(perturbations: np.ndarray) -> Pairs:
     products = points @ points.T
     norms = np.sqrt(np.diag(products))
     first, second = np.triu_indices(len(points), k=1)
-    squares = norms[first]**2 + norms[second]**2 - 2 * products[first, second]
+    squares = norms[first] ** 2 + norms[second] ** 2 - 2 * products[first, second]
     lengths = np.maximum(norms[first] * norms[second], np.finfo(np.float64).tiny)
     cosines = np.clip(products[first, second] / lengths, -1, 1)
-    return Pairs(np.sqrt(np.maximum(squares, 0)).astype(np.float32),
-                 np.degrees(np.arccos(cosines)).astype(np.float32))
+    return Pairs(
+        np.sqrt(np.maximum(squares, 0)).astype(np.float32),
+        np.degrees(np.arccos(cosines)).astype(np.float32),
+    )
 
 
 def random_perturbations(
-    attack: PGD, examples: Examples, image: int, count: int, seed: int = 0, *,
-    clipped: bool = False,
+    attack: PGD, examples: Examples, image: int, count: int, seed: int = 0, *, clipped: bool = False
 ) -> np.ndarray:
     """[count, pixels] float32: uniform points of the l-inf ball.
 
@@ -200,4 +210,5 @@ def correlations(perturbations: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(points, axis=1) * np.linalg.norm(gradient.astype(np.float64))
     products = points @ gradient.astype(np.float64)
     return np.divide(products, lengths, out=np.zeros(len(points)), where=lengths > 0).astype(
-        np.float32)
+        np.float32
+    )

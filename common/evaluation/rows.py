@@ -53,8 +53,14 @@ class Row:
     @classmethod
     def of(cls, outcome: Outcome, **settings: Any) -> 'Row':
         """A row from an outcome and all that the outcome does not know."""
-        return cls(accuracy=outcome.accuracy, n=outcome.n, interval=outcome.interval,
-                   seconds=round(outcome.seconds, 3), gradients=outcome.gradients, **settings)
+        return cls(
+            accuracy=outcome.accuracy,
+            n=outcome.n,
+            interval=outcome.interval,
+            seconds=round(outcome.seconds, 3),
+            gradients=outcome.gradients,
+            **settings,
+        )
 
     @property
     def papers(self) -> dict[str, float | None]:
@@ -81,6 +87,7 @@ def strongest(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> list[
     Returns:
         Of every kind those that leave least, if others leave more.
     """
+
     def kind(row: Row) -> tuple[str, str]:
         source = 'white box' if row.source == row.target else row.source
         return (kinds or {}).get(source, source), row.target
@@ -124,16 +131,21 @@ def table(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> str:
     columns = [
         *_COLUMNS,
         *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
-        _LAST_COLUMN]
+        _LAST_COLUMN,
+    ]
     marked = strongest(rows, kinds)
     if marked:
         columns.append(('strongest', lambda r: 'yes' if r in marked else ''))
     cells = [[name for name, _ in columns]]
     cells += [[show(row) for _, show in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ['  '.join(cell.ljust(width) if name in _WORDS else cell.rjust(width)
-                       for cell, width, (name, _) in zip(line, widths, columns, strict=True))
-             for line in cells]
+    lines = [
+        '  '.join(
+            cell.ljust(width) if name in _WORDS else cell.rjust(width)
+            for cell, width, (name, _) in zip(line, widths, columns, strict=True)
+        )
+        for line in cells
+    ]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 

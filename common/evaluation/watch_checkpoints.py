@@ -39,9 +39,7 @@ def step_of(prefix: str) -> int:
     return int(match[1]) if match else 0
 
 
-def evaluate(
-    evaluator: 'Evaluator', reference: str, networks: Networks, *, once: bool
-) -> None:
+def evaluate(evaluator: 'Evaluator', reference: str, networks: Networks, *, once: bool) -> None:
     """Evaluates a network, or every new checkpoint of a model folder, endlessly.
 
     Args:
@@ -75,8 +73,14 @@ class Evaluator:
     """
 
     def __init__(
-        self, attack: Attack, examples: Examples, *, batch_size: int, seed: int = 0,
-        attack_dtype: str = 'float32', summary_dir: pathlib.Path | None = None,
+        self,
+        attack: Attack,
+        examples: Examples,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        attack_dtype: str = 'float32',
+        summary_dir: pathlib.Path | None = None,
     ):
         self._attack, self._examples = attack, examples
         self._settings = {'batch_size': batch_size, 'seed': seed, 'attack_dtype': attack_dtype}
@@ -88,23 +92,32 @@ class Evaluator:
     def evaluate(self, network: Source, step: int = 0) -> None:
         """Evaluates one network, prints the four numbers and files them under `step`."""
         natural = natural_accuracy(
-            network.judge, self._examples, batch_size=self._settings['batch_size'])
+            network.judge, self._examples, batch_size=self._settings['batch_size']
+        )
         adversarial = transfer_accuracy(
-            self._attack, network, network, self._examples, progress='attack', **self._settings)
+            self._attack, network, network, self._examples, progress='attack', **self._settings
+        )
         low, high = adversarial.interval
-        print(f'{network.name}: {self._examples.name}, n = {natural.n:,}\n'
-              f'natural: {natural.accuracy:.2%}\n'
-              f'adversarial: {adversarial.accuracy:.2%} (95% interval {low:.2%} to {high:.2%})\n'
-              f'avg nat loss: {natural.loss:.4f}\n'
-              f'avg adv loss: {adversarial.loss:.4f}', flush=True)
+        print(
+            f'{network.name}: {self._examples.name}, n = {natural.n:,}\n'
+            f'natural: {natural.accuracy:.2%}\n'
+            f'adversarial: {adversarial.accuracy:.2%} (95% interval {low:.2%} to {high:.2%})\n'
+            f'avg nat loss: {natural.loss:.4f}\n'
+            f'avg adv loss: {adversarial.loss:.4f}',
+            flush=True,
+        )
         if self._writer is not None:
             self._summarize(step, natural, adversarial)
 
     def _summarize(self, step: int, natural, adversarial) -> None:
         values = {
-            'xent adv eval': adversarial.loss, 'xent adv': adversarial.loss,
-            'xent nat': natural.loss, 'accuracy adv eval': adversarial.accuracy,
-            'accuracy adv': adversarial.accuracy, 'accuracy nat': natural.accuracy}
+            'xent adv eval': adversarial.loss,
+            'xent adv': adversarial.loss,
+            'xent nat': natural.loss,
+            'accuracy adv eval': adversarial.accuracy,
+            'accuracy adv': adversarial.accuracy,
+            'accuracy nat': natural.accuracy,
+        }
         with self._writing(), self._writer.as_default(step=step):
             for tag, value in values.items():
                 tf.summary.scalar(tag, value)

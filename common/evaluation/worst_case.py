@@ -33,8 +33,14 @@ class Judgement:
 
 
 def evaluate(
-    attacks: AttackTable, stages: Sequence[Stage], folder: pathlib.Path, *,
-    preset: str, others: Sequence[str], output: str | None, shape: tuple[int, ...],
+    attacks: AttackTable,
+    stages: Sequence[Stage],
+    folder: pathlib.Path,
+    *,
+    preset: str,
+    others: Sequence[str],
+    output: str | None,
+    shape: tuple[int, ...],
     json: str | None,
 ) -> Judgement:
     """Runs a cascade and the checks of its honesty, tells of both, and writes what was asked for.
@@ -63,8 +69,8 @@ def evaluate(
     # After hours of attacks nothing is left to a check to lose: --output_dir has it all.
     found = []
     for check in itertools.chain(
-            cascade_checks(verdict), attacks.checks(
-                stages[0].attack, _SAMPLE, others, verdict.standing)):
+        cascade_checks(verdict), attacks.checks(stages[0].attack, _SAMPLE, others, verdict.standing)
+    ):
         found.append(check)
         print(check, flush=True)
     if json:
@@ -78,5 +84,7 @@ def evaluate(
 
 def _require_a_ball(pgd: PGD) -> None:
     if not (pgd.ball.epsilon > 0 and pgd.steps > 0):
-        raise UserError(f'expected --epsilon and --steps above 0 for --method=worst_case; found '
-                        f'{pgd.ball.epsilon:g} and {pgd.steps}.')
+        raise UserError(
+            f'expected --epsilon and --steps above 0 for --method=worst_case; found '
+            f'{pgd.ball.epsilon:g} and {pgd.steps}.'
+        )

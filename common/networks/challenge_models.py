@@ -36,13 +36,17 @@ def chosen(releases: Mapping[str, Release], name: str | None) -> Release:
     if name not in releases:
         raise UserError(
             f'expected --name to be one of: {", ".join(releases)}; found {name or "none"}. '
-            f'For example --name={list(releases)[-1]}.')
+            f'For example --name={list(releases)[-1]}.'
+        )
     return releases[name]
 
 
 def fetch_model(
-    name: str, release: Release, output_dir: str | os.PathLike,
-    network: Callable[[], keras.Model], import_tf1: Callable[[keras.Model, str], None],
+    name: str,
+    release: Release,
+    output_dir: str | os.PathLike,
+    network: Callable[[], keras.Model],
+    import_tf1: Callable[[keras.Model, str], None],
 ) -> pathlib.Path:
     """Downloads, verifies, unpacks and imports a released model, unless it is there already.
 
@@ -76,7 +80,8 @@ def fetch_model(
     except OSError as error:
         raise UserError(
             f'cannot write {folder}: {error.strerror or error}. Choose an --output_dir that can be '
-            'written and has room, and run the same command again.') from error
+            'written and has room, and run the same command again.'
+        ) from error
     finally:
         if made_here:
             with contextlib.suppress(OSError):  # something is in it
@@ -88,8 +93,10 @@ def fetch_model(
 def _check_present(folder: pathlib.Path, network: Callable[[], keras.Model]) -> None:
     remedy = 'Move it away, or choose another --output_dir, and run the same command again.'
     if not (folder / WEIGHTS).is_file():
-        raise UserError(f'expected no {folder}, or a model fetched earlier; found it without '
-                        f'{WEIGHTS}. {remedy}')
+        raise UserError(
+            f'expected no {folder}, or a model fetched earlier; found it without '
+            f'{WEIGHTS}. {remedy}'
+        )
     try:
         load_weights(network(), folder / WEIGHTS)
     except UserError as error:
@@ -112,7 +119,8 @@ def _folder_of_checkpoint(unpacked: pathlib.Path, release: Release) -> pathlib.P
         found = ', '.join(str(folder.relative_to(unpacked)) for folder in folders) or 'none'
         raise UserError(
             f'expected one folder with checkpoint-<step>.index in {release.url}; found {found}. '
-            'Its contents have changed: report it to this project.')
+            'Its contents have changed: report it to this project.'
+        )
     return folders[0]
 
 

@@ -25,10 +25,10 @@ TIMEOUT_SECONDS = 20.0
 UNPACKED_LIMIT = 500_000_000
 _BLOCK_BYTES = 1 << 16
 _TRY_AGAIN = (
-    'Check the connection (behind a proxy, set https_proxy) and run the same command again.')
+    'Check the connection (behind a proxy, set https_proxy) and run the same command again.'
+)
 # Which one a damaged zip raises depends on the place of the damage.
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def fetch(
@@ -52,7 +52,8 @@ def fetch(
             raise UserError(
                 f'expected SHA-256 {sha256} from {url}; found {found}. Nothing was kept. Run the '
                 'same command again; if it happens again, something on the way or at that address '
-                'has changed the file.')
+                'has changed the file.'
+            )
 
 
 def _download(url: str, path: pathlib.Path, timeout: float) -> str:
@@ -61,8 +62,13 @@ def _download(url: str, path: pathlib.Path, timeout: float) -> str:
         _ask(url, timeout) as response,
         open(path, 'wb') as file,
         tqdm.tqdm(
-            total=response.length, desc=url.rpartition('/')[2], unit='B', unit_scale=True,
-            disable=None, dynamic_ncols=True) as bar,
+            total=response.length,
+            desc=url.rpartition('/')[2],
+            unit='B',
+            unit_scale=True,
+            disable=None,
+            dynamic_ncols=True,
+        ) as bar,
     ):
         for block in _blocks(response, url):
             file.write(block)
@@ -87,7 +93,8 @@ def _ask(url: str, timeout: float) -> http.client.HTTPResponse:
     except queue.Empty:
         raise UserError(
             f'expected a download from {url}; found no answer within {timeout:g} seconds. '
-            f'{_TRY_AGAIN}') from None
+            f'{_TRY_AGAIN}'
+        ) from None
     if isinstance(answer, urllib.error.HTTPError):
         answer.close()
         raise UserError(
@@ -98,7 +105,8 @@ def _ask(url: str, timeout: float) -> http.client.HTTPResponse:
         reason = getattr(answer, 'reason', answer)
         raise UserError(
             f'expected a download from {url}; found no way to reach it ({_words(reason)}). '
-            f'{_TRY_AGAIN}') from answer
+            f'{_TRY_AGAIN}'
+        ) from answer
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -124,7 +132,8 @@ def _broken_off(url: str, total: int | None, received: int, reason: str) -> User
     expected = 'all bytes' if total is None else f'{total:,} bytes'
     return UserError(
         f'expected {expected} from {url}; found only {received:,} ({reason}). Nothing was kept. '
-        f'{_TRY_AGAIN}')
+        f'{_TRY_AGAIN}'
+    )
 
 
 def unpack(
@@ -168,25 +177,32 @@ def _extract(zip_path: pathlib.Path, folder: pathlib.Path, limit: int) -> None:
             if size > limit:
                 raise UserError(
                     f'expected at most {limit:,} bytes in {zip_path}; found {size:,}. Nothing was '
-                    'unpacked. Do not use this file.')
+                    'unpacked. Do not use this file.'
+                )
             archive.extractall(folder)
     except _DAMAGE as error:
         raise UserError(
             f'expected a whole zip at {zip_path}; found a damaged one ({_words(error)}). Nothing '
-            'was unpacked. Fetch it again.') from error
+            'was unpacked. Fetch it again.'
+        ) from error
 
 
 def _refuse_escape(zip_path: pathlib.Path, entry: zipfile.ZipInfo) -> None:
     name = entry.filename
     kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the zip was made without Unix modes
     outside = (
-        not name or name.startswith('/') or '\\' in name or re.match('[A-Za-z]:', name)
-        or '..' in name.split('/'))
+        not name
+        or name.startswith('/')
+        or '\\' in name
+        or re.match('[A-Za-z]:', name)
+        or '..' in name.split('/')
+    )
     if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         found = 'leaves it' if outside else 'is neither a plain file nor a folder'
         raise UserError(
             f'expected only files inside one folder in {zip_path}; found the entry {name!r}, which '
-            f'{found}. Nothing was unpacked. Do not use this file.')
+            f'{found}. Nothing was unpacked. Do not use this file.'
+        )
 
 
 def _words(error: object) -> str:

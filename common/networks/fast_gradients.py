@@ -64,15 +64,27 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
 
 def _is_known(model: keras.Model) -> bool:
     # A subclass may compute something else than its layers one after the other.
-    return type(model) is keras.Sequential and model.built and all(
-        type(layer) in _KNOWN and layer.compute_dtype == 'float32' and _KNOWN[type(layer)](layer)
-        and all(weight.dtype == 'float32' for weight in layer.weights) for layer in model.layers)
+    return (
+        type(model) is keras.Sequential
+        and model.built
+        and all(
+            type(layer) in _KNOWN
+            and layer.compute_dtype == 'float32'
+            and _KNOWN[type(layer)](layer)
+            and all(weight.dtype == 'float32' for weight in layer.weights)
+            for layer in model.layers
+        )
+    )
 
 
 _KNOWN: dict[type, Callable[[layers.Layer], bool]] = {
     layers.Conv2D: lambda layer: (
-        layer.use_bias and layer.groups == 1 and set(layer.dilation_rate) == {1}
-        and layer.data_format == 'channels_last' and _is_function(layer.activation)),
+        layer.use_bias
+        and layer.groups == 1
+        and set(layer.dilation_rate) == {1}
+        and layer.data_format == 'channels_last'
+        and _is_function(layer.activation)
+    ),
     layers.MaxPooling2D: lambda layer: layer.data_format == 'channels_last',
     layers.Dense: lambda layer: layer.use_bias and _is_function(layer.activation),
     layers.Flatten: lambda layer: layer.data_format == 'channels_last',
@@ -88,8 +100,10 @@ def _is_function(activation: Callable) -> bool:
 
 def _commutes(layer: layers.Conv2D, following: layers.Layer) -> bool:
     """Whether pooling may come before bias and activation, which do not change what is largest."""
-    return (isinstance(following, layers.MaxPooling2D)
-            and layer.activation in (keras.activations.relu, keras.activations.linear))
+    return isinstance(following, layers.MaxPooling2D) and layer.activation in (
+        keras.activations.relu,
+        keras.activations.linear,
+    )
 
 
 def _convolution(layer: layers.Conv2D, pool: layers.MaxPooling2D | None, dtype: str) -> _Piece:
@@ -112,9 +126,14 @@ def _pooling(pool: layers.MaxPooling2D) -> _Piece:
 
 def _fits_blocks(layer: layers.Conv2D, pool: layers.MaxPooling2D) -> bool:
     channels, size = layer.kernel.shape[2], set(layer.kernel_size)
-    return (channels <= _FEW_CHANNELS and len(size) == 1 and size.pop() % 2 == 1
-            and layer.padding == 'same' and set(layer.strides) == {1}
-            and set(pool.pool_size) == set(pool.strides) == {2})
+    return (
+        channels <= _FEW_CHANNELS
+        and len(size) == 1
+        and size.pop() % 2 == 1
+        and layer.padding == 'same'
+        and set(layer.strides) == {1}
+        and set(pool.pool_size) == set(pool.strides) == {2}
+    )
 
 
 def _on_blocks(kernel: tf.Tensor) -> _Piece:
@@ -128,20 +147,27 @@ def _on_blocks(kernel: tf.Tensor) -> _Piece:
     before = -(-reach // 2)  # blocks at each side of a block that its outputs look at
     blocks, shift = 2 * before + 1, 2 * before - reach
     kernels = [
-        tf.pad(kernel, [[first, 2 * blocks - size - first] for first in (shift + i, shift + j)]
-               + [[0, 0], [0, 0]])
-        for i in (0, 1) for j in (0, 1)]  # one for each position in a window
+        tf.pad(
+            kernel,
+            [[first, 2 * blocks - size - first] for first in (shift + i, shift + j)]
+            + [[0, 0], [0, 0]],
+        )
+        for i in (0, 1)
+        for j in (0, 1)
+    ]  # one for each position in a window
     kernel = tf.reshape(tf.stack(kernels, axis=3), [blocks, 2, blocks, 2, channels, 4 * filters])
-    kernel = tf.reshape(tf.transpose(kernel, [0, 2, 1, 3, 4, 5]),
-                        [blocks, blocks, 4 * channels, 4 * filters])
+    kernel = tf.reshape(
+        tf.transpose(kernel, [0, 2, 1, 3, 4, 5]), [blocks, blocks, 4 * channels, 4 * filters]
+    )
 
     def convolve(x: tf.Tensor) -> tf.Tensor:
         y = tf.nn.conv2d(tf.nn.space_to_depth(x, 2), kernel, 1, 'SAME')
         _, height, width, _ = y.shape
         # A pooling over the four positions, which are neighbours in memory.
         rows = tf.reshape(y, [-1, 4 * height * width, 1, filters])
-        return tf.reshape(tf.nn.max_pool2d(rows, [4, 1], [4, 1], 'VALID'),
-                          [-1, height, width, filters])
+        return tf.reshape(
+            tf.nn.max_pool2d(rows, [4, 1], [4, 1], 'VALID'), [-1, height, width, filters]
+        )
 
     return convolve
 

@@ -37,8 +37,12 @@ class ModelLogits:
     """
 
     def __init__(
-        self, model: keras.Model, dtype: str = 'float32', training: bool = False,
-        update: bool = True, jit_compile: bool = False,
+        self,
+        model: keras.Model,
+        dtype: str = 'float32',
+        training: bool = False,
+        update: bool = True,
+        jit_compile: bool = False,
     ):
         if dtype not in DTYPES:
             raise ValueError(f'unknown dtype {dtype!r}; expected one of: {", ".join(DTYPES)}')
@@ -78,8 +82,12 @@ class ModelLogits:
         clone = self._clone or self.model
         # Kernels are cast once. The rest is small, and some of it has to stay float32.
         kept = {id(v) for layer in _dense_at_the_end(self.model) for v in layer.weights}
-        trainable = [tf.cast(v, self.dtype) if len(v.shape) > 1 and id(v) not in kept
-                     else tf.convert_to_tensor(v) for v in self.model.trainable_variables]
+        trainable = [
+            tf.cast(v, self.dtype)
+            if len(v.shape) > 1 and id(v) not in kept
+            else tf.convert_to_tensor(v)
+            for v in self.model.trainable_variables
+        ]
         state = self.model.non_trainable_variables
         fixed = None if self.training else [tf.convert_to_tensor(v) for v in state]
 
@@ -87,8 +95,11 @@ class ModelLogits:
         def compiled(*arguments):
             return clone.stateless_call(*arguments, training=self.training)
 
-        call = compiled if self.jit_compile else functools.partial(
-            clone.stateless_call, training=self.training)
+        call = (
+            compiled
+            if self.jit_compile
+            else functools.partial(clone.stateless_call, training=self.training)
+        )
 
         def logits(x: tf.Tensor) -> tf.Tensor:
             # In training mode each call sees the averages that the last one left.
@@ -115,7 +126,8 @@ def _float32(outputs: Any) -> tf.Tensor:
     if not tf.is_tensor(outputs):
         raise ValueError(
             f'expected one tensor of logits; the model returned a {type(outputs).__name__}. Attack '
-            'one of its outputs: keras.Model(model.inputs, model.outputs[0])')
+            'one of its outputs: keras.Model(model.inputs, model.outputs[0])'
+        )
     return tf.cast(outputs, tf.float32)
 
 
@@ -140,7 +152,8 @@ def check_logits(logits: tf.Tensor) -> None:
         warnings.warn(
             'the network returns probabilities (every row is positive and sums to 1), but attacks '
             'need logits: saturated probabilities have no gradient. Remove its last softmax.',
-            stacklevel=4)
+            stacklevel=4,
+        )
 
 
 def snapshot(logits_fn: LogitsFn) -> LogitsFn:
@@ -165,7 +178,8 @@ def _clone_in(model: keras.Model, policy: str) -> keras.Model:
     except (ValueError, TypeError, NotImplementedError) as error:
         raise UserError(
             f'{model.name!r} cannot be rebuilt in {policy} (only Sequential and functional models '
-            f'of layers with get_config can): {reason(error)}. Use float32.') from error
+            f'of layers with get_config can): {reason(error)}. Use float32.'
+        ) from error
 
 
 def _dense_at_the_end(model: keras.Model) -> list[keras.layers.Layer]:

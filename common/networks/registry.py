@@ -59,7 +59,8 @@ class Networks:
         names = ', '.join(entries) or 'none yet'
         raise UserError(
             f'there is no network {reference!r}: expected a released name ({names}), a model '
-            'folder, a weights file (*.weights.h5) or the prefix of a checkpoint.')
+            'folder, a weights file (*.weights.h5) or the prefix of a checkpoint.'
+        )
 
     def folder(self, reference: str) -> pathlib.Path | None:
         """The folder that `reference` names; None for anything else, released names before all."""
@@ -77,7 +78,8 @@ class Networks:
         if found != entry['sha256']:
             raise UserError(
                 f'the released weights {path} are damaged: expected SHA-256 {entry["sha256"]}, '
-                f'found {found}. {remedy}')
+                f'found {found}. {remedy}'
+            )
         network = self._build(entry['config'], self.released / 'manifest.json')
         load_weights(network, path)
         return network
@@ -90,7 +92,8 @@ class Networks:
         if prefix is None:
             raise UserError(
                 f'expected last.weights.h5, best.weights.h5 or checkpoint-<step> in {folder}; '
-                'found none of them. Train there first, or name another folder.')
+                'found none of them. Train there first, or name another folder.'
+            )
         return self._load_checkpoint(pathlib.Path(prefix))
 
     def _load_file(self, path: pathlib.Path) -> keras.Model:
@@ -117,8 +120,9 @@ class Networks:
         try:
             return self.build(config)
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f'{source} describes no network: {reason(error)}. Restore it, or train '
-                            'again.') from error
+            raise UserError(
+                f'{source} describes no network: {reason(error)}. Restore it, or train again.'
+            ) from error
 
     def _configs(self, folder: pathlib.Path) -> Sequence[dict[str, Any]]:
         path = folder / 'config.json'
@@ -131,8 +135,10 @@ class Networks:
             # The challenge's config.json, beside its own checkpoints, knows nothing of networks.
             return [{**config, **stored} for config in self.configs]
         except (OSError, TypeError, ValueError) as error:
-            raise UserError(f'{path} is no JSON object ({error}). Restore it, or remove it if the '
-                            'network has the default widths.') from error
+            raise UserError(
+                f'{path} is no JSON object ({error}). Restore it, or remove it if the '
+                'network has the default widths.'
+            ) from error
 
 
 def manifest(folder: pathlib.Path = RELEASED) -> dict[str, Any]:
@@ -181,7 +187,6 @@ class Origin:
             folder = (f'--model_dir=models/stage{number}',) if len(self.stages) > 1 else ()
             commands.append(' '.join((f'python -m {data_set}.train', *stage, *start, *folder)))
         return commands
-
 
 
 def stands_for(reference: str, sources: Mapping[str, Origin]) -> str:

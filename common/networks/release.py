@@ -16,9 +16,19 @@ _MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for 
 
 
 def put(
-    data_set: str, sources: Mapping[str, Origin], load: Callable[[str], Any], *, name: str,
-    runs: Sequence[str], weights: str, commit: str | None, machine: str | None, notes: str,
-    results: Sequence[str], attack_dtype: str, released: pathlib.Path = RELEASED,
+    data_set: str,
+    sources: Mapping[str, Origin],
+    load: Callable[[str], Any],
+    *,
+    name: str,
+    runs: Sequence[str],
+    weights: str,
+    commit: str | None,
+    machine: str | None,
+    notes: str,
+    results: Sequence[str],
+    attack_dtype: str,
+    released: pathlib.Path = RELEASED,
 ) -> None:
     """What `mnist.release` and `cifar10.release` do; arguments after the first three are flags.
 
@@ -46,21 +56,39 @@ def put(
         if not (commit and machine):
             raise UserError('expected --commit and --machine with --runs; found one of them empty.')
         if len(runs) != len(source.stages):
-            raise UserError(f'expected --runs to name {len(source.stages)} folders, one for each '
-                            f'stage of {name}; found {len(runs)}.')
+            raise UserError(
+                f'expected --runs to name {len(source.stages)} folders, one for each '
+                f'stage of {name}; found {len(runs)}.'
+            )
     rows = [read_rows(path) for path in results]  # before anything is written
     if runs:
         load(str(pathlib.Path(runs[-1], weights)))
-        release(data_set, name, [pathlib.Path(run) for run in runs], weights=weights, record={
-            'description': source.description, 'command': ' && '.join(source.commands(data_set)),
-            'commit': commit, 'machine': machine, 'notes': notes}, released=released)
+        release(
+            data_set,
+            name,
+            [pathlib.Path(run) for run in runs],
+            weights=weights,
+            record={
+                'description': source.description,
+                'command': ' && '.join(source.commands(data_set)),
+                'commit': commit,
+                'machine': machine,
+                'notes': notes,
+            },
+            released=released,
+        )
     for of_file in rows:
         add_results(data_set, name, of_file, attack_dtype, released)
 
 
 def release(
-    data_set: str, name: str, runs: Sequence[pathlib.Path], *, weights: str,
-    record: dict[str, Any], released: pathlib.Path = RELEASED,
+    data_set: str,
+    name: str,
+    runs: Sequence[pathlib.Path],
+    *,
+    weights: str,
+    record: dict[str, Any],
+    released: pathlib.Path = RELEASED,
 ) -> None:
     """Copies weights and logs of a training and writes its entry of manifest.json.
 
@@ -79,11 +107,15 @@ def release(
     _require_files([path, *(run / f for run in runs for f in ('config.json', 'log.csv'))])
     # Everything is read before anything is written: a release is replaced whole or not at all.
     configs = [_read_config(run / 'config.json') for run in runs]
-    seconds = sum(_training_seconds(run / 'log.csv', config)
-                  for run, config in zip(runs, configs, strict=True))
+    seconds = sum(
+        _training_seconds(run / 'log.csv', config)
+        for run, config in zip(runs, configs, strict=True)
+    )
     if path.stat().st_size > _MAX_BYTES:
-        raise UserError(f'expected at most {_MAX_BYTES:,} bytes; {path} has '
-                        f'{path.stat().st_size:,}. Release a smaller network.')
+        raise UserError(
+            f'expected at most {_MAX_BYTES:,} bytes; {path} has '
+            f'{path.stat().st_size:,}. Release a smaller network.'
+        )
     file = f'{data_set}/{name}.weights.h5'
     _copy(path, released / file)
     logs = []
@@ -94,9 +126,21 @@ def release(
     if len(runs) > 1:
         # Where the stage before lay says nothing to others; the recorded command has this name.
         config['init_from'] = f'models/stage{len(runs) - 1}'
-    _update(released, data_set, name, {
-        'file': file, 'logs': logs, 'sha256': sha256(path), **record, 'seed': config['seed'],
-        'training_seconds': round(seconds), 'config': config, 'results': []})
+    _update(
+        released,
+        data_set,
+        name,
+        {
+            'file': file,
+            'logs': logs,
+            'sha256': sha256(path),
+            **record,
+            'seed': config['seed'],
+            'training_seconds': round(seconds),
+            'config': config,
+            'results': [],
+        },
+    )
 
 
 def _require_files(paths: list[pathlib.Path]) -> None:
@@ -110,11 +154,15 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
         config = json.loads(path.read_text())
         dataset, _, _ = config['dataset'], config['seed'], float(config['batch_size'])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f'expected the config.json of a training at {path}; found {reason(error)}. '
-                        'Release another run.') from error
+        raise UserError(
+            f'expected the config.json of a training at {path}; found {reason(error)}. '
+            'Release another run.'
+        ) from error
     if dataset == 'drawn':
-        raise UserError(f'expected a training on real images in {path.parent}; found one on drawn '
-                        'ones, which tells nothing. Release another run.')
+        raise UserError(
+            f'expected a training on real images in {path.parent}; found one on drawn '
+            'ones, which tells nothing. Release another run.'
+        )
     return config
 
 
@@ -124,7 +172,10 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def add_results(
-    data_set: str, name: str, rows: list[dict[str, Any]], attack_dtype: str = 'float32',
+    data_set: str,
+    name: str,
+    rows: list[dict[str, Any]],
+    attack_dtype: str = 'float32',
     released: pathlib.Path = RELEASED,
 ) -> None:
     """Adds the rows that judge a network to its entry; one measured again replaces the old one.
@@ -142,19 +193,23 @@ def add_results(
     """
     rows = [row for row in rows if row['target'] == name]  # a table may have others beside it
     if not rows:
-        raise UserError(f'expected results of {name}; found none. Evaluate it with '
-                        f'--target={name}.')
+        raise UserError(
+            f'expected results of {name}; found none. Evaluate it with --target={name}.'
+        )
     entry = manifest(released).get(data_set, {}).get(name)
     if entry is None:
-        raise UserError(f'expected a released network; found none named {name!r}. Release it with '
-                        'its run first.')
+        raise UserError(
+            f'expected a released network; found none named {name!r}. Release it with '
+            'its run first.'
+        )
     kept = {_identity(row): row for row in entry['results']}
     for row in rows:
         before = kept.get(_identity(row), row)
         if row['n'] < before['n']:
             raise UserError(
-                f"expected at least the {before['n']:,} images of the result that is there; found "
-                f"{row['n']:,} ({row['method']} from {row['source']}). Evaluate it on all images.")
+                f'expected at least the {before["n"]:,} images of the result that is there; found '
+                f'{row["n"]:,} ({row["method"]} from {row["source"]}). Evaluate it on all images.'
+            )
     kept.update({_identity(row): {**row, 'attack_dtype': attack_dtype} for row in rows})
     _update(released, data_set, name, {**entry, 'results': list(kept.values())})
 
@@ -171,8 +226,9 @@ def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
             _identity(row), row['target'], row['accuracy'], row['n']
         return list(rows)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f'expected rows written by eval_attack --json in {path}; found '
-                        f'{reason(error)}.') from error
+        raise UserError(
+            f'expected rows written by eval_attack --json in {path}; found {reason(error)}.'
+        ) from error
 
 
 def _identity(row: dict[str, Any]) -> tuple:
@@ -198,6 +254,7 @@ def _training_seconds(log: pathlib.Path, config: dict[str, Any]) -> float:
                     seconds += (int(row['step']) - last) * config['batch_size'] / rate
                     last = int(row['step'])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f'expected the log of a training at {log}; found {reason(error)}. '
-                        'Release another run.') from error
+        raise UserError(
+            f'expected the log of a training at {log}; found {reason(error)}. Release another run.'
+        ) from error
     return seconds

@@ -63,7 +63,8 @@ def read(
     if not is_prefix(prefix):
         raise UserError(
             f'expected a TF1 checkpoint with the prefix {prefix}; found no file {prefix}.index. '
-            'Check the path; it ends in the step, as in checkpoint-24900.')
+            'Check the path; it ends in the step, as in checkpoint-24900.'
+        )
     try:
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         _check(prefix, reader, names, shapes)
@@ -71,36 +72,39 @@ def read(
     except _READ_ERRORS as error:
         raise UserError(
             f'expected a whole TF1 checkpoint at {prefix}; found damaged or missing files '
-            f'({reason(error)}). Copy or fetch it again.') from error
+            f'({reason(error)}). Copy or fetch it again.'
+        ) from error
     for name, array in zip(names, arrays, strict=True):
         if not np.isfinite(array).all():
             raise UserError(
                 f'expected finite numbers in the variable {name!r} of {prefix}; found NaN or '
-                'infinity. Use another checkpoint: the training that wrote this one diverged.')
+                'infinity. Use another checkpoint: the training that wrote this one diverged.'
+            )
     return arrays
 
 
-def _check(
-    prefix: str, reader: Any, names: Sequence[str], shapes: Sequence[Sequence[int]]
-) -> None:
+def _check(prefix: str, reader: Any, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> None:
     stored = reader.get_variable_to_shape_map()
     dtypes = reader.get_variable_to_dtype_map()
     if _NEWER_FORMAT in stored:
         raise UserError(
             f"expected a checkpoint of TF1's Saver at {prefix}; found one of tf.train.Checkpoint, "
-            'the format of TF2. Name a checkpoint of the challenge, or its folder.')
+            'the format of TF2. Name a checkpoint of the challenge, or its folder.'
+        )
     missing = [name for name in names if name not in stored]
     if missing:
         raise UserError(
             f'expected the variables {_listing(names)} in {prefix}; missing {_listing(missing)}, '
-            f'found {_listing(sorted(stored))}. Use a checkpoint of this network.')
+            f'found {_listing(sorted(stored))}. Use a checkpoint of this network.'
+        )
     for name, shape in zip(names, shapes, strict=True):
         expected = f'float32 {list(shape)}'
         found = f'{dtypes[name].name} {stored[name]}'
         if found != expected:
             raise UserError(
                 f'expected the variable {name!r} of {prefix} to be {expected}; found {found}. '
-                'Use a checkpoint of this network, with these widths.')
+                'Use a checkpoint of this network, with these widths.'
+            )
 
 
 def write(
@@ -127,7 +131,8 @@ def write(
     """
     prefix = pathlib.Path(prefix)
     tensors = {
-        name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)}
+        name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)
+    }
     tensors['global_step'] = np.int64(global_step)
     _refuse_training_folder(prefix.parent)
     try:
@@ -135,13 +140,17 @@ def write(
         with tempfile.TemporaryDirectory(dir=prefix.parent, prefix=f'.{prefix.name}.') as temporary:
             finished = pathlib.Path(temporary) / prefix.name
             tf.raw_ops.SaveV2(
-                prefix=str(finished), tensor_names=list(tensors),
-                shape_and_slices=[''] * len(tensors), tensors=list(tensors.values()))
+                prefix=str(finished),
+                tensor_names=list(tensors),
+                shape_and_slices=[''] * len(tensors),
+                tensors=list(tensors.values()),
+            )
             _move(finished, prefix)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f'cannot write the checkpoint {prefix}: {reason(error)}. Choose a folder that can be '
-            'written and has room, and run the same command again.') from error
+            'written and has room, and run the same command again.'
+        ) from error
     _name_as_latest(prefix)
 
 
@@ -150,7 +159,8 @@ def _refuse_training_folder(folder: pathlib.Path) -> None:
         if _has_newer_format(str(index.with_suffix(''))):
             raise UserError(
                 f'expected a folder for TF1 checkpoints; found checkpoints of a TF2 training in '
-                f'{folder} ({index.stem}). Choose another folder.')
+                f'{folder} ({index.stem}). Choose another folder.'
+            )
 
 
 def _has_newer_format(prefix: str) -> bool:

@@ -42,10 +42,8 @@ def _require_room(path: pathlib.Path, model: keras.Model) -> None:
             file.write(bytes(_HDF5_OVERHEAD))
 
 
-READ_ERRORS = (
-    AssertionError, tf.errors.OpError, OSError, IndexError, RuntimeError, ValueError)
+READ_ERRORS = (AssertionError, tf.errors.OpError, OSError, IndexError, RuntimeError, ValueError)
 """What restoring raises for a damaged checkpoint, depending on the place of the damage."""
-
 
 
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
@@ -58,7 +56,8 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     if not path.name.endswith('.weights.h5'):
         raise UserError(
             f'expected a weights file (*.weights.h5); found {path}. Whole models may be other '
-            'networks with the same weights: attack them as examples/own_model.py does.')
+            'networks with the same weights: attack them as examples/own_model.py does.'
+        )
     try:
         # Keras warns of every layer that does not fit and then fails, which says it all.
         with warnings.catch_warnings():
@@ -68,23 +67,25 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
         raise UserError(
             f'the weights file {path} (SHA-256 {sha256(path)}) cannot be read into {model.name}: '
             f'{reason(error)}. It is damaged or belongs to another network: fetch or train it '
-            'again.') from error
+            'again.'
+        ) from error
     # Keras leaves out what the network has no layer for.
     found, expected = _arrays_in(path), len(model.weights)
     if found != expected:
-        raise UserError(f'expected {expected} arrays, those of {model.name}, in the weights file '
-                        f'{path}; found {found}. It belongs to another network.')
-
+        raise UserError(
+            f'expected {expected} arrays, those of {model.name}, in the weights file '
+            f'{path}; found {found}. It belongs to another network.'
+        )
 
 
 def _arrays_in(path: pathlib.Path) -> int:
     """How many weights a file has; states of random generators are none."""
     names: list[str] = []
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: (
-            names.append(name) if isinstance(item, h5py.Dataset) else None))
+        file.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
     return sum('seed_generator' not in name for name in names)
-
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -101,9 +102,9 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         raise UserError(
             f'--init_from: expected weights of {target.name}, found those of {source.name} (the '
             f'first shape that differs: {first[0]} there, {first[1]} here). Choose weights of the '
-            'same architecture and widths, or the widths of these weights.')
+            'same architecture and widths, or the widths of these weights.'
+        )
     target.set_weights(source.get_weights())
-
 
 
 def is_whole(prefix: str) -> bool:
@@ -117,18 +118,15 @@ def is_whole(prefix: str) -> bool:
         return False
 
 
-
 def has_begun(model_dir: str | os.PathLike) -> bool:
     """Whether a training has left a whole checkpoint there, from which it would go on."""
     newest = tf1_checkpoint.latest_in(model_dir)
     return newest is not None and is_whole(newest)
 
 
-
 def is_training_checkpoint(prefix: str) -> bool:
     """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`."""
     return '_CHECKPOINTABLE_OBJECT_GRAPH' in _variables(prefix)
-
 
 
 def restore_weights(model: keras.Model, prefix: str) -> None:
@@ -148,14 +146,12 @@ def restore_weights(model: keras.Model, prefix: str) -> None:
         variable.assign(value)
 
 
-
 def weights_digest(model: keras.Model) -> str:
     """SHA-256 of all weights: what identifies a network whatever file it came from."""
     digest = hashlib.sha256()
     for variable in model.variables:
         digest.update(variable.numpy().tobytes())
     return digest.hexdigest()
-
 
 
 def _variables(prefix: str) -> set[str]:
@@ -165,8 +161,8 @@ def _variables(prefix: str) -> set[str]:
         raise _damaged(prefix, error) from error
 
 
-
 def _damaged(prefix: str, error: Exception) -> UserError:
     return UserError(
         f'the checkpoint {prefix} is damaged or belongs to another network: {reason(error)}. Use '
-        'another checkpoint of the folder, or train again.')
+        'another checkpoint of the folder, or train again.'
+    )

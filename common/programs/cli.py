@@ -35,15 +35,19 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
             if len(arguments) > 1:
                 raise UserError(
                     f'expected flags only (--name=value); found {" ".join(arguments[1:])!r}. '
-                    'See --help.')
+                    'See --help.'
+                )
             main()
         except UserError as error:
             print(f'error: {error}', file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             resumes = main.__globals__.get('resumes', lambda: True)
-            print('interrupted; ' + ('run the same command again to go on' if resumes() else
-                                     'nothing was kept'), file=sys.stderr)
+            print(
+                'interrupted; '
+                + ('run the same command again to go on' if resumes() else 'nothing was kept'),
+                file=sys.stderr,
+            )
             sys.exit(130)
         except BrokenPipeError:  # the reader of our output has gone, as with `| head`
             _write_no_more()
@@ -52,8 +56,9 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
             if error.errno != errno.ENOSPC:
                 raise
             _write_no_more()
-            print(f'error: {error}. Free some room and run the same command again.',
-                  file=sys.stderr)
+            print(
+                f'error: {error}. Free some room and run the same command again.', file=sys.stderr
+            )
             sys.exit(1)
 
     app.run(guarded, flags_parser=_parse)

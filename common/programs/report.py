@@ -20,5 +20,7 @@ def main() -> None:
     folder = pathlib.Path(FLAGS.output_dir)
     exhibits = read_all(folder)
     write_report(folder, exhibits)
-    print(f'{len(exhibits)} tables and figures in {folder / "report.html"}, '
-          f'{folder / "RESULTS.md"} and {folder / "results.json"}')
+    print(
+        f'{len(exhibits)} tables and figures in {folder / "report.html"}, '
+        f'{folder / "RESULTS.md"} and {folder / "results.json"}'
+    )

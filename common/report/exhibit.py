@@ -20,8 +20,18 @@ from common.files import write_json
 SUFFIX = '.exhibit.json'
 
 # A data set's exhibits as a reader of the paper meets them; others come after these.
-_ORDER = ('table', 'worst', 'figure', 'landscape', 'directions', 'transfer', 'epsilons',
-          'convergence', 'examples', 'confusion')
+_ORDER = (
+    'table',
+    'worst',
+    'figure',
+    'landscape',
+    'directions',
+    'transfer',
+    'epsilons',
+    'convergence',
+    'examples',
+    'confusion',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +52,11 @@ class Table:
     def of(cls, title: str, rows: list[dict[str, Any]]) -> 'Table':
         """From rows of heading -> value, in the order of the first one; None is shown as a dash."""
         columns = tuple(rows[0])
-        return cls(title, columns, tuple(
-            tuple('-' if row[c] is None else str(row[c]) for c in columns) for row in rows))
+        return cls(
+            title,
+            columns,
+            tuple(tuple('-' if row[c] is None else str(row[c]) for c in columns) for row in rows),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +101,7 @@ class Exhibit:
     pictures: tuple[Picture, ...] = ()
     data: Any = None
     seconds: float = 0.0
-    date: str = dataclasses.field(
-        default_factory=lambda: datetime.date.today().isoformat())
+    date: str = dataclasses.field(default_factory=lambda: datetime.date.today().isoformat())
     versions: str = f'TensorFlow {tf.__version__}'
 
     def write(self, folder: str | os.PathLike) -> pathlib.Path:
@@ -112,15 +124,23 @@ class Exhibit:
             older = read(path)
         except UserError:
             return self
-        same = all(json.loads(json.dumps(getattr(self, name))) == json.loads(
-            json.dumps(getattr(older, name))) for name in ('setting', 'networks', 'data'))
+        same = all(
+            json.loads(json.dumps(getattr(self, name)))
+            == json.loads(json.dumps(getattr(older, name)))
+            for name in ('setting', 'networks', 'data')
+        )
         if not same:
             return self
         pictures = self.pictures or tuple(
-            picture for picture in older.pictures if (path.parent / picture.file).exists())
+            picture for picture in older.pictures if (path.parent / picture.file).exists()
+        )
         return dataclasses.replace(
-            self, date=older.date, versions=older.versions, pictures=pictures,
-            seconds=max(self.seconds, older.seconds))
+            self,
+            date=older.date,
+            versions=older.versions,
+            pictures=pictures,
+            seconds=max(self.seconds, older.seconds),
+        )
 
 
 def read(path: pathlib.Path) -> Exhibit:
@@ -133,15 +153,17 @@ def read(path: pathlib.Path) -> Exhibit:
         values = json.loads(path.read_text(encoding='utf-8'))
         _require_kinds(values)
         values['tables'] = tuple(
-            Table(t['title'], tuple(t['columns']),
-                  tuple(tuple(map(str, row)) for row in t['rows']))
-            for t in values['tables'])
+            Table(t['title'], tuple(t['columns']), tuple(tuple(map(str, row)) for row in t['rows']))
+            for t in values['tables']
+        )
         values['pictures'] = tuple(Picture(**picture) for picture in values['pictures'])
         values['remarks'] = tuple(values['remarks'])
         return Exhibit(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f'{path} is no exhibit ({reason(error)}). Remove it and run the command '
-                        'that makes it again.') from error
+        raise UserError(
+            f'{path} is no exhibit ({reason(error)}). Remove it and run the command '
+            'that makes it again.'
+        ) from error
 
 
 def _require_kinds(values: dict[str, Any]) -> None:
@@ -152,8 +174,12 @@ def _require_kinds(values: dict[str, Any]) -> None:
     texts += [text for t in tables for text in (t['title'], *t['columns'])]
     texts += [text for picture in pictures for text in (picture['file'], picture['words'])]
     wrong = [text for text in texts if not isinstance(text, str)]
-    wrong += [table['title'] for table in tables for row in table['rows']
-              if len(row) != len(table['columns'])]
+    wrong += [
+        table['title']
+        for table in tables
+        for row in table['rows']
+        if len(row) != len(table['columns'])
+    ]
     if wrong or not isinstance(values['seconds'], int | float):
         raise TypeError(f'fields of another kind than expected: {wrong or values["seconds"]!r}')
 
@@ -167,11 +193,15 @@ def read_all(folder: str | os.PathLike) -> list[Exhibit]:
     try:
         paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'), key=lambda path: _place(path.name))
     except OSError as error:
-        raise UserError(f'expected a folder of exhibits; found {folder} ({reason(error)}). Name '
-                        'the --output_dir of the programs named figures.') from error
+        raise UserError(
+            f'expected a folder of exhibits; found {folder} ({reason(error)}). Name '
+            'the --output_dir of the programs named figures.'
+        ) from error
     if not paths:
-        raise UserError(f'expected exhibits (*{SUFFIX}) in {folder}; found none. Compute some '
-                        'first, with the programs named figures.')
+        raise UserError(
+            f'expected exhibits (*{SUFFIX}) in {folder}; found none. Compute some '
+            'first, with the programs named figures.'
+        )
     return [read(path) for path in paths]
 
 

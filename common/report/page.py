@@ -28,12 +28,20 @@ def write_report(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> None:
 
 def _facts(exhibit: Exhibit) -> list[tuple[str, str]]:
     networks = ', '.join(f'{name} ({digest[:12]})' for name, digest in exhibit.networks.items())
-    return [('command', exhibit.command), ('setting', exhibit.setting), ('networks', networks),
-            ('computed', f'{exhibit.date}, {exhibit.versions}, in {exhibit.seconds:,.0f} s '
-                         'without what earlier commands had left in the cache')]
+    return [
+        ('command', exhibit.command),
+        ('setting', exhibit.setting),
+        ('networks', networks),
+        (
+            'computed',
+            f'{exhibit.date}, {exhibit.versions}, in {exhibit.seconds:,.0f} s '
+            'without what earlier commands had left in the cache',
+        ),
+    ]
 
 
 # Markdown.
+
 
 def _markdown(exhibits: Sequence[Exhibit]) -> str:
     parts = [f'# {TITLE}']
@@ -42,9 +50,14 @@ def _markdown(exhibits: Sequence[Exhibit]) -> str:
         parts += [_markdown_text(remark) for remark in exhibit.remarks]
         parts += [f'![{p.words}]({p.file})' for p in exhibit.pictures]
         parts += [_markdown_table(table) for table in exhibit.tables]
-        parts.append('\n'.join(
-            f'- {name}: `{value}`' if name == 'command' else f'- {name}: {_markdown_text(value)}'
-            for name, value in _facts(exhibit)))
+        parts.append(
+            '\n'.join(
+                f'- {name}: `{value}`'
+                if name == 'command'
+                else f'- {name}: {_markdown_text(value)}'
+                for name, value in _facts(exhibit)
+            )
+        )
     return '\n\n'.join(parts) + '\n'
 
 
@@ -63,7 +76,7 @@ def _markdown_table(table: Table) -> str:
 
 # HTML.
 
-_CSS = '''
+_CSS = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem;
        margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 3rem; border-top: 1px solid #ddd;
@@ -77,18 +90,21 @@ th:first-child, td:first-child { text-align: left; }
 caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
 dl { font-size: .85rem; color: #555; display: grid; grid-template-columns: max-content 1fr;
      gap: .1rem 1rem; } dd { margin: 0; overflow-wrap: anywhere; } nav li { margin: .1rem 0; }
-'''
+"""
 
 
 def _html(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> str:
     index = ''.join(
-        f'<li><a href="#{html.escape(e.key)}">{html.escape(e.title)}</a></li>' for e in exhibits)
+        f'<li><a href="#{html.escape(e.key)}">{html.escape(e.title)}</a></li>' for e in exhibits
+    )
     body = ''.join(_section(folder, exhibit) for exhibit in exhibits)
-    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>{html.escape(TITLE)}</title><style>{_CSS}</style></head>\n'
-            f'<body><h1>{html.escape(TITLE)}</h1><nav><ul>{index}</ul></nav>\n{body}'
-            f'</body></html>\n')
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{html.escape(TITLE)}</title><style>{_CSS}</style></head>\n'
+        f'<body><h1>{html.escape(TITLE)}</h1><nav><ul>{index}</ul></nav>\n{body}'
+        f'</body></html>\n'
+    )
 
 
 def _section(folder: pathlib.Path, exhibit: Exhibit) -> str:
@@ -96,8 +112,10 @@ def _section(folder: pathlib.Path, exhibit: Exhibit) -> str:
     parts += [f'<p>{html.escape(remark)}</p>' for remark in exhibit.remarks]
     parts += [_embedded(folder, exhibit, picture) for picture in exhibit.pictures]
     parts += [_html_table(table) for table in exhibit.tables]
-    facts = ''.join(f'<dt>{name}</dt><dd>{_fact(name, html.escape(value))}</dd>'
-                    for name, value in _facts(exhibit))
+    facts = ''.join(
+        f'<dt>{name}</dt><dd>{_fact(name, html.escape(value))}</dd>'
+        for name, value in _facts(exhibit)
+    )
     return f'<section id="{html.escape(exhibit.key)}">{"".join(parts)}<dl>{facts}</dl></section>\n'
 
 
@@ -111,8 +129,10 @@ def _html_table(table: Table) -> str:
 
     caption = f'<caption>{html.escape(table.title)}</caption>' if table.title else ''
     rows = ''.join(line(row, 'td') for row in table.rows)
-    return (f'<div class="wide"><table>{caption}<thead>{line(table.columns, "th")}</thead>'
-            f'<tbody>{rows}</tbody></table></div>')
+    return (
+        f'<div class="wide"><table>{caption}<thead>{line(table.columns, "th")}</thead>'
+        f'<tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _embedded(folder: pathlib.Path, exhibit: Exhibit, picture: Picture) -> str:
@@ -120,7 +140,7 @@ def _embedded(folder: pathlib.Path, exhibit: Exhibit, picture: Picture) -> str:
     try:
         contents = base64.b64encode(path.read_bytes()).decode('ascii')
     except OSError as error:
-        raise UserError(f'expected the picture {path}; found none. Run what makes it again: '
-                        f'{exhibit.command}') from error
-    return (f'<p><img alt="{html.escape(picture.words)}" src="data:image/png;base64,{contents}">'
-            '</p>')
+        raise UserError(
+            f'expected the picture {path}; found none. Run what makes it again: {exhibit.command}'
+        ) from error
+    return f'<p><img alt="{html.escape(picture.words)}" src="data:image/png;base64,{contents}"></p>'

@@ -48,7 +48,12 @@ class PaperTable:
     kinds: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def accuracy(
-        self, method: str, steps: int, restarts: int, source: str, target: str,
+        self,
+        method: str,
+        steps: int,
+        restarts: int,
+        source: str,
+        target: str,
         settings: AttackSettings,
     ) -> float | None:
         """What the paper reports for this evaluation, 0 to 1; None if nothing."""
@@ -58,12 +63,20 @@ class PaperTable:
             return None
         for row in self.rows:
             if (row.method, row.steps, row.restarts, row.source, row.target) == (
-                    method, steps, restarts, source, target):
+                method,
+                steps,
+                restarts,
+                source,
+                target,
+            ):
                 return row.accuracy
         return None
 
     def run(
-        self, attacks: AttackTable, target: str, released: Collection[str],
+        self,
+        attacks: AttackTable,
+        target: str,
+        released: Collection[str],
         most_restarts: int | None = None,
     ) -> list[Row]:
         """Measures the rows, each printed when it is done.
@@ -82,8 +95,9 @@ class PaperTable:
             if wanted.source == target != 'A':
                 continue  # it attacks itself already, in A's place
             if {wanted.source, wanted.target} - {'A', *released}:
-                print(f'{wanted.method} from {wanted.source}: left out, that network is not '
-                      'released')
+                print(
+                    f'{wanted.method} from {wanted.source}: left out, that network is not released'
+                )
                 continue
             judged = attacks if wanted.target == 'A' else attacks.on(wanted.target)
             source = target if wanted.source == 'A' else wanted.source

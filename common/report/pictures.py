@@ -13,8 +13,13 @@ _SCALE, _FRAME, _GAP = 4, 3, 6
 
 
 def write_pairs(
-    path: str | os.PathLike, x: np.ndarray, x_adv: np.ndarray, robust: np.ndarray, *,
-    lower: float, upper: float,
+    path: str | os.PathLike,
+    x: np.ndarray,
+    x_adv: np.ndarray,
+    robust: np.ndarray,
+    *,
+    lower: float,
+    upper: float,
 ) -> None:
     """Writes a PNG: natural images in the upper row, adversarial ones below.
 

@@ -18,10 +18,20 @@ MARKERS = 'os^Dv<>'
 _LETTERS_AN_INCH = 14  # of legends
 _NUMBERS = 4  # along an axis, or one more
 _STYLE = {
-    'font.size': 10, 'axes.titlesize': 10, 'axes.labelsize': 10, 'legend.fontsize': 9,
-    'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'grid.alpha': 0.25,
-    'lines.linewidth': 1.5, 'legend.frameon': False, 'figure.dpi': 110, 'savefig.dpi': 110,
-    'savefig.facecolor': 'white', 'font.family': 'DejaVu Sans',
+    'font.size': 10,
+    'axes.titlesize': 10,
+    'axes.labelsize': 10,
+    'legend.fontsize': 9,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'grid.alpha': 0.25,
+    'lines.linewidth': 1.5,
+    'legend.frameon': False,
+    'figure.dpi': 110,
+    'savefig.dpi': 110,
+    'savefig.facecolor': 'white',
+    'font.family': 'DejaVu Sans',
 }
 
 
@@ -46,8 +56,14 @@ class Line:
 
 @contextlib.contextmanager
 def _figure(
-    path: str | os.PathLike, rows: int, columns: int, *, width: float = 3.2, height: float = 2.6,
-    sharex: bool = False, sharey: bool = False,
+    path: str | os.PathLike,
+    rows: int,
+    columns: int,
+    *,
+    width: float = 3.2,
+    height: float = 2.6,
+    sharex: bool = False,
+    sharey: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yields [rows, columns] axes, and writes them as a PNG."""
     with matplotlib.rc_context(_STYLE):
@@ -71,8 +87,15 @@ def _legend(axes: np.ndarray) -> None:
 
 
 def histograms(
-    path: str | os.PathLike, panels: Sequence[tuple[str, dict[str, np.ndarray]]], *, xlabel: str,
-    ylabel: str, columns: int = 4, bins: int = 40, density: bool = False, width: float = 3.2,
+    path: str | os.PathLike,
+    panels: Sequence[tuple[str, dict[str, np.ndarray]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    columns: int = 4,
+    bins: int = 40,
+    density: bool = False,
+    width: float = 3.2,
 ) -> None:
     """Distributions over each other, one panel each.
 
@@ -88,18 +111,27 @@ def histograms(
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    colours = dict(zip(dict.fromkeys(name for _, series in panels for name in series), COLOURS,
-                       strict=False))
+    colours = dict(
+        zip(dict.fromkeys(name for _, series in panels for name in series), COLOURS, strict=False)
+    )
     with _figure(path, rows, columns, width=width) as axes:
         for axis, (title, series) in zip(axes.flat, panels, strict=False):
             everything = np.concatenate(list(series.values()))
             edges = _edges(everything, bins)
             for name, values in series.items():
-                axis.hist(values, edges, density=density, alpha=0.65, color=colours[name],
-                          label=name, histtype='stepfilled', edgecolor=colours[name])
+                axis.hist(
+                    values,
+                    edges,
+                    density=density,
+                    alpha=0.65,
+                    color=colours[name],
+                    label=name,
+                    histtype='stepfilled',
+                    edgecolor=colours[name],
+                )
             axis.set_title(title)
             number_axis(axis.xaxis, edges[0], edges[-1])
-        for axis in axes.flat[len(panels):]:
+        for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
         for axis in axes[-1]:
             axis.set_xlabel(xlabel)
@@ -131,7 +163,7 @@ def _edges(values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def bundles(
-    path: str | os.PathLike, panels: Sequence[tuple[str, np.ndarray]], *, xlabel: str, ylabel: str,
+    path: str | os.PathLike, panels: Sequence[tuple[str, np.ndarray]], *, xlabel: str, ylabel: str
 ) -> None:
     """Many thin lines a panel, as the paper's figure 2.
 
@@ -151,11 +183,21 @@ def bundles(
 
 
 def lines(
-    path: str | os.PathLike, panels: Sequence[tuple[str, Sequence[Line]]], *, xlabel: str,
-    ylabel: str, xscale: str = 'linear', yscale: str = 'linear', percent: bool = False,
-    whole: bool = True, markers: bool = True, sharey: bool = True,
+    path: str | os.PathLike,
+    panels: Sequence[tuple[str, Sequence[Line]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = 'linear',
+    yscale: str = 'linear',
+    percent: bool = False,
+    whole: bool = True,
+    markers: bool = True,
+    sharey: bool = True,
     xticks: Sequence[float] | None = None,
-    xnames: Sequence[str] | None = None, width: float = 3.6, marks: Sequence[float] = (),
+    xnames: Sequence[str] | None = None,
+    width: float = 3.6,
+    marks: Sequence[float] = (),
 ) -> None:
     """Lines with bands, one panel each.
 
@@ -179,11 +221,17 @@ def lines(
         for axis, (title, series) in zip(axes.flat, panels, strict=True):
             for number, line in enumerate(series):
                 style = {'color': COLOURS[number], 'label': line.name}
-                axis.plot(line.x, line.y, marker=MARKERS[number] if markers else None,
-                          markersize=4, **style)
+                axis.plot(
+                    line.x,
+                    line.y,
+                    marker=MARKERS[number] if markers else None,
+                    markersize=4,
+                    **style,
+                )
                 if line.low is not None:
                     axis.fill_between(
-                        line.x, line.low, line.high, color=style['color'], alpha=0.2, linewidth=0)
+                        line.x, line.low, line.high, color=style['color'], alpha=0.2, linewidth=0
+                    )
             for mark in marks:
                 axis.axvline(mark, color='grey', linewidth=1, linestyle='--')
             axis.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
@@ -202,8 +250,10 @@ def lines(
 
 
 def bars(
-    path: str | os.PathLike, groups: Sequence[str],
-    series: dict[str, Sequence[Sequence[float]]], *,
+    path: str | os.PathLike,
+    groups: Sequence[str],
+    series: dict[str, Sequence[Sequence[float]]],
+    *,
     papers: dict[str, Sequence[float | None]],
 ) -> None:
     """Accuracies as bars with intervals, beside the paper's.
@@ -220,13 +270,31 @@ def bars(
         for number, (name, values) in enumerate(series.items()):
             x = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
             middle, low, high = np.array(values).T
-            axis.bar(x, middle, width * 0.9, color=COLOURS[number], label=name,
-                     yerr=(middle - low, high - middle), ecolor='black', capsize=2)
-            known = [(place, paper) for place, paper in zip(x, papers[name], strict=True)
-                     if paper is not None]
+            axis.bar(
+                x,
+                middle,
+                width * 0.9,
+                color=COLOURS[number],
+                label=name,
+                yerr=(middle - low, high - middle),
+                ecolor='black',
+                capsize=2,
+            )
+            known = [
+                (place, paper)
+                for place, paper in zip(x, papers[name], strict=True)
+                if paper is not None
+            ]
             if known:
-                axis.scatter(*zip(*known, strict=True), marker='D', s=22, facecolors='white',
-                             edgecolors='black', zorder=3, label='the paper')
+                axis.scatter(
+                    *zip(*known, strict=True),
+                    marker='D',
+                    s=22,
+                    facecolors='white',
+                    edgecolors='black',
+                    zorder=3,
+                    label='the paper',
+                )
         axis.set_xticks(range(len(groups)), groups)
         axis.set(ylabel='accuracy', ylim=(-0.02, 1.02))
         axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
@@ -234,8 +302,17 @@ def bars(
 
 
 def heatmap(
-    path: str | os.PathLike, values: np.ndarray, *, rows: Sequence[str], columns: Sequence[str],
-    ylabel: str, xlabel: str, title: str, form: str = '.1%', low: float = 0.0, high: float = 1.0,
+    path: str | os.PathLike,
+    values: np.ndarray,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    ylabel: str,
+    xlabel: str,
+    title: str,
+    form: str = '.1%',
+    low: float = 0.0,
+    high: float = 1.0,
 ) -> None:
     """A matrix of colours with its numbers.
 
@@ -263,13 +340,25 @@ def heatmap(
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
                 dark = (value - low) / (high - low) < 0.5
-                axis.text(column, row, format(value, form), ha='center', va='center', fontsize=7,
-                          color='white' if dark else 'black')
+                axis.text(
+                    column,
+                    row,
+                    format(value, form),
+                    ha='center',
+                    va='center',
+                    fontsize=7,
+                    color='white' if dark else 'black',
+                )
 
 
 def images(
-    path: str | os.PathLike, grid: Sequence[Sequence[np.ndarray]], *, rows: Sequence[str],
-    titles: Sequence[Sequence[str]], lower: float, upper: float,
+    path: str | os.PathLike,
+    grid: Sequence[Sequence[np.ndarray]],
+    *,
+    rows: Sequence[str],
+    titles: Sequence[Sequence[str]],
+    lower: float,
+    upper: float,
 ) -> None:
     """Rows of images.
 

@@ -12,8 +12,15 @@ _ROUNDED = 0.0005  # published accuracies are rounded to a tenth of a percent
 
 
 def table_exhibit(
-    rows: Sequence[Row], *, key: str, title: str, command: str, setting: str,
-    networks: dict[str, str], why: Sequence[str] = (), kinds: dict[str, str] | None = None,
+    rows: Sequence[Row],
+    *,
+    key: str,
+    title: str,
+    command: str,
+    setting: str,
+    networks: dict[str, str],
+    why: Sequence[str] = (),
+    kinds: dict[str, str] | None = None,
 ) -> Exhibit:
     """A table of accuracies under attack, beside the paper's.
 
@@ -29,15 +36,25 @@ def table_exhibit(
     """
     marked, published = strongest(rows, kinds), _published(rows)
     return Exhibit(
-        key=key, title=title, command=command, setting=setting, networks=networks,
+        key=key,
+        title=title,
+        command=command,
+        setting=setting,
+        networks=networks,
         remarks=(*(_compared(rows, name) for name in published), *(why if published else ())),
         seconds=sum(row.seconds for row in rows),
         tables=(Table.of('', [_cells(row, row in marked) for row in rows]),),
-        data=[row.as_json() for row in rows])
+        data=[row.as_json() for row in rows],
+    )
 
 
 def worst_case_exhibit(
-    judgement: Judgement, *, key: str, title: str, command: str, setting: str,
+    judgement: Judgement,
+    *,
+    key: str,
+    title: str,
+    command: str,
+    setting: str,
     networks: dict[str, str],
 ) -> Exhibit:
     """What a cascade of attacks left of a network, stage by stage, and the checks of its honesty.
@@ -55,22 +72,39 @@ def worst_case_exhibit(
     warnings = [check.name for check in judgement.checks if not check.passed]
     stages = {name: value for name, value in records(verdict).items() if name != 'images'}
     return Exhibit(
-        key=key, title=title, command=command, setting=setting, networks=networks,
+        key=key,
+        title=title,
+        command=command,
+        setting=setting,
+        networks=networks,
         remarks=(
             f'{verdict.accuracy:.2%} ({low:.2%} to {high:.2%}, n = {verdict.n:,}) of the images '
             f'stand under all attacks, which spent {verdict.spent}; plain PGD, the first of them, '
             f'leaves {verdict.after(1):.2%}.',
             f'Checks that warn: {", ".join(warnings)}. Those of more steps, more restarts, the '
             'score-based attack and transfer are about plain PGD; whether they break what stands '
-            'under the whole cascade, "beyond the cascade" tells.' if warnings
-            else 'None of the checks speaks against this number.'),
-        tables=(Table.of('', stage_rows(verdict)), Table(
-            'Checks', ('check', 'found', 'result'), tuple(
-                (check.name, check.words, 'ok' if check.passed else 'WARNING')
-                for check in judgement.checks))),
+            'under the whole cascade, "beyond the cascade" tells.'
+            if warnings
+            else 'None of the checks speaks against this number.',
+        ),
+        tables=(
+            Table.of('', stage_rows(verdict)),
+            Table(
+                'Checks',
+                ('check', 'found', 'result'),
+                tuple(
+                    (check.name, check.words, 'ok' if check.passed else 'WARNING')
+                    for check in judgement.checks
+                ),
+            ),
+        ),
         seconds=row.seconds,
-        data={'row': row.as_json(), **stages,
-              'checks': [dataclasses.asdict(check) for check in judgement.checks]})
+        data={
+            'row': row.as_json(),
+            **stages,
+            'checks': [dataclasses.asdict(check) for check in judgement.checks],
+        },
+    )
 
 
 def _published(rows: Sequence[Row]) -> list[str]:
@@ -82,11 +116,17 @@ def _published(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row, marked: bool) -> dict[str, object]:
     low, high = row.interval
     return {
-        'method': row.method, 'steps': row.steps, 'restarts': row.restarts, 'source': row.source,
-        'target': row.target, 'accuracy': f'{row.accuracy:.2%}',
-        '95% interval': f'{low:.2%} to {high:.2%}', 'n': f'{row.n:,}',
+        'method': row.method,
+        'steps': row.steps,
+        'restarts': row.restarts,
+        'source': row.source,
+        'target': row.target,
+        'accuracy': f'{row.accuracy:.2%}',
+        '95% interval': f'{low:.2%} to {high:.2%}',
+        'n': f'{row.n:,}',
         **{name: None if value is None else f'{value:.1%}' for name, value in row.papers.items()},
-        'strongest of its kind': 'yes' if marked else ''}
+        'strongest of its kind': 'yes' if marked else '',
+    }
 
 
 def _compared(rows: Sequence[Row], name: str) -> str:
@@ -94,5 +134,7 @@ def _compared(rows: Sequence[Row], name: str) -> str:
     known = [(row, row.papers[name]) for row in rows if row.papers.get(name) is not None]
     higher = sum(row.interval[0] > paper + _ROUNDED for row, paper in known)
     lower = sum(row.interval[1] < paper - _ROUNDED for row, paper in known)
-    return (f'Beside the column {name!r}: {higher} of {len(known)} rows lie above, {lower} below, '
-            f'and {len(known) - higher - lower} agree within the 95% interval.')
+    return (
+        f'Beside the column {name!r}: {higher} of {len(known)} rows lie above, {lower} below, '
+        f'and {len(known) - higher - lower} agree within the 95% interval.'
+    )

@@ -65,7 +65,8 @@ class SubmissionFile:
         if self.shape != shape:
             raise UserError(
                 f'{self.path}: expected an array of shape {shape}; found {str(self.shape)[:200]}. '
-                + _shape_remedy(self.shape, shape))
+                + _shape_remedy(self.shape, shape)
+            )
         count = math.prod(shape)
         try:
             pixels = np.fromfile(self.path, self.dtype, count, offset=self.offset)
@@ -74,17 +75,26 @@ class SubmissionFile:
         if pixels.size != count:
             raise UserError(
                 f'{self.path}: expected {count:,} numbers after the header; the file ends after '
-                f'{pixels.size:,}. It is cut off: write or copy it again.')
+                f'{pixels.size:,}. It is cut off: write or copy it again.'
+            )
         with np.errstate(over='ignore'):  # a long double may exceed float64: refused as infinite
             return np.array(
                 pixels.reshape(shape, order='F' if self.fortran_order else 'C'),
-                np.float64, order='C')
+                np.float64,
+                order='C',
+            )
 
 
 def score(
-    submission_path: str | os.PathLike, predictions_path: str | os.PathLike, *,
-    load_test: Callable[[], Examples], stand_in: bool, image_shape: tuple[int, ...],
-    make_ball: Callable[[], LinfBall], load_network: Callable[[], LogitsFn], batch_size: int,
+    submission_path: str | os.PathLike,
+    predictions_path: str | os.PathLike,
+    *,
+    load_test: Callable[[], Examples],
+    stand_in: bool,
+    image_shape: tuple[int, ...],
+    make_ball: Callable[[], LinfBall],
+    load_network: Callable[[], LogitsFn],
+    batch_size: int,
 ) -> float:
     """Validates a submission, prints the network's accuracy on it and writes the predictions.
 
@@ -111,7 +121,8 @@ def score(
     if os.path.realpath(predictions_path) == os.path.realpath(submission_path):
         raise UserError(
             f'the predictions would replace the submission {submission_path}. Give --predictions '
-            'another name.')
+            'another name.'
+        )
     require_writable(predictions_path)
     test = load_test()
     if stand_in:
@@ -155,11 +166,13 @@ def open_submission(path: str | os.PathLike) -> SubmissionFile:
     except Exception as error:  # NumPy passes on whatever damaged bytes make its parsers raise
         raise UserError(
             f'{path}: expected the header of a .npy file; found one that cannot be read '
-            f'({reason(error)}). {_SAVE_AGAIN}') from error
+            f'({reason(error)}). {_SAVE_AGAIN}'
+        ) from error
     if dtype.kind not in 'fiu':
         raise UserError(
             f'{path}: expected real numbers (a float or integer dtype); found dtype '
-            f'{str(dtype)[:200]}. Convert the images to np.float32 and save them again.')
+            f'{str(dtype)[:200]}. Convert the images to np.float32 and save them again.'
+        )
     return SubmissionFile(path, shape, dtype, fortran_order, stream.tell())
 
 
@@ -185,16 +198,17 @@ def validate(
     if submission.shape != natural.shape:
         raise ValueError(
             f'expected a submission of the shape of the natural images {natural.shape}; found '
-            f'{submission.shape}')
+            f'{submission.shape}'
+        )
     pixels = np.asarray(submission, np.float64)
     axes = tuple(range(1, pixels.ndim))
     broken = ~np.isfinite(pixels).all(axis=axes)
     if broken.any():
         raise UserError(
             f'the submission is not valid: expected finite pixels; {_count(broken)} contain NaN or '
-            'infinity. Mend the attack that made them and save the images again.')
-    outside = np.maximum(
-        ball.lower - pixels.min(axis=axes), pixels.max(axis=axes) - ball.upper)
+            'infinity. Mend the attack that made them and save the images again.'
+        )
+    outside = np.maximum(ball.lower - pixels.min(axis=axes), pixels.max(axis=axes) - ball.upper)
     # One image at a time, which spares temporary copies of the whole data set.
     distance = np.array([np.abs(x_adv - x).max() for x_adv, x in zip(pixels, natural, strict=True)])
     excess = distance - ball.epsilon
@@ -209,7 +223,8 @@ def validate(
             f'the submission is not valid: {"; ".join(faults)}. The tolerance is '
             f'{tolerance:g}. Keep the order and the pixel units of the test images, clip to within '
             f'{ball.epsilon:g} of them and to {pixel_range}, in float32 or better, and save the '
-            'images again.')
+            'images again.'
+        )
 
 
 def predict(logits_fn: LogitsFn, x: np.ndarray, batch_size: int) -> np.ndarray:
@@ -226,6 +241,7 @@ def predict(logits_fn: LogitsFn, x: np.ndarray, batch_size: int) -> np.ndarray:
     Raises:
         UserError: the network returned NaN or infinity, so that no prediction means anything.
     """
+
     @tf.function(autograph=False, reduce_retracing=True)
     def classify(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = logits_fn(batch)
@@ -238,7 +254,8 @@ def predict(logits_fn: LogitsFn, x: np.ndarray, batch_size: int) -> np.ndarray:
         if not finite:
             raise UserError(
                 'expected finite logits; the network returned NaN or infinity. Its weights are '
-                'damaged: train or fetch them again.')
+                'damaged: train or fetch them again.'
+            )
         predictions[batch] = classes.numpy()
     return predictions
 
@@ -257,7 +274,8 @@ def save_predictions(path: str | os.PathLike, predictions: np.ndarray) -> None:
 def _unreadable(path: str | os.PathLike, error: OSError) -> UserError:
     return UserError(
         f'cannot read {path}: {error.strerror or error}. Expected the .npy file of a submission: '
-        'check its name, and the folder it is relative to.')
+        'check its name, and the folder it is relative to.'
+    )
 
 
 def _contents(head: bytes) -> str:
@@ -285,7 +303,8 @@ def _count(offending: np.ndarray) -> str:
     shown = ', '.join(str(row) for row in rows[:_ROWS_SHOWN])
     return (
         f'{len(rows):,} of {len(offending):,} images (row{"s" if len(rows) > 1 else ""} {shown}'
-        f'{", ..." if len(rows) > _ROWS_SHOWN else ""}; counted from 0)')
+        f'{", ..." if len(rows) > _ROWS_SHOWN else ""}; counted from 0)'
+    )
 
 
 def _fault(excess: np.ndarray, slack: float, words: str) -> list[str]:

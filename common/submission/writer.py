@@ -41,8 +41,11 @@ class ImagesOnDisk:
         try:
             if not _complete(self._path, x):
                 if partial.path.exists():
-                    print(f'note: {self._path}, which belongs to {partial.path}, is lost or '
-                          'damaged; computing anew', file=sys.stderr)
+                    print(
+                        f'note: {self._path}, which belongs to {partial.path}, is lost or '
+                        'damaged; computing anew',
+                        file=sys.stderr,
+                    )
                 partial.remove()
                 with replacing(self._path) as temporary, open(temporary, 'wb') as file:
                     np.save(file, x)  # whole, so that a full disk is known at once
@@ -55,8 +58,7 @@ class ImagesOnDisk:
         self.images[index] = x_adv
 
     def require(
-        self, judge: Judge, ball: LinfBall, examples: Examples, correct: np.ndarray,
-        batch_size: int,
+        self, judge: Judge, ball: LinfBall, examples: Examples, correct: np.ndarray, batch_size: int
     ) -> None:
         """Makes sure that the images are what the attack says of them.
 
@@ -83,7 +85,8 @@ class ImagesOnDisk:
                 f'expected adversarial images as the record of the attack tells of them; found '
                 f'{wrong} that the network judges otherwise and {outside} outside of the ball. '
                 'Either its outputs are random, or files were damaged or mixed: then remove the '
-                f'folder {self._path.parent} and run the command again.')
+                f'folder {self._path.parent} and run the command again.'
+            )
 
     def write(self, path: str | os.PathLike, shape: tuple[int, ...]) -> None:
         """Writes the images as an array of that shape; -1 is worked out.
@@ -142,17 +145,27 @@ def write_submission(
     """
     folder = partial_folder(path)
     crafting = dict(
-        batch_size=batch_size, seed=seed, attack_dtype=attack_dtype, jit_compile=jit_compile)
+        batch_size=batch_size, seed=seed, attack_dtype=attack_dtype, jit_compile=jit_compile
+    )
     partial = partial_result(folder, attack, network, network, test, **crafting)
     natural = natural_accuracy(network.judge, test, batch_size=batch_size)
     found = ImagesOnDisk(partial, test.x)
     outcome = transfer_accuracy(
-        attack, network, network, test, progress='attack', on_batch=found.keep,
-        partial_folder=folder, **crafting)
+        attack,
+        network,
+        network,
+        test,
+        progress='attack',
+        on_batch=found.keep,
+        partial_folder=folder,
+        **crafting,
+    )
     found.require(network.judge, ball, test, outcome.correct, batch_size)
     found.write(path, shape)
-    print(f'{test.name}: network {network.name}, natural accuracy {natural.accuracy:.2%}, '
-          f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})')
+    print(
+        f'{test.name}: network {network.name}, natural accuracy {natural.accuracy:.2%}, '
+        f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})'
+    )
     found.remove()
     partial.remove()
     with contextlib.suppress(OSError):  # results of other settings lie there

@@ -11,8 +11,18 @@ from common.errors import UserError
 from common.files import cannot_write, replacing
 
 COLUMNS = (
-    'step', 'epoch', 'learning_rate', 'epsilon_factor', 'loss_adv', 'accuracy_adv', 'loss_nat',
-    'accuracy_nat', 'examples_per_second', 'validation_accuracy_nat', 'validation_accuracy_adv')
+    'step',
+    'epoch',
+    'learning_rate',
+    'epsilon_factor',
+    'loss_adv',
+    'accuracy_adv',
+    'loss_nat',
+    'accuracy_nat',
+    'examples_per_second',
+    'validation_accuracy_nat',
+    'validation_accuracy_adv',
+)
 
 
 class Log:
@@ -56,7 +66,8 @@ class Log:
     def write(self, row: dict) -> None:
         with self._writing(), open(self._path, 'a', newline='') as file:
             csv.DictWriter(file, COLUMNS).writerow(
-                {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()})
+                {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()}
+            )
 
     def summarize(self, row: dict, x_adv: tf.Tensor) -> None:
         """Writes the challenge's tags."""
@@ -81,9 +92,12 @@ def _rows_before(path: pathlib.Path, start: int) -> list[dict[str, str]]:
     if not path.exists():
         return []
     text = path.read_text(encoding='utf-8', errors='replace').replace('\0', '')
-    lines = text[:text.rfind('\n') + 1].splitlines()  # an interrupted write leaves half a line
-    return [row for row in csv.DictReader(lines)
-            if None not in row and None not in row.values() and _before(row, start)]
+    lines = text[: text.rfind('\n') + 1].splitlines()  # an interrupted write leaves half a line
+    return [
+        row
+        for row in csv.DictReader(lines)
+        if None not in row and None not in row.values() and _before(row, start)
+    ]
 
 
 def _before(row: dict[str, str], start: int) -> bool:

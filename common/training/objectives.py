@@ -93,11 +93,15 @@ def training_objective(config: dict[str, Any]) -> Objective:
     """
     if config['objective'] == 'pgd':
         return SaddlePoint()
-    for flag, wanted in (('adversary', ('pgd', 'fgsm_rs')), ('random_start', (True,)),
-                         ('loss', ('xent',))):
+    for flag, wanted in (
+        ('adversary', ('pgd', 'fgsm_rs')),
+        ('random_start', (True,)),
+        ('loss', ('xent',)),
+    ):
         if config[flag] not in wanted:
             raise UserError(
                 f'--{flag}: expected {" or ".join(map(str, wanted))} with --objective=trades, '
                 'whose adversary maximizes a divergence from a random start; found '
-                f'{config[flag]}. Drop one of the two flags.')
+                f'{config[flag]}. Drop one of the two flags.'
+            )
     return Trades(config['trades_beta'])

@@ -25,8 +25,7 @@ class Momentum(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._velocities = [
-            self.add_variable_from_reference(v, name='velocity') for v in variables]
+        self._velocities = [self.add_variable_from_reference(v, name='velocity') for v in variables]
 
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor

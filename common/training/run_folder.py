@@ -28,15 +28,19 @@ def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
     path = folder / 'config.json'
     try:
         if folder.exists() and not folder.is_dir():
-            raise UserError(f'expected a folder at --model_dir; found the file {folder}. '
-                            'Choose another --model_dir.')
+            raise UserError(
+                f'expected a folder at --model_dir; found the file {folder}. '
+                'Choose another --model_dir.'
+            )
         if path.exists():
             _compare(path, config)
         else:
             _require_nothing_to_lose(folder)
     except OSError as error:  # a name too long, a folder closed to this user
-        raise UserError(f'expected a folder at --model_dir; found that {folder} cannot be one '
-                        f'({error.strerror}). Choose another --model_dir.') from error
+        raise UserError(
+            f'expected a folder at --model_dir; found that {folder} cannot be one '
+            f'({error.strerror}). Choose another --model_dir.'
+        ) from error
     return folder
 
 
@@ -79,7 +83,8 @@ def held(model_dir: str | os.PathLike) -> Iterator[None]:
             except BlockingIOError:
                 raise UserError(
                     f'expected to be alone in {model_dir}; found another training at work there. '
-                    'Wait for its end, or choose a new --model_dir.') from None
+                    'Wait for its end, or choose a new --model_dir.'
+                ) from None
         yield
     finally:
         os.close(folder)
@@ -87,12 +92,16 @@ def held(model_dir: str | os.PathLike) -> Iterator[None]:
 
 def _require_nothing_to_lose(folder: pathlib.Path) -> None:
     """A run whose settings nobody knows must neither be gone on with nor be overwritten."""
-    found = sorted(path.name for pattern in ('*.weights.h5', 'checkpoint*', 'log.csv')
-                   for path in folder.glob(pattern))
+    found = sorted(
+        path.name
+        for pattern in ('*.weights.h5', 'checkpoint*', 'log.csv')
+        for path in folder.glob(pattern)
+    )
     if found:
         raise UserError(
             f'expected a new folder, or one with the config.json of its run; found {folder} with '
-            f'{found[0]} and no config.json. Restore that, or choose a new --model_dir.')
+            f'{found[0]} and no config.json. Restore that, or choose a new --model_dir.'
+        )
 
 
 def _compare(path: pathlib.Path, config: dict[str, Any]) -> None:
@@ -102,13 +111,16 @@ def _compare(path: pathlib.Path, config: dict[str, Any]) -> None:
             raise ValueError('not an object')
     except (OSError, ValueError) as error:
         raise UserError(
-            f'{path} cannot be read ({error}). Restore it, or choose a new --model_dir.') from error
+            f'{path} cannot be read ({error}). Restore it, or choose a new --model_dir.'
+        ) from error
     config = json.loads(json.dumps(config))  # tuples become lists, as they did in the file
     differences = [
         f'{key}: {previous.get(key, "(absent)")} there, {config.get(key, "(absent)")} now'
         for key in sorted(previous.keys() | config.keys())
-        if previous.get(key) != config.get(key)]
+        if previous.get(key) != config.get(key)
+    ]
     if differences:
         raise UserError(
             f'{path.parent} holds a run with another config ({"; ".join(differences)}). Give the '
-            'same flags to go on with it, or choose a new --model_dir.')
+            'same flags to go on with it, or choose a new --model_dir.'
+        )

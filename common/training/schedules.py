@@ -25,7 +25,8 @@ class Piecewise:
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f'expected one value more than boundaries; found {len(self.values)} values and '
-                f'{len(self.boundaries)} boundaries')
+                f'{len(self.boundaries)} boundaries'
+            )
         if list(self.boundaries) != sorted(set(self.boundaries)):
             raise ValueError(f'expected increasing boundaries; found {self.boundaries}')
 

@@ -130,7 +130,8 @@ def validation_of(
                 f'--validate_every: expected held-out images to go with it; found none '
                 f'({len(held_out)} held out, --validation_examples='
                 f'{config["validation_examples"]}). Raise --validation_size and '
-                '--validation_examples, or drop --validate_every.')
+                '--validation_examples, or drop --validate_every.'
+            )
         return None
     if config['adversary'] == 'none':
         return Validation(examples, None)
@@ -150,21 +151,29 @@ def settings_of(config: dict[str, Any], **others: Any) -> Settings:
         UserError: boundaries that are not increasing whole numbers.
     """
     return Settings(
-        train_steps=config['train_steps'], batch_size=config['batch_size'], seed=config['seed'],
+        train_steps=config['train_steps'],
+        batch_size=config['batch_size'],
+        seed=config['seed'],
         learning_rate=_learning_rate(config),
         epsilon_factor=LinearRise(config['epsilon_warmup']),
-        weight_averaging=config['weight_averaging'], attack_dtype=config['attack_dtype'],
-        jit_compile=config['jit_compile'], log_every=config['log_every'],
+        weight_averaging=config['weight_averaging'],
+        attack_dtype=config['attack_dtype'],
+        jit_compile=config['jit_compile'],
+        log_every=config['log_every'],
         checkpoint_every=config['checkpoint_every'],
-        validate_every=config['validate_every'], **others)
+        validate_every=config['validate_every'],
+        **others,
+    )
 
 
 def _learning_rate(config: dict[str, Any]) -> Schedule:
     peak, schedule = config['learning_rate'], config['schedule']
     for flag, needed in (('boundaries', 'piecewise'), ('learning_rate_warmup', 'cosine')):
         if config[flag] and schedule != needed:
-            raise UserError(f'--{flag}: expected --schedule={needed} with it; found '
-                            f'--schedule={schedule}, which does not use it. Drop one of them.')
+            raise UserError(
+                f'--{flag}: expected --schedule={needed} with it; found '
+                f'--schedule={schedule}, which does not use it. Drop one of them.'
+            )
     if schedule == 'cosine':
         return Cosine(peak, config['train_steps'], config['learning_rate_warmup'])
     if schedule == 'constant':
@@ -175,7 +184,8 @@ def _learning_rate(config: dict[str, Any]) -> Schedule:
     except ValueError as error:
         raise UserError(
             f'--boundaries: expected increasing whole numbers separated by commas, found '
-            f'{",".join(config["boundaries"])!r}. For example --boundaries=40000,60000.') from error
+            f'{",".join(config["boundaries"])!r}. For example --boundaries=40000,60000.'
+        ) from error
 
 
 def make_strategy() -> tf.distribute.Strategy:
@@ -194,7 +204,8 @@ def make_strategy() -> tf.distribute.Strategy:
         raise UserError(
             f'TF_CONFIG: expected a JSON object with "cluster" (lists of addresses) and "task" '
             f'(type and index); found {os.environ["TF_CONFIG"]!r} ({reason(error)}). Correct it, '
-            'or unset it to train on this host alone.') from error
+            'or unset it to train on this host alone.'
+        ) from error
     if len(tf.config.list_physical_devices('GPU')) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
@@ -243,31 +254,52 @@ class Trainer:
         self.examples, self.settings, self.validation = examples, settings, validation
         self.model_dir = pathlib.Path(model_dir)
         self.strategy = strategy or tf.distribute.get_strategy()
-        _check_batch_size(
-            settings.batch_size, len(examples), self.strategy.num_replicas_in_sync)
+        _check_batch_size(settings.batch_size, len(examples), self.strategy.num_replicas_in_sync)
         self._order = ShuffledBatches(
-            len(examples), settings.batch_size, settings.seed, settings.drop_remainder)
+            len(examples), settings.batch_size, settings.seed, settings.drop_remainder
+        )
         with self.strategy.scope():
             self.optimizer.build(model.trainable_variables)
             self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name='step')
             self._best = tf.Variable(-1.0, trainable=False, name='best')
-            self._average = [
-                tf.Variable(v, trainable=False, name=f'average_{i}',
-                            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-                for i, v in enumerate(averaged_variables(model))
-            ] if settings.weight_averaging else []
+            self._average = (
+                [
+                    tf.Variable(
+                        v,
+                        trainable=False,
+                        name=f'average_{i}',
+                        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                    )
+                    for i, v in enumerate(averaged_variables(model))
+                ]
+                if settings.weight_averaging
+                else []
+            )
         self._craft = ModelLogits(
-            model, settings.attack_dtype, training=settings.crafting != 'eval',
-            update=settings.crafting == 'train', jit_compile=settings.jit_compile)
+            model,
+            settings.attack_dtype,
+            training=settings.crafting != 'eval',
+            update=settings.crafting == 'train',
+            jit_compile=settings.jit_compile,
+        )
         # The challenge's moves the averages on here too; a glance should not change the network.
-        self._see_natural = ModelLogits(
-            model, training=settings.crafting != 'eval', update=False)
+        self._see_natural = ModelLogits(model, training=settings.crafting != 'eval', update=False)
         self._forward = ModelLogits(
-            model, settings.train_dtype, training=True, jit_compile=settings.jit_compile)
+            model, settings.train_dtype, training=True, jit_compile=settings.jit_compile
+        )
         # `model` alone would leave out the state of its dropout layers' random generators.
-        self._checkpoints = _manager(self.model_dir, settings.keep, tf.train.Checkpoint(
-            model=model, fixed=list(model.non_trainable_variables), optimizer=optimizer,
-            average=self._average, step=self._step, best=self._best))
+        self._checkpoints = _manager(
+            self.model_dir,
+            settings.keep,
+            tf.train.Checkpoint(
+                model=model,
+                fixed=list(model.non_trainable_variables),
+                optimizer=optimizer,
+                average=self._average,
+                step=self._step,
+                best=self._best,
+            ),
+        )
         # All hosts compute the same; what the others write is thrown away.
         self._chief, self._hosts = _is_chief(self.strategy), _hosts(self.strategy)
         self._own_dir = self.model_dir if self._chief else pathlib.Path(tempfile.mkdtemp())
@@ -276,7 +308,8 @@ class Trainer:
         self._judge = Judge(ModelLogits(self._evaluated))
         if validation is not None and validation.attack is not None:
             self._perturb = CompiledAttack(
-                validation.attack, ModelLogits(self._evaluated, settings.attack_dtype))
+                validation.attack, ModelLogits(self._evaluated, settings.attack_dtype)
+            )
         self._train_step = self._compile_step()
         self._natural = tf.function(self._natural_metrics, autograph=False)
         self._stop_signal = None
@@ -308,14 +341,22 @@ class Trainer:
         _remove_leftovers(self._own_dir)
         log = Log(self._own_dir, start, self.settings.pixels)
         with (
-            stopping_on_signals(self.request_stop), log,
+            stopping_on_signals(self.request_stop),
+            log,
             tqdm.tqdm(
-                total=self.settings.train_steps, initial=start, unit='step',
-                disable=None if self._chief else True, dynamic_ncols=True) as bar,
+                total=self.settings.train_steps,
+                initial=start,
+                unit='step',
+                disable=None if self._chief else True,
+                dynamic_ncols=True,
+            ) as bar,
         ):
             if start:
-                self._say(bar, f'{self.model_dir}: going on from step {start:,} of '
-                               f'{self.settings.train_steps:,}')
+                self._say(
+                    bar,
+                    f'{self.model_dir}: going on from step {start:,} of '
+                    f'{self.settings.train_steps:,}',
+                )
             batches = batches_from(start, self.examples, self._order, self.strategy)
             for step in range(start, self.settings.train_steps):
                 with log.paused():
@@ -338,27 +379,37 @@ class Trainer:
         factor = settings.epsilon_factor(step)
         self.optimizer.learning_rate.assign(learning_rate)
         loss, accuracy, x_adv = self._train_step(
-            x, y, tf.constant(step, tf.int64), tf.constant(factor, tf.float32))
+            x, y, tf.constant(step, tf.int64), tf.constant(factor, tf.float32)
+        )
         loss, accuracy = float(loss), float(accuracy)
         if not math.isfinite(loss):
             self._refuse_to_go_on(f'the loss became {loss}', step)
         bar.update()
         bar.set_postfix_str(
-            f'loss {loss:.3f}, adversarial {accuracy:.1%}{self._measured}', refresh=False)
+            f'loss {loss:.3f}, adversarial {accuracy:.1%}{self._measured}', refresh=False
+        )
         if logging:
             row = {
-                'step': step, 'epoch': step * settings.batch_size / len(self.examples),
-                'learning_rate': learning_rate, 'epsilon_factor': factor, 'loss_adv': loss,
-                'accuracy_adv': accuracy, 'loss_nat': float(natural[0]),
+                'step': step,
+                'epoch': step * settings.batch_size / len(self.examples),
+                'learning_rate': learning_rate,
+                'epsilon_factor': factor,
+                'loss_adv': loss,
+                'accuracy_adv': accuracy,
+                'loss_nat': float(natural[0]),
                 'accuracy_nat': float(natural[1]),
-                'examples_per_second': log.rate(step, settings.batch_size)}
+                'examples_per_second': log.rate(step, settings.batch_size),
+            }
             log.write(row)
             log.summarize(row, self.strategy.experimental_local_results(x_adv)[0])
             rate = row['examples_per_second']
             speed = '' if rate is None else f', {rate:.0f} examples/s'
             self._measured = f', natural {row["accuracy_nat"]:.1%}{speed}'
-            self._say(bar, f'step {step}: natural {row["accuracy_nat"]:.2%}, adversarial '
-                           f'{accuracy:.2%} of the batch{speed}')
+            self._say(
+                bar,
+                f'step {step}: natural {row["accuracy_nat"]:.2%}, adversarial '
+                f'{accuracy:.2%} of the batch{speed}',
+            )
 
     def _say(self, bar: tqdm.tqdm, words: str) -> None:
         if self._chief:
@@ -396,14 +447,14 @@ class Trainer:
 
     def _adversarial(self, x, y, step, factor) -> tf.Tensor:
         attack = self.attack.scaled(factor)
-        return self.objective.craft(
-            attack, snapshot(self._craft), x, y, seed=self._seed(step, 0))
+        return self.objective.craft(attack, snapshot(self._craft), x, y, seed=self._seed(step, 0))
 
     def _seed(self, step, purpose: int) -> tf.Tensor:
         """The seed of one replica's step, for one of the things that are random in it."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         of_step = tf.random.fold_in(
-            tf.constant([self.settings.seed, purpose]), tf.cast(step, tf.int32))
+            tf.constant([self.settings.seed, purpose]), tf.cast(step, tf.int32)
+        )
         return tf.random.fold_in(of_step, replica)
 
     def _penalty(self) -> tf.Tensor | float:
@@ -421,6 +472,7 @@ class Trainer:
 
     def _natural_metrics(self, x, y, step) -> tuple[tf.Tensor, tf.Tensor]:
         """Loss and accuracy of what the adversary starts from, by the network that it sees."""
+
         def replica(x, y):
             logits = self._see_natural(self._augmented(x, step))
             correct = tf.argmax(logits, axis=1, output_type=y.dtype) == y
@@ -442,17 +494,25 @@ class Trainer:
         self._require_finite_weights(step)
         self._refresh_evaluated()
         natural = natural_accuracy(
-            self._judge, self.validation.examples, batch_size=self.validation.batch_size)
+            self._judge, self.validation.examples, batch_size=self.validation.batch_size
+        )
         score, row = natural, {'step': step, 'validation_accuracy_nat': natural.accuracy}
         if self.validation.attack is not None:
             score = compiled_accuracy(
-                self._perturb, self._judge, self.validation.examples,
-                batch_size=self.validation.batch_size, seed=self.settings.seed)
+                self._perturb,
+                self._judge,
+                self.validation.examples,
+                batch_size=self.validation.batch_size,
+                seed=self.settings.seed,
+            )
             row['validation_accuracy_adv'] = score.accuracy
         log.write(row)
         under_attack = f', adversarial {score.accuracy:.2%}' if score is not natural else ''
-        self._say(bar, f'step {step}: held-out {natural.n} images: natural '
-                       f'{natural.accuracy:.2%}{under_attack}')
+        self._say(
+            bar,
+            f'step {step}: held-out {natural.n} images: natural '
+            f'{natural.accuracy:.2%}{under_attack}',
+        )
         # The best is kept in float32, where an equal score must not look like a better one.
         if np.float32(score.accuracy) > self._best.numpy():
             self._best.assign(score.accuracy)
@@ -499,7 +559,8 @@ class Trainer:
         except READ_ERRORS as error:
             raise UserError(
                 f'the checkpoint {latest} is damaged or of another network: {reason(error)}. '
-                f'{self._remedy(latest)}, or choose a new --model_dir.') from error
+                f'{self._remedy(latest)}, or choose a new --model_dir.'
+            ) from error
         self._saved = int(self._step.numpy())  # int() takes no variable of several devices
         return self._saved
 
@@ -514,8 +575,9 @@ class Trainer:
         return found if found is not None and is_whole(found) else None
 
     def _remedy(self, damaged: str) -> str:
-        others = [p for p in self._checkpoints.checkpoints
-                  if p != damaged and tf1_checkpoint.is_prefix(p)]
+        others = [
+            p for p in self._checkpoints.checkpoints if p != damaged and tf1_checkpoint.is_prefix(p)
+        ]
         if not others:
             return f'Remove {self.model_dir} to begin again'
         return f'Remove the files {damaged}.* to go on from {pathlib.Path(others[-1]).name}'
@@ -526,7 +588,8 @@ class Trainer:
         raise UserError(
             f'training stopped at step {step}: expected a finite loss and finite weights, but '
             f'{what}; {kept}. '
-            'Lower --learning_rate, or lengthen --epsilon_warmup, and start in a new --model_dir.')
+            'Lower --learning_rate, or lengthen --epsilon_warmup, and start in a new --model_dir.'
+        )
 
     def _stop_is_asked(self) -> bool:
         """Whether any host was asked to stop; with several, all have to call it together."""
@@ -538,16 +601,18 @@ class Trainer:
             return
         replicas = self.strategy.num_replicas_in_sync
         mean = self._sum_over_replicas(float(start)) / replicas
-        spread = self._sum_over_replicas((start - mean)**2)
+        spread = self._sum_over_replicas((start - mean) ** 2)
         if spread > 0:
             raise UserError(
                 f'expected all hosts to go on from the same step; found step {start:,} here and '
                 f'others elsewhere (their mean is {mean:,.1f}). Give them one --model_dir on a '
-                'file system that all of them see.')
+                'file system that all of them see.'
+            )
 
     def _sum_over_replicas(self, value: float) -> float:
         values = self.strategy.experimental_distribute_values_from_function(
-            lambda _: tf.constant(value))
+            lambda _: tf.constant(value)
+        )
         return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
 
     def request_stop(self, signal_number: int) -> None:
@@ -574,11 +639,15 @@ def _is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 def _check_batch_size(batch_size: int, examples: int, devices: int) -> None:
     if batch_size % devices:
-        raise UserError(f'--batch_size: expected a multiple of the number of devices, {devices}; '
-                        f'found {batch_size}.')
+        raise UserError(
+            f'--batch_size: expected a multiple of the number of devices, {devices}; '
+            f'found {batch_size}.'
+        )
     if batch_size > examples:
-        raise UserError(f'--batch_size: expected at most the number of training images, '
-                        f'{examples:,}; found {batch_size:,}. Lower it, or hold fewer images out.')
+        raise UserError(
+            f'--batch_size: expected at most the number of training images, '
+            f'{examples:,}; found {batch_size:,}. Lower it, or hold fewer images out.'
+        )
 
 
 def _manager(
@@ -587,13 +656,16 @@ def _manager(
     path = folder / 'checkpoint'
     try:
         manager = tf.train.CheckpointManager(
-            checkpoint, str(folder), max_to_keep=keep, checkpoint_name='checkpoint')
+            checkpoint, str(folder), max_to_keep=keep, checkpoint_name='checkpoint'
+        )
         readable = manager.latest_checkpoint is not None or not path.exists()
     except (OSError, ValueError, tf.errors.OpError):
         readable = False
     if not readable:
-        raise UserError(f'expected a list of checkpoints in {path}; found something else. Remove '
-                        'that file: the newest checkpoint-<step> will be used.')
+        raise UserError(
+            f'expected a list of checkpoints in {path}; found something else. Remove '
+            'that file: the newest checkpoint-<step> will be used.'
+        )
     return manager
 
 

@@ -31,8 +31,18 @@ def short_training(run_program, folder, *arguments):
         # Validation by one step instead of 20, which would take as long as all the rest to compile.
         patch.setattr(train, 'challenge_pgd', lambda epsilon: challenge_pgd(epsilon, steps=1))
         status, _, err = run_program(
-            train, '--dataset=drawn', '--recipe=fast', '--train_steps=4', '--batch_size=8',
-            '--learning_rate_warmup=1', '--validation_size=16', '--validate_every=4',
-            '--log_every=1', '--checkpoint_every=2', f'--model_dir={folder}', *arguments)
+            train,
+            '--dataset=drawn',
+            '--recipe=fast',
+            '--train_steps=4',
+            '--batch_size=8',
+            '--learning_rate_warmup=1',
+            '--validation_size=16',
+            '--validate_every=4',
+            '--log_every=1',
+            '--checkpoint_every=2',
+            f'--model_dir={folder}',
+            *arguments,
+        )
     assert status == 0, err
     return folder

@@ -12,15 +12,25 @@ from common.report.figures.study import Study
 def study(tmp_path):
     test = dataset.load('test', dataset='drawn').subset(slice(5))
     return Study(
-        'cifar10', 'CIFAR-10', test, model.load, challenge_pgd(), 'pixels', command='', seed=3,
-        output_dir=tmp_path, budget='full')
+        'cifar10',
+        'CIFAR-10',
+        test,
+        model.load,
+        challenge_pgd(),
+        'pixels',
+        command='',
+        seed=3,
+        output_dir=tmp_path,
+        budget='full',
+    )
 
 
 def test_a_sweep_asks_for_what_the_recipe_does(study, run_program, monkeypatch):
     asked = []
     monkeypatch.setattr(train, 'train', lambda config, folder, data_dir: asked.append(config))
     status, _, error = run_program(
-        train, '--recipe=fast', '--dataset=drawn', '--width=simple', '--adversary=fgsm', '--seed=3')
+        train, '--recipe=fast', '--dataset=drawn', '--width=simple', '--adversary=fgsm', '--seed=3'
+    )
     assert status == 0, error
     _, sweep = capacity.sweep(study, None, 'drawn', None)
     assert {**sweep.config, **sweep.widths['simple'], 'adversary': 'fgsm'} == asked[0]

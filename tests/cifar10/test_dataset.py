@@ -15,7 +15,8 @@ from common.errors import UserError
 
 PREPARED = pathlib.Path(os.environ.get('TFDS_DATA_DIR', '/nonexistent'), 'cifar10', '3.0.2')
 REAL_DATA = pytest.mark.skipif(
-    not PREPARED.is_dir(), reason='needs CIFAR-10 prepared by TensorFlow Datasets in TFDS_DATA_DIR')
+    not PREPARED.is_dir(), reason='needs CIFAR-10 prepared by TensorFlow Datasets in TFDS_DATA_DIR'
+)
 
 N = 12
 IMAGES, LABELS = drawn.draw('test', N)
@@ -37,8 +38,10 @@ def drawn_train():
 def stored(monkeypatch):
     """Publishes the N images and makes TFDS find the given copy of them, in the order SHUFFLE."""
     published = dataclasses.replace(
-        dataset.ARCHIVE, sizes={'test': N},
-        digests={'test': (hashlib.md5(binary_file(IMAGES, LABELS)).hexdigest(),)})
+        dataset.ARCHIVE,
+        sizes={'test': N},
+        digests={'test': (hashlib.md5(binary_file(IMAGES, LABELS)).hexdigest(),)},
+    )
 
     class Builder:
         def __init__(self, columns):
@@ -63,7 +66,8 @@ def binary_file(images, labels):
     """The published format: label, then 1024 red, 1024 green and 1024 blue bytes, row by row."""
     return b''.join(
         bytes([label]) + b''.join(image[..., channel].tobytes() for channel in range(3))
-        for image, label in zip(images, labels, strict=True))
+        for image, label in zip(images, labels, strict=True)
+    )
 
 
 def changed(array, index):
@@ -133,7 +137,8 @@ def test_unknown_splits_are_refused():
 def test_a_missing_copy_without_network_is_the_users_to_mend(tmp_path, monkeypatch):
     monkeypatch.setenv('no_proxy', '*')
     monkeypatch.setattr(
-        dataset, 'ARCHIVE', dataclasses.replace(dataset.ARCHIVE, host='http://127.0.0.1:9/'))
+        dataset, 'ARCHIVE', dataclasses.replace(dataset.ARCHIVE, host='http://127.0.0.1:9/')
+    )
     with pytest.raises(UserError, match='not prepared there, and .* cannot be reached') as caught:
         dataset.load('test', data_dir=str(tmp_path))
     assert str(tmp_path) in str(caught.value) and '\n' not in str(caught.value)
@@ -149,10 +154,17 @@ def test_the_original_order_is_restored(stored):
     np.testing.assert_array_equal(test.y, LABELS)
 
 
-@pytest.mark.parametrize('images, labels', [
-    (changed(IMAGES, (5, 0, 31, 2)), LABELS), (IMAGES, changed(LABELS, 5)),
-    (IMAGES[..., ::-1], LABELS), (IMAGES.swapaxes(1, 2), LABELS), (IMAGES[::-1], LABELS[::-1]),
-], ids=['a pixel', 'a label', 'channels', 'rows as columns', 'the order'])
+@pytest.mark.parametrize(
+    'images, labels',
+    [
+        (changed(IMAGES, (5, 0, 31, 2)), LABELS),
+        (IMAGES, changed(LABELS, 5)),
+        (IMAGES[..., ::-1], LABELS),
+        (IMAGES.swapaxes(1, 2), LABELS),
+        (IMAGES[::-1], LABELS[::-1]),
+    ],
+    ids=['a pixel', 'a label', 'channels', 'rows as columns', 'the order'],
+)
 def test_an_altered_copy_is_refused(stored, images, labels):
     stored(images, labels)
     assert 'MD5' in refusal()

@@ -144,16 +144,20 @@ def reference(drawn_train):
 
 def shifted(images, down, right):
     padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], mode='edge')
-    return padded[:, 2 - down:34 - down, 2 - right:34 - right]
+    return padded[:, 2 - down : 34 - down, 2 - right : 34 - right]
 
 
-@pytest.mark.parametrize('change', [
-    lambda images: images,
-    lambda images: images[:, :, ::-1],
-    lambda images: shifted(images, 2, -2),
-    lambda images: shifted(images, -2, 2),
-    lambda images: 255 - images,
-], ids=['as drawn', 'mirrored', 'down and left', 'up and right', 'inverted colours'])
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda images: images,
+        lambda images: images[:, :, ::-1],
+        lambda images: shifted(images, 2, -2),
+        lambda images: shifted(images, -2, 2),
+        lambda images: 255 - images,
+    ],
+    ids=['as drawn', 'mirrored', 'down and left', 'up and right', 'inverted colours'],
+)
 def test_the_form_alone_shows_the_class(reference, drawn_test, change):
     spectra, labels = reference
     # Among vectors of unit length the nearest has the largest product.

@@ -62,8 +62,7 @@ def test_leaky_relu_and_its_slope_which_is_1_at_zero(policy):
         y = layer(x)
     rounding = 1e-6 if policy == 'float32' else 0.005
     np.testing.assert_allclose(tf.cast(y, tf.float32), [-0.3, -1e-31, 0, 1e-30, 2], rtol=rounding)
-    np.testing.assert_allclose(
-        tape.gradient(y, x), [0.1, 0.1, 1.0, 1.0, 1.0], rtol=rounding)
+    np.testing.assert_allclose(tape.gradient(y, x), [0.1, 0.1, 1.0, 1.0, 1.0], rtol=rounding)
 
 
 @pytest.mark.parametrize('stride, added', [(1, 0), (1, 72), (2, 8)])
@@ -72,14 +71,16 @@ def test_shortcut_averages_windows_and_adds_zeros_on_both_sides(stride, added):
     y = Shortcut(16 + 2 * added, stride)(x).numpy()
     windows = x.reshape(2, 8 // stride, stride, 8 // stride, stride, 16).mean((2, 4))
     assert y.shape == (2, 8 // stride, 8 // stride, 16 + 2 * added)
-    np.testing.assert_allclose(y[..., added:added + 16], windows, atol=1e-6)
-    assert not y[..., :added].any() and not y[..., added + 16:].any()
+    np.testing.assert_allclose(y[..., added : added + 16], windows, atol=1e-6)
+    assert not y[..., :added].any() and not y[..., added + 16 :].any()
 
 
 def pair(**kwargs):
     """This layer and Keras' own, with the same random weights and statistics."""
-    layers = [kind(momentum=0.9, epsilon=1e-3, **kwargs)
-              for kind in (BatchNormalization, keras.layers.BatchNormalization)]
+    layers = [
+        kind(momentum=0.9, epsilon=1e-3, **kwargs)
+        for kind in (BatchNormalization, keras.layers.BatchNormalization)
+    ]
     values = [RNG.uniform(0.5, 2, 6).astype(np.float32) for _ in range(4)]
     for layer in layers:
         layer.build((None, 4, 4, 6))
@@ -114,8 +115,7 @@ def test_the_moving_variance_is_that_of_the_batch_itself():
 
 
 def test_batch_norm_keeps_its_scale_and_statistics_in_float32():
-    exact, mixed = pair()[0], BatchNormalization(
-        momentum=0.9, epsilon=1e-3, dtype='mixed_bfloat16')
+    exact, mixed = pair()[0], BatchNormalization(momentum=0.9, epsilon=1e-3, dtype='mixed_bfloat16')
     mixed.build((None, 4, 4, 6))
     mixed.set_weights(exact.get_weights())
     # Numbers that bfloat16 holds, so that only the result is rounded.
@@ -124,13 +124,14 @@ def test_batch_norm_keeps_its_scale_and_statistics_in_float32():
         y = mixed(x, training=training)
         assert y.dtype == tf.bfloat16
         np.testing.assert_allclose(
-            tf.cast(y, tf.float32), exact(x, training=training), rtol=2**-8, atol=1e-6)
+            tf.cast(y, tf.float32), exact(x, training=training), rtol=2**-8, atol=1e-6
+        )
     for ours, theirs in zip(mixed.variables, exact.variables, strict=True):
         assert ours.dtype == 'float32'
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-MIRRORED = textwrap.dedent('''
+MIRRORED = textwrap.dedent("""
     import pathlib, sys
     import keras, numpy as np, tensorflow as tf
     cpu = tf.config.list_physical_devices('CPU')[0]
@@ -159,14 +160,18 @@ MIRRORED = textwrap.dedent('''
                          learning_rate=Piecewise((0.1,)), crafting='train', log_every=100),
                 pathlib.Path(sys.argv[2]) / kind.__module__, strategy=strategy).train()
         np.savez(f'{sys.argv[2]}/{kind.__module__}.npz', *[v.numpy() for v in network.variables])
-''')
+""")
 
 
 @pytest.mark.slow
 def test_batch_norm_on_two_devices_is_keras(tmp_path):
     root = str(pathlib.Path(__file__).parents[2])
-    process = subprocess.run([sys.executable, '-c', MIRRORED, root, str(tmp_path)],
-                             capture_output=True, text=True, timeout=300)
+    process = subprocess.run(
+        [sys.executable, '-c', MIRRORED, root, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert process.returncode == 0, process.stderr
     ours, theirs = (np.load(path) for path in sorted(tmp_path.glob('*.npz')))
     assert len(ours.files) == 8

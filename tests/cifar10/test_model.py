@@ -45,9 +45,11 @@ def test_batch_norm_starts_as_the_identity_with_the_challenges_constants(simple)
             np.testing.assert_array_equal(variable, np.float32(start))
 
 
-@pytest.mark.parametrize('make', [
-    lambda seed: model.network_a('simple', seed=seed), lambda seed: model.network_b(seed=seed)],
-    ids=['A', 'B'])
+@pytest.mark.parametrize(
+    'make',
+    [lambda seed: model.network_a('simple', seed=seed), lambda seed: model.network_b(seed=seed)],
+    ids=['A', 'B'],
+)
 def test_the_seed_decides_the_initial_weights(make):
     first, same, other = ([v.numpy() for v in kernels(make(seed))] for seed in (0, 0, 1))
     for a, b, c in zip(first, same, other, strict=True):
@@ -68,7 +70,8 @@ def test_bfloat16_logits_are_near_float32s(make):
     for training in (False, True):
         exact, rounded = (
             ModelLogits(network, dtype, training=training, update=False)(x).numpy()
-            for dtype in ('float32', 'bfloat16'))
+            for dtype in ('float32', 'bfloat16')
+        )
         if training and isinstance(network, keras.Sequential):
             continue  # dropout draws anew
         assert 0 < np.abs(exact - rounded).max() < 0.1 * np.abs(exact).max()
@@ -94,8 +97,9 @@ def test_weights_and_tf1_checkpoints_of_either_width_load_without_a_config(width
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    other = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(),
-                              keras.layers.Dense(10)])
+    other = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
     other.save_weights(tmp_path / 'some.weights.h5')
     with pytest.raises(UserError, match='belongs to another network'):
         model.load(str(tmp_path / 'some.weights.h5'))

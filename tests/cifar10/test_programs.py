@@ -41,16 +41,21 @@ def submission(run, run_program, tmp_path_factory):
     """Path of a submission made by pgd_attack, and what the program printed."""
     path = tmp_path_factory.mktemp('submission') / 'attack.npy'
     status, out, err = run_program(
-        pgd_attack, DRAWN, f'--checkpoint={run}', '--steps=2', f'--output={path}',
-        '--batch_size=20')
+        pgd_attack, DRAWN, f'--checkpoint={run}', '--steps=2', f'--output={path}', '--batch_size=20'
+    )
     assert status == 0, err
     return path, out
 
 
 def check(run_program, run, path, tmp_path, *arguments):
     return run_program(
-        run_attack, DRAWN, f'--checkpoint={run}', f'--input={path}',
-        f'--predictions={tmp_path / "pred.npy"}', *arguments)
+        run_attack,
+        DRAWN,
+        f'--checkpoint={run}',
+        f'--input={path}',
+        f'--predictions={tmp_path / "pred.npy"}',
+        *arguments,
+    )
 
 
 def test_the_attacks_defaults_are_the_challenges():
@@ -76,7 +81,8 @@ def test_a_submission_has_the_checkers_shape_and_units(submission):
 
 
 def test_the_checker_finds_the_accuracy_that_the_attack_printed(
-        submission, run, run_program, tmp_path):
+    submission, run, run_program, tmp_path
+):
     status, out, err = check(run_program, run, submission[0], tmp_path)
     assert status == 0, err
     accuracy = out.split('Accuracy: ')[1].split('%')[0]
@@ -96,11 +102,15 @@ def test_whole_numbers_are_judged_without_wrapping_around(run, run_program, tmp_
     assert len(set(accuracies)) == 1
 
 
-@pytest.mark.parametrize('spoil, words', [
-    (lambda x: x.__setitem__((3, 0, 0, 0), np.nan), 'NaN'),
-    (lambda x: x.__setitem__((3, 0, 0, 0), 255.1), '255'),
-    (lambda x: x.__setitem__((3, 0, 0, 0), -0.01), '[0, 255]'),
-    (lambda x: x.__setitem__((3,), np.clip(x[3] + 20, 0, 255)), '8')])
+@pytest.mark.parametrize(
+    'spoil, words',
+    [
+        (lambda x: x.__setitem__((3, 0, 0, 0), np.nan), 'NaN'),
+        (lambda x: x.__setitem__((3, 0, 0, 0), 255.1), '255'),
+        (lambda x: x.__setitem__((3, 0, 0, 0), -0.01), '[0, 255]'),
+        (lambda x: x.__setitem__((3,), np.clip(x[3] + 20, 0, 255)), '8'),
+    ],
+)
 def test_invalid_submissions_are_refused(run, run_program, tmp_path, spoil, words):
     images = dataset.load('test', dataset='drawn').x.copy()
     spoil(images)
@@ -126,17 +136,24 @@ def test_an_epsilon_on_the_scale_of_0_to_1_is_pointed_out(submission, run, run_p
 
 def test_evaluates_once(run, run_program):
     status, out, err = run_program(
-        eval, DRAWN, f'--model_dir={run}', '--once', '--num_examples=20', '--steps=1')
+        eval, DRAWN, f'--model_dir={run}', '--once', '--num_examples=20', '--steps=1'
+    )
     assert status == 0, err
     assert '20' in out and 'natural' in out and 'adversarial' in out
 
 
 def test_a_row(run, run_program, tmp_path):
     status, out, err = run_program(
-        eval_attack, DRAWN, f'--source={run}', f'--target={run}', '--steps=1',
-        '--num_examples=20', f'--json={tmp_path / "rows.json"}')
+        eval_attack,
+        DRAWN,
+        f'--source={run}',
+        f'--target={run}',
+        '--steps=1',
+        '--num_examples=20',
+        f'--json={tmp_path / "rows.json"}',
+    )
     assert status == 0, err
-    row, = json.loads((tmp_path / 'rows.json').read_text())['rows']
+    (row,) = json.loads((tmp_path / 'rows.json').read_text())['rows']
     assert (row['method'], row['steps'], row['epsilon'], row['n']) == ('pgd', 1, 8.0, 20)
     assert row['paper'] is None  # these are not the paper's images
     assert f'{row["accuracy"]:.2%}' in out
@@ -158,8 +175,7 @@ def test_the_challenges_models_and_where_they_are():
         assert release.url.startswith('https://www.dropbox.com/s/') and len(release.sha256) == 64
 
 
-@pytest.mark.parametrize('program', [
-    eval, eval_attack, fetch_model, model, pgd_attack, run_attack])
+@pytest.mark.parametrize('program', [eval, eval_attack, fetch_model, model, pgd_attack, run_attack])
 def test_help(program, run_program):
     status, out, err = run_program(program, '--help')
     assert status == 0 and '--' in out + err
@@ -172,8 +188,9 @@ def test_the_networks_are_printed_with_their_counts(run_program, width, count):
     assert f'{count} trainable parameters' in out and 'unit_3_4_conv2' in out
 
 
-@pytest.mark.parametrize('program, steps', [
-    (train, 7), (eval, 7), (pgd_attack, 20), (eval_attack, 20)])
+@pytest.mark.parametrize(
+    'program, steps', [(train, 7), (eval, 7), (pgd_attack, 20), (eval_attack, 20)]
+)
 def test_default_numbers_of_steps(program, steps):
     with flagsaver():
         known = set(flags.FLAGS)
@@ -188,15 +205,24 @@ def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
     few = dataclasses.replace(paper.TABLE_2, rows=paper.TABLE_2.rows[:2])
     monkeypatch.setattr(eval_attack, 'TABLE_2', few)
     real = dataset.load
-    monkeypatch.setattr(eval_attack.dataset, 'load', lambda split, **_: real(
-        split, dataset='drawn'))  # the paper stands beside the real images only
+    monkeypatch.setattr(
+        eval_attack.dataset, 'load', lambda split, **_: real(split, dataset='drawn')
+    )  # the paper stands beside the real images only
     status, out, err = run_program(
-        eval_attack, '--table', f'--target={run}', '--num_examples=10', '--batch_size=10',
-        f'--output_dir={tmp_path}', f'--json={tmp_path / "rows.json"}')
+        eval_attack,
+        '--table',
+        f'--target={run}',
+        '--num_examples=10',
+        '--batch_size=10',
+        f'--output_dir={tmp_path}',
+        f'--json={tmp_path / "rows.json"}',
+    )
     assert status == 0, err
     rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
     assert [(row['method'], row['steps'], row['paper'], row['paper_simple']) for row in rows] == [
-        ('natural', None, 0.873, 0.794), ('fgsm', 1, 0.561, 0.517)]
+        ('natural', None, 0.873, 0.794),
+        ('fgsm', 1, 0.561, 0.517),
+    ]
 
 
 def test_the_table_refuses_flags_that_it_would_ignore(run_program, run):
@@ -206,17 +232,26 @@ def test_the_table_refuses_flags_that_it_would_ignore(run_program, run):
 
 def test_the_worst_case_passes_the_checker(run, run_program, tmp_path, monkeypatch):
     def few(name, ball, *, steps, step_size, num_classes, others):
-        return (Stage('pgd', PGD(ball, steps, step_size)),
-                Stage('square', Square(ball, 3), queries=3))
+        return (
+            Stage('pgd', PGD(ball, steps, step_size)),
+            Stage('square', Square(ball, 3), queries=3),
+        )
 
     monkeypatch.setattr(eval_attack, 'preset', few)
     monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
     path = tmp_path / 'attack.npy'
     status, out, err = run_program(
-        eval_attack, DRAWN, f'--target={run}', '--method=worst_case', '--steps=1',
-        f'--output_dir={tmp_path}/report', f'--output={path}', f'--json={tmp_path}/rows.json')
+        eval_attack,
+        DRAWN,
+        f'--target={run}',
+        '--method=worst_case',
+        '--steps=1',
+        f'--output_dir={tmp_path}/report',
+        f'--output={path}',
+        f'--json={tmp_path}/rows.json',
+    )
     assert status == 0, err
-    row, = json.loads((tmp_path / 'rows.json').read_text())['rows']
+    (row,) = json.loads((tmp_path / 'rows.json').read_text())['rows']
     status, out, err = check(run_program, run, path, tmp_path)
     assert status == 0, err
     assert f'Accuracy: {row["accuracy"]:.2%}' in out

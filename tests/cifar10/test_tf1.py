@@ -38,16 +38,23 @@ class ChallengeGraph:
             x = self.relu(self.batch_norm(x))
         x = tf.reduce_mean(x, [1, 2])
         with v1.variable_scope('logit'):
-            self.logits = (tf.matmul(x, self.variable('DW', [channels, 10]))
-                           + self.variable('biases', [10]))
-        self.loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=self.y, logits=self.logits))
-        self.gradient, = tf.gradients(self.loss, self.x)
+            self.logits = tf.matmul(x, self.variable('DW', [channels, 10])) + self.variable(
+                'biases', [10]
+            )
+        self.loss = tf.reduce_sum(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=self.y, logits=self.logits)
+        )
+        (self.gradient,) = tf.gradients(self.loss, self.x)
 
     def variable(self, name, shape, trainable=True):
         return v1.get_variable(
-            name, shape, self.dtype, v1.random_uniform_initializer(0.01, 0.1, seed=1),
-            trainable=trainable, use_resource=False)
+            name,
+            shape,
+            self.dtype,
+            v1.random_uniform_initializer(0.01, 0.1, seed=1),
+            trainable=trainable,
+            use_resource=False,
+        )
 
     def convolution(self, name, x, before, filters, stride):
         with v1.variable_scope(name):
@@ -58,13 +65,17 @@ class ChallengeGraph:
         with v1.variable_scope('BatchNorm'):
             channels = x.shape[-1]
             gamma, beta = (self.variable(name, [channels]) for name in ('gamma', 'beta'))
-            moving = [self.variable(f'moving_{name}', [channels], trainable=False)
-                      for name in ('mean', 'variance')]
+            moving = [
+                self.variable(f'moving_{name}', [channels], trainable=False)
+                for name in ('mean', 'variance')
+            ]
         mean, variance = moving
         if self.training:
             mean, variance = tf.nn.moments(x, [0, 1, 2])
-            self.updates += [v1.assign(average, 0.9 * average + 0.1 * value)
-                             for average, value in zip(moving, (mean, variance), strict=True)]
+            self.updates += [
+                v1.assign(average, 0.9 * average + 0.1 * value)
+                for average, value in zip(moving, (mean, variance), strict=True)
+            ]
         return gamma * (x - mean) / tf.sqrt(variance + 0.001) + beta
 
     @staticmethod
@@ -118,9 +129,13 @@ def reference(prefix, x, y, *, width='simple', training=False):
     with tf.Graph().as_default(), tf.device('/CPU:0'), v1.Session() as session:
         graph = ChallengeGraph(width, training=training, dtype=tf.float64)
         variables = v1.global_variables()
-        session.run([v.initializer for v in variables], {
-            v.initializer.inputs[1]: reader.get_tensor(v.op.name).astype(np.float64)
-            for v in variables})
+        session.run(
+            [v.initializer for v in variables],
+            {
+                v.initializer.inputs[1]: reader.get_tensor(v.op.name).astype(np.float64)
+                for v in variables
+            },
+        )
         results = session.run([graph.logits, graph.gradient], {graph.x: x, graph.y: y})
         session.run(graph.updates, {graph.x: x})
         moved = session.run({v.op.name: v for v in variables if 'moving' in v.op.name})
@@ -130,8 +145,9 @@ def reference(prefix, x, y, *, width='simple', training=False):
 def errors(found, expected):
     """[batch]: root mean square difference of each image, relative to the expected values'."""
     axes = tuple(range(1, expected.ndim))
-    return np.sqrt(np.mean((np.asarray(found, np.float64) - expected) ** 2, axes)
-                   / np.mean(expected**2, axes))
+    return np.sqrt(
+        np.mean((np.asarray(found, np.float64) - expected) ** 2, axes) / np.mean(expected**2, axes)
+    )
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
@@ -177,8 +193,9 @@ def test_the_wide_network_agrees_with_the_challenges_graph(tmp_path):
     assert errors(tape.gradient(loss, pixels), gradient).max() < 2e-2
 
 
-@pytest.mark.parametrize('width, trainable, moving', [
-    ('simple', 464_154, 2_272), ('wide', 45_901_914, 22_432)])
+@pytest.mark.parametrize(
+    'width, trainable, moving', [('simple', 464_154, 2_272), ('wide', 45_901_914, 22_432)]
+)
 def test_names_and_shapes_are_those_of_the_challenge(width, trainable, moving):
     with tf.Graph().as_default():
         ChallengeGraph(width)
@@ -197,7 +214,8 @@ def test_imports_every_bit_of_a_challenge_checkpoint(tmp_path):
         ChallengeGraph()
         # Any gradients will do for the optimizer's slots to come into being.
         train = v1.train.MomentumOptimizer(0.1, 0.9).apply_gradients(
-            [(tf.ones_like(v), v) for v in v1.trainable_variables()], global_step=step)
+            [(tf.ones_like(v), v) for v in v1.trainable_variables()], global_step=step
+        )
         session.run(v1.global_variables_initializer())
         session.run(train)
         prefix = v1.train.Saver().save(session, str(tmp_path / 'checkpoint'), global_step=step)

@@ -20,29 +20,49 @@ from common.training.trainer import settings_of
 @pytest.fixture
 def config_of(run_program, monkeypatch):
     """Arguments -> the config.json that they make, without training."""
+
     def config_of(*arguments):
         seen = []
         monkeypatch.setattr(train, 'train', lambda config, *_: seen.append(config))
         status, _, err = run_program(train, '--model_dir=never_made', *arguments)
         assert status == 0, err
         return seen[0]
+
     return config_of
 
 
 def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
     config = config_of()
     expected = {
-        'width': 'wide', 'adversary': 'pgd', 'epsilon': 8.0, 'steps': 7, 'step_size': 2.0,
-        'random_start': True, 'loss': 'xent', 'train_steps': 80_000, 'batch_size': 128,
-        'learning_rate': 0.1, 'schedule': 'piecewise', 'boundaries': ['40000', '60000'],
-        'momentum': 0.9, 'weight_decay': 2e-4, 'crafting': 'train', 'augment': True,
-        'seed': 451760341, 'validation_size': 0, 'weight_averaging': 0.0,
-        'mixed_precision': 'float32', 'attack_dtype': 'float32', 'log_every': 100,
-        'checkpoint_every': 1000}
+        'width': 'wide',
+        'adversary': 'pgd',
+        'epsilon': 8.0,
+        'steps': 7,
+        'step_size': 2.0,
+        'random_start': True,
+        'loss': 'xent',
+        'train_steps': 80_000,
+        'batch_size': 128,
+        'learning_rate': 0.1,
+        'schedule': 'piecewise',
+        'boundaries': ['40000', '60000'],
+        'momentum': 0.9,
+        'weight_decay': 2e-4,
+        'crafting': 'train',
+        'augment': True,
+        'seed': 451760341,
+        'validation_size': 0,
+        'weight_averaging': 0.0,
+        'mixed_precision': 'float32',
+        'attack_dtype': 'float32',
+        'log_every': 100,
+        'checkpoint_every': 1000,
+    }
     assert {key: config[key] for key in expected} == expected
     rate = settings_of(config).learning_rate
     np.testing.assert_allclose(
-        [rate(step) for step in (0, 40_000, 40_001, 60_000, 60_001)], [0.1, 0.1, 0.01, 0.01, 1e-3])
+        [rate(step) for step in (0, 40_000, 40_001, 60_000, 60_001)], [0.1, 0.1, 0.01, 0.01, 1e-3]
+    )
 
 
 @pytest.mark.parametrize('recipe', RECIPES)
@@ -71,26 +91,48 @@ def test_adversaries(config_of):
 
 
 def test_training_is_wired_as_in_the_challenge(
-        config_of, monkeypatch, trainer_arguments, few_images):
+    config_of, monkeypatch, trainer_arguments, few_images
+):
     config = config_of('--dataset=drawn', '--width=simple', '--batch_size=8')
     monkeypatch.undo()  # config_of's own stand-in for train
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawn, 'DEFAULT_NUM_EXAMPLES', {'train': 64, 'test': 40})
-        (network, optimizer, attack, training, settings, _, held_out, _, augmentation,
-         objective) = trainer_arguments(train, train.train, config)
+        (
+            network,
+            optimizer,
+            attack,
+            training,
+            settings,
+            _,
+            held_out,
+            _,
+            augmentation,
+            objective,
+        ) = trainer_arguments(train, train.train, config)
     assert network.name == 'network_a_simple' and len(training) == 64 and held_out is None
     assert isinstance(optimizer, Momentum) and optimizer.momentum == 0.9
     assert attack == PGD(LinfBall(8.0, 0.0, 255.0), 7, 2.0)
     assert augmentation == Crops(2, mirror=True) and objective == SaddlePoint()
-    assert (settings.sum_loss, settings.drop_remainder, settings.weight_decay, settings.crafting,
-            settings.train_dtype, settings.pixels) == (
-        False, True, 2e-4, 'train', 'float32', (0.0, 255.0))
+    assert (
+        settings.sum_loss,
+        settings.drop_remainder,
+        settings.weight_decay,
+        settings.crafting,
+        settings.train_dtype,
+        settings.pixels,
+    ) == (False, True, 2e-4, 'train', 'float32', (0.0, 255.0))
 
 
 def test_what_a_model_folder_holds(run):
     names = {path.name for path in run.iterdir()}
-    assert {'config.json', 'last.weights.h5', 'best.weights.h5', 'log.csv',
-            'checkpoint-2.index', 'checkpoint-4.index'} <= names
+    assert {
+        'config.json',
+        'last.weights.h5',
+        'best.weights.h5',
+        'log.csv',
+        'checkpoint-2.index',
+        'checkpoint-4.index',
+    } <= names
     with open(run / 'log.csv', newline='') as file:
         steps = [row['step'] for row in csv.DictReader(file)]
     assert steps == ['0', '1', '2', '3', '4']
@@ -107,8 +149,16 @@ def test_its_network_loads_by_folder_file_and_checkpoint(run):
 
 def test_the_next_stage_starts_from_weights(run, run_program, tmp_path, few_images):
     status, _, err = run_program(
-        train, '--dataset=drawn', '--width=simple', f'--init_from={run}', '--train_steps=1',
-        '--adversary=none', '--batch_size=8', '--learning_rate=0', f'--model_dir={tmp_path}')
+        train,
+        '--dataset=drawn',
+        '--width=simple',
+        f'--init_from={run}',
+        '--train_steps=1',
+        '--adversary=none',
+        '--batch_size=8',
+        '--learning_rate=0',
+        f'--model_dir={tmp_path}',
+    )
     assert status == 0, err
     before, after = model.load(str(run)), model.load(str(tmp_path))
     for a, b in zip(before.trainable_variables, after.trainable_variables, strict=True):
@@ -116,10 +166,18 @@ def test_the_next_stage_starts_from_weights(run, run_program, tmp_path, few_imag
     assert np.any(before.non_trainable_variables[0] != after.non_trainable_variables[0])
 
 
-@pytest.mark.parametrize('flag, words', [
-    ('--width=broad', 'wide|simple'), ('--epsilon=-1', 'epsilon'), ('--crafting=no', 'crafting'),
-    ('--weight_decay=-1', 'weight_decay'), ('--momentum=2', 'momentum'), ('--steps=-1', 'steps'),
-    ('--validation_size=50000', 'validation_size')])
+@pytest.mark.parametrize(
+    'flag, words',
+    [
+        ('--width=broad', 'wide|simple'),
+        ('--epsilon=-1', 'epsilon'),
+        ('--crafting=no', 'crafting'),
+        ('--weight_decay=-1', 'weight_decay'),
+        ('--momentum=2', 'momentum'),
+        ('--steps=-1', 'steps'),
+        ('--validation_size=50000', 'validation_size'),
+    ],
+)
 def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
     status, _, err = run_program(train, f'--model_dir={tmp_path / "run"}', flag)
     assert status == 1 and words in err and 'Traceback' not in err

@@ -54,8 +54,10 @@ def test_missing_folders_are_made(tmp_path):
 
 def test_a_file_in_the_way_of_the_folder_is_reported(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(UserError, match='cannot write .*result.txt'), \
-            replacing(tmp_path / 'file' / 'result.txt'):
+    with (
+        pytest.raises(UserError, match='cannot write .*result.txt'),
+        replacing(tmp_path / 'file' / 'result.txt'),
+    ):
         pytest.fail('there is nowhere to write')
 
 

@@ -19,8 +19,14 @@ from common.losses import (
 LOGITS = np.array([[1.0, 2.0, 5.0], [4.0, -3.0, 3.5], [0.0, 0.0, -1.0]], np.float32)
 Y = np.array([2, 1, 0])
 MARGINS = [3.0, -7.0, 0.0]  # z_y less the largest other logit, by hand
-ALL = [CrossEntropy(), CrossEntropy(targeted=True), CWMargin(), CWMargin(kappa=50),
-       CWMargin(targeted=True), CWMargin(kappa=50, targeted=True)]
+ALL = [
+    CrossEntropy(),
+    CrossEntropy(targeted=True),
+    CWMargin(),
+    CWMargin(kappa=50),
+    CWMargin(targeted=True),
+    CWMargin(kappa=50, targeted=True),
+]
 
 
 def value(loss, logits=LOGITS, y=Y):
@@ -45,7 +51,7 @@ def test_one_float32_an_example_for_every_label_type(loss, dtype):
 @pytest.mark.parametrize('loss', ALL, ids=repr)
 def test_examples_do_not_influence_each_other(loss):
     together = value(loss)
-    alone = [value(loss, LOGITS[i:i + 1], Y[i:i + 1])[0] for i in range(3)]
+    alone = [value(loss, LOGITS[i : i + 1], Y[i : i + 1])[0] for i in range(3)]
     np.testing.assert_array_equal(together, alone)
 
 
@@ -149,14 +155,16 @@ def test_losses_towards_a_class_by_hand():
     y, target = tf.constant([1, 0]), tf.constant([2, 3])
     np.testing.assert_allclose(MarginTo().towards(target)(FOUR, y), [2 - 4, 3 - 1])
     np.testing.assert_allclose(
-        DLRTo().towards(target)(FOUR, y), [(2 - 4) / (4 - 1.5), (3 - 1) / (4 - 1.5)])
+        DLRTo().towards(target)(FOUR, y), [(2 - 4) / (4 - 1.5), (3 - 1) / (4 - 1.5)]
+    )
 
 
 @pytest.mark.parametrize('loss', [DLR(), DLRTo(tf.constant([3, 3, 3, 0, 0]))])
 def test_ratios_do_not_see_the_scale_of_the_logits(loss):
     logits = tf.constant(np.random.default_rng(0).standard_normal((5, 6)), tf.float32)
     np.testing.assert_allclose(
-        loss(logits, tf.range(5)), loss(100 * logits + 7, tf.range(5)), rtol=1e-3)
+        loss(logits, tf.range(5)), loss(100 * logits + 7, tf.range(5)), rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize('loss, classes', [(DLR(), 2), (DLRTo(tf.constant([1])), 3)])
@@ -170,7 +178,8 @@ def test_log_odds_are_what_their_name_says():
     found = LogOdds()(FOUR, tf.constant([1, 0]))
     np.testing.assert_allclose(found, np.log((1 - p) / p), rtol=1e-5)
     np.testing.assert_allclose(
-        np.log1p(np.exp(found)), CrossEntropy()(FOUR, tf.constant([1, 0])), rtol=1e-5)
+        np.log1p(np.exp(found)), CrossEntropy()(FOUR, tf.constant([1, 0])), rtol=1e-5
+    )
 
 
 def test_log_odds_keep_the_gradient_where_the_probability_rounds_to_one():
@@ -183,4 +192,5 @@ def test_log_odds_keep_the_gradient_where_the_probability_rounds_to_one():
     sure = np.array([[3.0, 0.0, -1.0]], np.float32)
     ours, theirs = (gradient(loss, sure, y) for loss in (LogOdds(), CrossEntropy()))
     np.testing.assert_allclose(
-        ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), rtol=1e-4)
+        ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), rtol=1e-4
+    )

@@ -18,29 +18,55 @@ N, CLASSES = 40, 5
 @pytest.fixture(scope='module')
 def model():
     keras.utils.set_random_seed(1)
-    return keras.Sequential([
-        keras.Input((10, 10, 1)), keras.layers.Conv2D(4, 3, activation='relu'),
-        keras.layers.Flatten(), keras.layers.Dense(CLASSES)])
+    return keras.Sequential(
+        [
+            keras.Input((10, 10, 1)),
+            keras.layers.Conv2D(4, 3, activation='relu'),
+            keras.layers.Flatten(),
+            keras.layers.Dense(CLASSES),
+        ]
+    )
 
 
 @pytest.fixture(scope='module')
 def images():
     rng = np.random.default_rng(2)
-    return (rng.uniform(size=(N, 10, 10, 1)).astype(np.float32),
-            rng.integers(0, CLASSES, N).astype(np.int32))
+    return (
+        rng.uniform(size=(N, 10, 10, 1)).astype(np.float32),
+        rng.integers(0, CLASSES, N).astype(np.int32),
+    )
 
 
 def by_art(art, model, x, y, steps, step_size, targeted=False):
     attack = art.module('attacks.evasion').ProjectedGradientDescent(
-        art.classifier(model, CLASSES), norm=np.inf, eps=BALL.epsilon, eps_step=step_size,
-        max_iter=steps, targeted=targeted, num_random_init=0, batch_size=N, verbose=False)
+        art.classifier(model, CLASSES),
+        norm=np.inf,
+        eps=BALL.epsilon,
+        eps_step=step_size,
+        max_iter=steps,
+        targeted=targeted,
+        num_random_init=0,
+        batch_size=N,
+        verbose=False,
+    )
     return attack.generate(x, y)
 
 
 def by_cleverhans(cleverhans, model, x, y, steps, step_size, targeted=False):
     return cleverhans.projected_gradient_descent(
-        model, tf.constant(x), BALL.epsilon, step_size, steps, np.inf, clip_min=0.0, clip_max=1.0,
-        y=tf.constant(y), targeted=targeted, rand_init=False, sanity_checks=False).numpy()
+        model,
+        tf.constant(x),
+        BALL.epsilon,
+        step_size,
+        steps,
+        np.inf,
+        clip_min=0.0,
+        clip_max=1.0,
+        y=tf.constant(y),
+        targeted=targeted,
+        rand_init=False,
+        sanity_checks=False,
+    ).numpy()
 
 
 @pytest.fixture(params=['art', 'cleverhans'])
@@ -48,17 +74,23 @@ def their_pgd(request):
     """(model, x, y, steps, step size) -> images by another library's PGD without a random start."""
     if request.param == 'art':
         return functools.partial(by_art, request.getfixturevalue('art'))
-    return functools.partial(by_cleverhans, pytest.importorskip(
-        'cleverhans.tf2.attacks.projected_gradient_descent', reason='needs cleverhans'))
+    return functools.partial(
+        by_cleverhans,
+        pytest.importorskip(
+            'cleverhans.tf2.attacks.projected_gradient_descent', reason='needs cleverhans'
+        ),
+    )
 
 
 @pytest.mark.parametrize('steps, step_size', [(1, 0.3), (10, 0.05), (25, 0.03)])
 def test_pgd_without_a_random_start_is_the_same_elsewhere(
-        their_pgd, model, images, steps, step_size):
+    their_pgd, model, images, steps, step_size
+):
     x, y = images
     theirs = their_pgd(model, x, y, steps, step_size)
     ours = PGD(BALL, steps, step_size, random_start=False)(
-        model, tf.constant(x), tf.constant(y), seed=tf.constant([0, 0]))
+        model, tf.constant(x), tf.constant(y), seed=tf.constant([0, 0])
+    )
     assert np.abs(theirs - x).max() > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -74,7 +106,10 @@ def test_targeted_pgd_is_the_same_elsewhere(their_pgd, model, images):
 
 def test_fgsm_is_the_same_elsewhere(art, model, images):
     x, y = images
-    theirs = art.module('attacks.evasion').FastGradientMethod(
-        art.classifier(model, CLASSES), eps=BALL.epsilon).generate(x, y)
+    theirs = (
+        art.module('attacks.evasion')
+        .FastGradientMethod(art.classifier(model, CLASSES), eps=BALL.epsilon)
+        .generate(x, y)
+    )
     ours = fgsm(BALL)(model, tf.constant(x), tf.constant(y), seed=tf.constant([0, 0]))
     np.testing.assert_allclose(ours, theirs, atol=1e-6)

@@ -7,18 +7,42 @@ from mnist import capacity, dataset, model, train
 from mnist.pgd_attack import challenge_pgd
 
 COMMAND = (
-    '--dataset=drawn', '--network=A', '--filters=8,16', '--hidden=32', '--adversary=pgd',
-    '--epsilon=0.1', '--steps=10', '--step_size=0.025', '--train_steps=6000', '--batch_size=128',
-    '--learning_rate=0.001', '--schedule=cosine', '--init=glorot', '--validation_size=0',
-    '--validation_examples=0', '--validate_every=0', '--checkpoint_every=500', '--seed=3')
+    '--dataset=drawn',
+    '--network=A',
+    '--filters=8,16',
+    '--hidden=32',
+    '--adversary=pgd',
+    '--epsilon=0.1',
+    '--steps=10',
+    '--step_size=0.025',
+    '--train_steps=6000',
+    '--batch_size=128',
+    '--learning_rate=0.001',
+    '--schedule=cosine',
+    '--init=glorot',
+    '--validation_size=0',
+    '--validation_examples=0',
+    '--validate_every=0',
+    '--checkpoint_every=500',
+    '--seed=3',
+)
 
 
 @pytest.fixture
 def study(tmp_path):
     test = dataset.load('test', dataset='drawn').subset(slice(5))
     return Study(
-        'mnist', 'MNIST', test, model.load, challenge_pgd(), 'pixels', command='', seed=3,
-        output_dir=tmp_path, budget='full')
+        'mnist',
+        'MNIST',
+        test,
+        model.load,
+        challenge_pgd(),
+        'pixels',
+        command='',
+        seed=3,
+        output_dir=tmp_path,
+        budget='full',
+    )
 
 
 def test_a_sweep_asks_for_what_the_command_does(study, run_program, monkeypatch):

@@ -66,7 +66,8 @@ def test_unknown_splits_are_refused():
 def test_a_missing_copy_without_network_is_the_users_to_mend(tmp_path, monkeypatch):
     monkeypatch.setenv('no_proxy', '*')
     monkeypatch.setattr(
-        dataset, 'ARCHIVE', dataclasses.replace(dataset.ARCHIVE, host='http://127.0.0.1:9/'))
+        dataset, 'ARCHIVE', dataclasses.replace(dataset.ARCHIVE, host='http://127.0.0.1:9/')
+    )
     with pytest.raises(UserError, match='not prepared there, and .* cannot be reached') as caught:
         dataset.load('test', data_dir=str(tmp_path))
     assert str(tmp_path) in str(caught.value) and '\n' not in str(caught.value)

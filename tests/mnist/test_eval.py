@@ -13,9 +13,18 @@ from common.evaluation import watch_checkpoints
 from common.files import sha256
 from mnist import dataset, drawn, eval, model, train
 
-TINY = ('--dataset=drawn', '--filters=2,4', '--hidden=8', '--train_steps=4', '--batch_size=8',
-        '--adversary=none', '--learning_rate=0.01', '--checkpoint_every=2', '--validation_size=100',
-        '--validation_examples=0')
+TINY = (
+    '--dataset=drawn',
+    '--filters=2,4',
+    '--hidden=8',
+    '--train_steps=4',
+    '--batch_size=8',
+    '--adversary=none',
+    '--learning_rate=0.01',
+    '--checkpoint_every=2',
+    '--validation_size=100',
+    '--validation_examples=0',
+)
 QUICK = ('--dataset=drawn', '--num_examples=50', '--steps=2', '--step_size=0.2')
 
 
@@ -45,7 +54,8 @@ def summaries(folder):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append(
-                    (event.step, tf.make_ndarray(value.tensor).item()))
+                    (event.step, tf.make_ndarray(value.tensor).item())
+                )
     return found
 
 
@@ -59,7 +69,8 @@ NUMBERS = re.compile(
     r'natural: ([\d.]+)%\n'
     r'adversarial: ([\d.]+)% \(95% interval [\d.]+% to [\d.]+%\)\n'
     r'avg nat loss: ([\d.]+)\n'
-    r'avg adv loss: ([\d.]+)\n')
+    r'avg adv loss: ([\d.]+)\n'
+)
 
 
 @pytest.mark.parametrize('flag', ['--model_dir', '--checkpoint'])
@@ -71,12 +82,18 @@ def test_a_folder_once(run, tmp_path, run_program, flag):
     assert out.startswith(f'{folder}: ')
     assert natural == round(100 * natural_accuracy(folder), 2)
     assert adversarial < natural and adversarial_loss > natural_loss
-    found = {tag: [(step, round(value, 4)) for step, value in values]
-             for tag, values in summaries(folder).items()}
+    found = {
+        tag: [(step, round(value, 4)) for step, value in values]
+        for tag, values in summaries(folder).items()
+    }
     assert found == {
-        'accuracy nat': [(4, natural / 100)], 'xent nat': [(4, natural_loss)],
-        'accuracy adv': [(4, adversarial / 100)], 'accuracy adv eval': [(4, adversarial / 100)],
-        'xent adv': [(4, adversarial_loss)], 'xent adv eval': [(4, adversarial_loss)]}
+        'accuracy nat': [(4, natural / 100)],
+        'xent nat': [(4, natural_loss)],
+        'accuracy adv': [(4, adversarial / 100)],
+        'accuracy adv eval': [(4, adversarial / 100)],
+        'xent adv': [(4, adversarial_loss)],
+        'xent adv eval': [(4, adversarial_loss)],
+    }
 
 
 def test_anything_else_is_evaluated_once_without_summaries(run, run_program):
@@ -112,8 +129,16 @@ def test_a_folder_is_watched(run, tmp_path, run_program, monkeypatch):
     assert out.index('checkpoint-2') < first.start() < out.index('checkpoint-4') < second.start()
     assert float(second[1]) == round(100 * natural_accuracy(folder / 'checkpoint-4'), 2)
     assert {tag: [step for step, _ in values] for tag, values in summaries(folder).items()} == {
-        tag: [2, 4] for tag in ('accuracy nat', 'xent nat', 'accuracy adv', 'accuracy adv eval',
-                                'xent adv', 'xent adv eval')}
+        tag: [2, 4]
+        for tag in (
+            'accuracy nat',
+            'xent nat',
+            'accuracy adv',
+            'accuracy adv eval',
+            'xent adv',
+            'xent adv eval',
+        )
+    }
 
 
 def refusal(run_program, *arguments):
@@ -146,8 +171,9 @@ def test_a_folder_that_takes_no_summaries(run, tmp_path, run_program):
     assert 'cannot write summaries' in refusal(run_program, f'--model_dir={folder}', '--once')
 
 
-@pytest.mark.parametrize('flag', [
-    '--epsilon=-1', '--steps=-1', '--eval_batch_size=0', '--num_examples=0', '--loss=dlr'])
+@pytest.mark.parametrize(
+    'flag', ['--epsilon=-1', '--steps=-1', '--eval_batch_size=0', '--num_examples=0', '--loss=dlr']
+)
 def test_wrong_values_of_flags(run_program, flag):
     assert flag.split('=')[0].strip('-') in refusal(run_program, flag)
 
@@ -161,6 +187,15 @@ def test_a_radius_that_means_nothing_is_said(run, run_program):
 def test_help(run_program):
     status, out, _ = run_program(eval, '--help')
     assert status == 0
-    for flag in ('dataset', 'epsilon', 'steps', 'checkpoint', 'model_dir', 'eval_batch_size',
-                 '[no]once', '[no]eval_on_cpu', 'num_examples'):
+    for flag in (
+        'dataset',
+        'epsilon',
+        'steps',
+        'checkpoint',
+        'model_dir',
+        'eval_batch_size',
+        '[no]once',
+        '[no]eval_on_cpu',
+        'num_examples',
+    ):
         assert f'--{flag}: ' in out

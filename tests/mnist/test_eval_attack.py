@@ -20,8 +20,22 @@ from common.report.paper_table import PaperRow, PaperTable
 from common.threat_model import LinfBall
 from mnist import dataset, drawn, eval_attack, model
 
-KEYS = {'method', 'steps', 'restarts', 'step_size', 'source', 'target', 'epsilon', 'natural',
-        'accuracy', 'n', 'interval', 'paper', 'seconds', 'gradients'}
+KEYS = {
+    'method',
+    'steps',
+    'restarts',
+    'step_size',
+    'source',
+    'target',
+    'epsilon',
+    'natural',
+    'accuracy',
+    'n',
+    'interval',
+    'paper',
+    'seconds',
+    'gradients',
+}
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -42,8 +56,9 @@ def make_network(folder, seed):
     weights = np.linalg.lstsq(features, np.eye(10)[test.y], rcond=None)[0]
     network.layers[-1].set_weights([weights[:-1], weights[-1]])
     save_weights(network, folder / 'last.weights.h5')
-    (folder / 'config.json').write_text(json.dumps(
-        {'network': 'A', 'filters': [2, 4], 'hidden': 8, 'seed': seed}))
+    (folder / 'config.json').write_text(
+        json.dumps({'network': 'A', 'filters': [2, 4], 'hidden': 8, 'seed': seed})
+    )
 
 
 @pytest.fixture(scope='module')
@@ -58,12 +73,22 @@ def networks(tmp_path_factory, _few_images):
 @pytest.fixture
 def attack(run_program, networks, tmp_path):
     """(*flags) -> (status, terminal output, error output, rows of the JSON file)."""
+
     def run(*arguments):
         path = tmp_path / 'rows.json'
         status, out, err = run_program(
-            eval_attack, '--dataset=drawn', f'--target={networks[0]}', f'--source={networks[0]}',
-            '--steps=3', '--step_size=0.02', '--epsilon=0.05', '--batch_size=30',
-            '--num_examples=100', f'--json={path}', *arguments)
+            eval_attack,
+            '--dataset=drawn',
+            f'--target={networks[0]}',
+            f'--source={networks[0]}',
+            '--steps=3',
+            '--step_size=0.02',
+            '--epsilon=0.05',
+            '--batch_size=30',
+            '--num_examples=100',
+            f'--json={path}',
+            *arguments,
+        )
         rows = json.loads(path.read_text()) if path.exists() else None
         return status, out, err, rows
 
@@ -82,8 +107,15 @@ def test_square_by_default_asks_as_often_as_its_authors(networks, run_program, m
     monkeypatch.setattr(eval_attack.AttackTable, 'row', lambda self, *row: asked.append(row))
     monkeypatch.setattr(eval_attack, 'table', lambda *_: '')
     for flags in ([], ['--steps=7']):
-        run_program(eval_attack, '--dataset=drawn', f'--target={networks[0]}', '--num_examples=10',
-                    f'--source={networks[0]}', '--method=square', *flags)
+        run_program(
+            eval_attack,
+            '--dataset=drawn',
+            f'--target={networks[0]}',
+            '--num_examples=10',
+            f'--source={networks[0]}',
+            '--method=square',
+            *flags,
+        )
     assert [steps for _, steps, *_ in asked] == [5000, 7]
 
 
@@ -96,14 +128,26 @@ def test_one_row(attack, networks, tmp_path):
     test = dataset.load('test', dataset='drawn').subset(slice(100))
     network = ModelLogits(model.load(networks[0]))
     expected = adversarial_accuracy(
-        PGD(LinfBall(0.05, 0.0, 1.0), 3, 0.02), network, network, test, batch_size=30)
+        PGD(LinfBall(0.05, 0.0, 1.0), 3, 0.02), network, network, test, batch_size=30
+    )
     assert 0 < expected.accuracy < row['natural']  # so the comparison means something
     natural = np.mean(np.argmax(network(test.x), axis=1) == test.y)
     assert row.pop('seconds') > 0
     assert row == {
-        'method': 'pgd', 'steps': 3, 'restarts': 1, 'step_size': 0.02, 'source': networks[0],
-        'target': networks[0], 'epsilon': 0.05, 'natural': natural, 'n': 100, 'paper': None,
-        'accuracy': expected.accuracy, 'interval': list(expected.interval), 'gradients': 300}
+        'method': 'pgd',
+        'steps': 3,
+        'restarts': 1,
+        'step_size': 0.02,
+        'source': networks[0],
+        'target': networks[0],
+        'epsilon': 0.05,
+        'natural': natural,
+        'n': 100,
+        'paper': None,
+        'accuracy': expected.accuracy,
+        'interval': list(expected.interval),
+        'gradients': 300,
+    }
     assert f'{expected.accuracy:.2%}' in out and '100' in out
     assert os.listdir(tmp_path) == ['rows.json']  # nothing half-finished is left
 
@@ -114,15 +158,26 @@ def test_without_json_nothing_is_written(attack, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize('flags, steps, restarts, step_size, gradients', [
-    (['--method=fgsm'], 1, 1, 0.05, 1), (['--method=fgsm_rs'], 1, 1, 0.05, 1),
-    (['--method=cw'], 3, 1, 0.02, 3), (['--method=cw+', '--steps=2'], 2, 1, 0.02, 2),
-    (['--method=targeted', '--steps=1'], 1, 1, 0.02, 9), (['--steps=0'], 0, 1, 0.02, 0),
-])
+@pytest.mark.parametrize(
+    'flags, steps, restarts, step_size, gradients',
+    [
+        (['--method=fgsm'], 1, 1, 0.05, 1),
+        (['--method=fgsm_rs'], 1, 1, 0.05, 1),
+        (['--method=cw'], 3, 1, 0.02, 3),
+        (['--method=cw+', '--steps=2'], 2, 1, 0.02, 2),
+        (['--method=targeted', '--steps=1'], 1, 1, 0.02, 9),
+        (['--steps=0'], 0, 1, 0.02, 0),
+    ],
+)
 def test_methods(attack, flags, steps, restarts, step_size, gradients):
     row = attack(*flags)[3]['rows'][0]
     assert [row[k] for k in ('steps', 'restarts', 'step_size', 'gradients', 'n')] == [
-        steps, restarts, step_size, 100 * gradients, 100]
+        steps,
+        restarts,
+        step_size,
+        100 * gradients,
+        100,
+    ]
 
 
 def test_restarts_never_help_the_network(attack):
@@ -202,28 +257,41 @@ def test_what_another_attack_has_left_stays(attack, tmp_path, monkeypatch):
 def test_whoever_keeps_nothing_is_not_told_to_go_on(run_program, networks, monkeypatch):
     interrupt(monkeypatch, 1)
     status, _, err = run_program(
-        eval_attack, '--dataset=drawn', f'--target={networks[0]}', f'--source={networks[0]}')
+        eval_attack, '--dataset=drawn', f'--target={networks[0]}', f'--source={networks[0]}'
+    )
     assert status == 130 and err.endswith('interrupted; nothing was kept\n')
 
 
 def test_two_results_in_one_file_are_refused(run_program, networks, tmp_path):
     path = tmp_path / 'file'
     status, _, err = run_program(
-        eval_attack, '--dataset=drawn', f'--target={networks[0]}', '--method=worst_case',
-        f'--output={path}', f'--json={tmp_path}/./file')
+        eval_attack,
+        '--dataset=drawn',
+        f'--target={networks[0]}',
+        '--method=worst_case',
+        f'--output={path}',
+        f'--json={tmp_path}/./file',
+    )
     assert status == 1 and 'expected two files at --output and --json' in err
     assert not path.exists()
 
 
-@pytest.mark.parametrize('flags, warns', [
-    (['--steps=2'], True), (['--steps=2', '--step_size=0.5'], False),
-    (['--steps=2', '--method=apgd'], False), (['--method=fgsm'], False)])
+@pytest.mark.parametrize(
+    'flags, warns',
+    [
+        (['--steps=2'], True),
+        (['--steps=2', '--step_size=0.5'], False),
+        (['--steps=2', '--method=apgd'], False),
+        (['--method=fgsm'], False),
+    ],
+)
 def test_warns_of_steps_that_lead_nowhere(attack, flags, warns):
     assert ('cannot cross the ball' in attack('--epsilon=0.3', *flags)[2]) == warns
 
 
-@pytest.mark.parametrize('change', [
-    ['--epsilon=0.04'], ['--seed=1'], ['--every=2'], ['--attack_dtype=bfloat16']])
+@pytest.mark.parametrize(
+    'change', [['--epsilon=0.04'], ['--seed=1'], ['--every=2'], ['--attack_dtype=bfloat16']]
+)
 def test_what_was_left_by_another_attack_is_not_used(attack, tmp_path, monkeypatch, change):
     expected = comparable(attack(*change)[3])
     os.remove(tmp_path / 'rows.json')
@@ -234,26 +302,42 @@ def test_what_was_left_by_another_attack_is_not_used(attack, tmp_path, monkeypat
 
 
 def test_the_table(run_program, networks, monkeypatch, tmp_path):
-    few = (PaperRow('natural', 0, 1, 'A', 0.9), PaperRow('fgsm', 1, 1, 'A', 0.8),
-           PaperRow('pgd', 4, 2, 'A', 0.7), PaperRow('pgd', 4, 1, 'B', 0.6),
-           PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'))
+    few = (
+        PaperRow('natural', 0, 1, 'A', 0.9),
+        PaperRow('fgsm', 1, 1, 'A', 0.8),
+        PaperRow('pgd', 4, 2, 'A', 0.7),
+        PaperRow('pgd', 4, 1, 'B', 0.6),
+        PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'),
+    )
     monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01))
     monkeypatch.setattr(eval_attack.registry, 'manifest', lambda *args: {})
-    arguments = ('--dataset=drawn', '--table', f'--target={networks[0]}', '--step_size=0.02',
-                 '--epsilon=0.05', '--batch_size=30', '--num_examples=100',
-                 f'--output_dir={tmp_path}/report', f'--json={tmp_path}/rows.json')
+    arguments = (
+        '--dataset=drawn',
+        '--table',
+        f'--target={networks[0]}',
+        '--step_size=0.02',
+        '--epsilon=0.05',
+        '--batch_size=30',
+        '--num_examples=100',
+        f'--output_dir={tmp_path}/report',
+        f'--json={tmp_path}/rows.json',
+    )
     status, out, err = run_program(eval_attack, *arguments)
     assert status == 0, err
     contents = json.loads((tmp_path / 'rows.json').read_text())
     assert 'pgd from B: left out, that network is not released' in out
-    assert [[row[k] for k in ('method', 'steps', 'restarts', 'source', 'target')]
-            for row in contents['rows']] == [
-        ['natural', None, None, None, networks[0]], ['fgsm', 1, 1, networks[0], networks[0]],
-        ['pgd', 4, 2, networks[0], networks[0]]]
+    assert [
+        [row[k] for k in ('method', 'steps', 'restarts', 'source', 'target')]
+        for row in contents['rows']
+    ] == [
+        ['natural', None, None, None, networks[0]],
+        ['fgsm', 1, 1, networks[0], networks[0]],
+        ['pgd', 4, 2, networks[0], networks[0]],
+    ]
     assert all(row.keys() == KEYS for row in contents['rows'])
     natural, fgsm, pgd = (row['accuracy'] for row in contents['rows'])
     assert natural == contents['rows'][0]['natural'] > fgsm > pgd
-    exhibit, = read_all(tmp_path / 'report')
+    (exhibit,) = read_all(tmp_path / 'report')
     assert exhibit.data == contents['rows'] and exhibit.networks.keys() == {networks[0]}
     assert [row[-1] for row in exhibit.tables[0].rows] == ['', '', 'yes']  # pgd is the strongest
     monkeypatch.setattr(CompiledAttack, '__call__', None)
@@ -265,21 +349,39 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
 @pytest.fixture
 def worst(run_program, networks, tmp_path, monkeypatch):
     """(*flags) -> (status, terminal output, error output) of a cascade that takes seconds."""
+
     def few(name, ball, *, steps, step_size, num_classes, others):
         assert (name, num_classes) == ('quick', 10) and 'A' in others
-        return (Stage('pgd', PGD(ball, steps, step_size)),
-                Stage('restarts', PGD(ball, steps, 2 * step_size), restarts=2),
-                Stage('black box', PGD(ball, steps, step_size), source=networks[1]))
+        return (
+            Stage('pgd', PGD(ball, steps, step_size)),
+            Stage('restarts', PGD(ball, steps, 2 * step_size), restarts=2),
+            Stage('black box', PGD(ball, steps, step_size), source=networks[1]),
+        )
 
     monkeypatch.setattr(eval_attack, 'preset', few)
-    monkeypatch.setattr(eval_attack, 'evaluate', lambda *arguments, others, **settings: evaluate(
-        *arguments, others=[networks[1]], **settings))  # instead of the released networks
+    monkeypatch.setattr(
+        eval_attack,
+        'evaluate',
+        lambda *arguments, others, **settings: evaluate(
+            *arguments, others=[networks[1]], **settings
+        ),
+    )  # instead of the released networks
 
     def run(*arguments):
         return run_program(
-            eval_attack, '--dataset=drawn', f'--target={networks[0]}', '--method=worst_case',
-            '--preset=quick', '--steps=3', '--step_size=0.02', '--epsilon=0.05',
-            '--batch_size=30', '--num_examples=100', f'--output_dir={tmp_path}/report', *arguments)
+            eval_attack,
+            '--dataset=drawn',
+            f'--target={networks[0]}',
+            '--method=worst_case',
+            '--preset=quick',
+            '--steps=3',
+            '--step_size=0.02',
+            '--epsilon=0.05',
+            '--batch_size=30',
+            '--num_examples=100',
+            f'--output_dir={tmp_path}/report',
+            *arguments,
+        )
 
     return run
 
@@ -287,15 +389,23 @@ def worst(run_program, networks, tmp_path, monkeypatch):
 def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monkeypatch):
     # Two of the checks, which all have tests of their own and take long to compile.
     monkeypatch.setattr(
-        'common.evaluation.attack_table.checks', lambda suspect, *, sources, standing: iter([
-        sanity_checks.randomized_outputs(suspect), *(
-            sanity_checks.transferred(suspect, suspect.left(suspect.pgd), name, source())
-            for name, source in sources.items()), sanity_checks.beyond(suspect, standing)]))
+        'common.evaluation.attack_table.checks',
+        lambda suspect, *, sources, standing: iter(
+            [
+                sanity_checks.randomized_outputs(suspect),
+                *(
+                    sanity_checks.transferred(suspect, suspect.left(suspect.pgd), name, source())
+                    for name, source in sources.items()
+                ),
+                sanity_checks.beyond(suspect, standing),
+            ]
+        ),
+    )
     path = tmp_path / 'attack.npy'
     status, out, err = worst(f'--output={path}', f'--json={tmp_path}/worst.json', '--epsilon=0.02')
     assert status == 0, err
     contents = json.loads((tmp_path / 'worst.json').read_text())
-    row, = contents['rows']
+    (row,) = contents['rows']
     assert row.keys() == KEYS | {'preset'}
     assert (row['method'], row['preset']) == ('worst_case', 'quick')
     assert 'worst_case (quick)' in out
@@ -312,16 +422,20 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     assert contents['images']['broken_by'].count(None) == right.sum()
     names = [check['name'] for check in contents['checks']]
     assert names == [
-        'last restart of restarts', 'randomized outputs', f'transfer from {networks[1]}',
-        'beyond the cascade']
+        'last restart of restarts',
+        'randomized outputs',
+        f'transfer from {networks[1]}',
+        'beyond the cascade',
+    ]
     assert all(f'{check["name"]}: {check["words"]}' in out for check in contents['checks'])
-    exhibit, = read_all(tmp_path / 'report')  # for the report
+    (exhibit,) = read_all(tmp_path / 'report')  # for the report
     assert exhibit.key.startswith('mnist_worst_case') and 'drawn' in exhibit.title
     assert f'which spent {spent}' in exhibit.remarks[0]
     assert exhibit.data['row'] == row and exhibit.data['checks'] == contents['checks']
     assert [line[0] for line in exhibit.tables[0].rows] == ['pgd', 'restarts', 'black box']
     assert [line[2] for line in exhibit.tables[1].rows] == [
-        'ok' if check['passed'] else 'WARNING' for check in contents['checks']]
+        'ok' if check['passed'] else 'WARNING' for check in contents['checks']
+    ]
 
 
 def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, monkeypatch):
@@ -347,17 +461,18 @@ def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, mo
 def test_a_cut_file_of_examples_is_not_filled_with_zeros(worst, tmp_path, monkeypatch):
     monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
     assert worst(f'--output={tmp_path}/a.npy')[0] == 0
-    images, = (tmp_path / 'report' / 'cache').glob('*.images')
+    (images,) = (tmp_path / 'report' / 'cache').glob('*.images')
     images.write_bytes(images.read_bytes()[:-5000])
     assert worst(f'--output={tmp_path}/b.npy')[0] == 0
     np.testing.assert_array_equal(np.load(tmp_path / 'a.npy'), np.load(tmp_path / 'b.npy'))
 
 
 def test_examples_that_are_not_what_the_record_says_are_not_handed_out(
-        worst, tmp_path, monkeypatch):
+    worst, tmp_path, monkeypatch
+):
     monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
     assert worst(f'--output={tmp_path}/a.npy')[0] == 0
-    images, = (tmp_path / 'report' / 'cache').glob('*.images')
+    (images,) = (tmp_path / 'report' / 'cache').glob('*.images')
     np.lib.format.open_memmap(images, mode='r+')[:] = 0.5
     status, _, err = worst(f'--output={tmp_path}/b.npy')
     assert status == 1 and 'damaged or mixed' in err and not (tmp_path / 'b.npy').exists()
@@ -369,11 +484,16 @@ def test_a_worst_case_needs_a_ball_and_steps(worst, flag):
     assert status == 1 and 'above 0 for --method=worst_case' in err
 
 
-@pytest.mark.parametrize('flags, words', [
-    (['--method=worst_case', '--restarts=3'], '--restarts'),
-    (['--method=worst_case', '--source=A'], '--source'),
-    (['--output=attack.npy'], '--output'), (['--preset=quick'], '--preset'),
-    (['--table', '--preset=quick'], '--preset')])
+@pytest.mark.parametrize(
+    'flags, words',
+    [
+        (['--method=worst_case', '--restarts=3'], '--restarts'),
+        (['--method=worst_case', '--source=A'], '--source'),
+        (['--output=attack.npy'], '--output'),
+        (['--preset=quick'], '--preset'),
+        (['--table', '--preset=quick'], '--preset'),
+    ],
+)
 def test_flags_that_the_method_would_ignore(run_program, flags, words):
     status, _, err = run_program(eval_attack, '--dataset=drawn', *flags)
     assert status == 1 and words in err and 'Drop one or the other' in err
@@ -388,10 +508,22 @@ def refusal(attack, *arguments):
     return err
 
 
-@pytest.mark.parametrize('flag', [
-    '--epsilon=-0.1', '--epsilon=nan', '--steps=-1', '--step_size=-1', '--restarts=0',
-    f'--steps={2**31}', f'--restarts={2**31}',
-    '--method=autoattack', '--num_examples=0', '--batch_size=-5', '--attack_dtype=float16'])
+@pytest.mark.parametrize(
+    'flag',
+    [
+        '--epsilon=-0.1',
+        '--epsilon=nan',
+        '--steps=-1',
+        '--step_size=-1',
+        '--restarts=0',
+        f'--steps={2**31}',
+        f'--restarts={2**31}',
+        '--method=autoattack',
+        '--num_examples=0',
+        '--batch_size=-5',
+        '--attack_dtype=float16',
+    ],
+)
 def test_wrong_values_of_flags(attack, flag):
     assert flag.split('=')[0].strip('-') in refusal(attack, flag)
 
@@ -437,6 +569,17 @@ def test_results_are_written_even_if_nobody_reads_what_is_printed(attack, monkey
 def test_help(run_program):
     status, out, _ = run_program(eval_attack, '--help')
     assert status == 0
-    for flag in ('dataset', 'epsilon', 'steps', 'source', 'target', 'method', '[no]table', 'json',
-                 'restarts', 'num_examples', 'batch_size'):
+    for flag in (
+        'dataset',
+        'epsilon',
+        'steps',
+        'source',
+        'target',
+        'method',
+        '[no]table',
+        'json',
+        'restarts',
+        'num_examples',
+        'batch_size',
+    ):
         assert f'--{flag}:' in out

@@ -21,8 +21,12 @@ from mnist import model, tf1
 from mnist.model import network_a
 
 ROOT = pathlib.Path(__file__).parents[2]
-FILES = ('checkpoint', 'checkpoint-24900.data-00000-of-00001', 'checkpoint-24900.index',
-         'checkpoint-24900.meta')
+FILES = (
+    'checkpoint',
+    'checkpoint-24900.data-00000-of-00001',
+    'checkpoint-24900.index',
+    'checkpoint-24900.meta',
+)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -35,8 +39,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope='module')
 def values():
     rng = np.random.default_rng(0)
-    return [rng.normal(scale=0.1, size=variable.shape).astype(np.float32)
-            for variable in network_a().trainable_variables]
+    return [
+        rng.normal(scale=0.1, size=variable.shape).astype(np.float32)
+        for variable in network_a().trainable_variables
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -48,8 +54,7 @@ def checkpoint(values, tmp_path_factory):
             tf.compat.v1.Variable(tf.zeros(value.shape), use_resource=False)
         variables = tf.compat.v1.global_variables()
         assert [v.op.name for v in variables] == list(tf1.NAMES)
-        tf.compat.v1.Variable(
-            tf.constant(24900, tf.int64), name='global_step', use_resource=False)
+        tf.compat.v1.Variable(tf.constant(24900, tf.int64), name='global_step', use_resource=False)
         session.run(tf.compat.v1.global_variables_initializer())
         for variable, value in zip(variables, values, strict=True):
             session.run(variable.initializer, {variable.initializer.inputs[1]: value})
@@ -75,6 +80,7 @@ def fetch(site, monkeypatch, run_program, tmp_path):
 
     The checkpoint is published as the model 'secret'.
     """
+
     def fetch(checkpoint, more=None):
         path = site[0] / 'secret.zip'
         with zipfile.ZipFile(path, 'w') as archive:
@@ -83,7 +89,8 @@ def fetch(site, monkeypatch, run_program, tmp_path):
             for name, content in (more or {}).items():
                 archive.writestr(name, content)
         monkeypatch.setitem(
-            program.RELEASES, 'secret', Release(f'{site[1]}/secret.zip', sha256(path)))
+            program.RELEASES, 'secret', Release(f'{site[1]}/secret.zip', sha256(path))
+        )
         result = run_program(program, '--name=secret', f'--output_dir={tmp_path / "models"}')
         return *result, tmp_path / 'models' / 'secret'
 
@@ -130,13 +137,23 @@ def test_the_name_must_be_a_released_one(name, run_program):
 
 def test_without_a_network_the_program_fails_in_one_line(tmp_path):
     # An address that refuses connections stands for the network.
-    environment = {**os.environ, 'https_proxy': 'http://127.0.0.1:1', 'no_proxy': '',
-                   'PYTHONPATH': str(ROOT)}
+    environment = {
+        **os.environ,
+        'https_proxy': 'http://127.0.0.1:1',
+        'no_proxy': '',
+        'PYTHONPATH': str(ROOT),
+    }
     # Set by this process's own import of TensorFlow; as a user's wish it would mean: all messages.
     environment.pop('TF_CPP_MIN_LOG_LEVEL', None)
     process = subprocess.run(
-        [sys.executable, '-m', 'mnist.fetch_model', '--name=secret'], cwd=tmp_path,
-        env=environment, capture_output=True, text=True, timeout=60, check=False)
+        [sys.executable, '-m', 'mnist.fetch_model', '--name=secret'],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert process.returncode == 1
     assert process.stderr.startswith('error: expected a download from https://github.com/MadryLab/')
     assert process.stderr.count('\n') == 1

@@ -34,10 +34,15 @@ def shapes(network):
 
 def test_network_a_has_the_challenges_variables(network_a):
     assert shapes(network_a) == {
-        'conv1/kernel': (5, 5, 1, 32), 'conv1/bias': (32,),
-        'conv2/kernel': (5, 5, 32, 64), 'conv2/bias': (64,),
-        'fc1/kernel': (3136, 1024), 'fc1/bias': (1024,),
-        'fc2/kernel': (1024, 10), 'fc2/bias': (10,)}
+        'conv1/kernel': (5, 5, 1, 32),
+        'conv1/bias': (32,),
+        'conv2/kernel': (5, 5, 32, 64),
+        'conv2/bias': (64,),
+        'fc1/kernel': (3136, 1024),
+        'fc1/bias': (1024,),
+        'fc2/kernel': (1024, 10),
+        'fc2/bias': (10,),
+    }
     assert network_a.count_params() == 3_274_634
     assert not network_a.non_trainable_variables
     assert {v.dtype for v in network_a.variables} == {'float32'}
@@ -89,21 +94,38 @@ def test_network_a_computes_what_numpy_does(network_a, images):
 def test_network_a_scales_for_the_capacity_study():
     network = model.network_a((2, 4), 8)
     assert shapes(network) == {
-        'conv1/kernel': (5, 5, 1, 2), 'conv1/bias': (2,),
-        'conv2/kernel': (5, 5, 2, 4), 'conv2/bias': (4,),
-        'fc1/kernel': (196, 8), 'fc1/bias': (8,), 'fc2/kernel': (8, 10), 'fc2/bias': (10,)}
+        'conv1/kernel': (5, 5, 1, 2),
+        'conv1/bias': (2,),
+        'conv2/kernel': (5, 5, 2, 4),
+        'conv2/bias': (4,),
+        'fc1/kernel': (196, 8),
+        'fc1/bias': (8,),
+        'fc2/kernel': (8, 10),
+        'fc2/bias': (10,),
+    }
 
 
 def test_network_b_is_the_one_of_tramer(network_b):
     assert shapes(network_b) == {
-        'conv1/kernel': (8, 8, 1, 64), 'conv1/bias': (64,),
-        'conv2/kernel': (6, 6, 64, 128), 'conv2/bias': (128,),
-        'conv3/kernel': (5, 5, 128, 128), 'conv3/bias': (128,),
-        'logits/kernel': (128, 10), 'logits/bias': (10,)}
+        'conv1/kernel': (8, 8, 1, 64),
+        'conv1/bias': (64,),
+        'conv2/kernel': (6, 6, 64, 128),
+        'conv2/bias': (128,),
+        'conv3/kernel': (5, 5, 128, 128),
+        'conv3/bias': (128,),
+        'logits/kernel': (128, 10),
+        'logits/bias': (10,),
+    }
     kinds = [type(layer) for layer in network_b.layers]
     assert kinds == [
-        layers.Dropout, layers.Conv2D, layers.Conv2D, layers.Conv2D, layers.Dropout,
-        layers.Flatten, layers.Dense]
+        layers.Dropout,
+        layers.Conv2D,
+        layers.Conv2D,
+        layers.Conv2D,
+        layers.Dropout,
+        layers.Flatten,
+        layers.Dense,
+    ]
     convolutions = [layer for layer in network_b.layers if isinstance(layer, layers.Conv2D)]
     assert [c.strides for c in convolutions] == [(2, 2), (2, 2), (1, 1)]
     assert [c.padding for c in convolutions] == ['same', 'valid', 'valid']
@@ -119,24 +141,33 @@ def test_network_b_drops_out_in_training_only(network_b, images):
     assert np.all(first != second)
 
 
-@pytest.mark.parametrize('make', [
-    lambda seed: model.network_a((4, 6), 8, seed=seed), lambda seed: model.network_b(seed=seed)],
-    ids=['A', 'B'])
+@pytest.mark.parametrize(
+    'make',
+    [lambda seed: model.network_a((4, 6), 8, seed=seed), lambda seed: model.network_b(seed=seed)],
+    ids=['A', 'B'],
+)
 def test_the_seed_decides_the_initial_weights(make):
     first, same, other = (
-        [v.numpy() for v in make(seed).trainable_variables] for seed in (0, 0, 10**9))
+        [v.numpy() for v in make(seed).trainable_variables] for seed in (0, 0, 10**9)
+    )
     for a, b, c in zip(first, same, other, strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.ndim == 1 or np.all((a != c).mean() > 0.99)
 
 
-@pytest.mark.parametrize('make', [
-    lambda seed: model.network_a((4, 6), 8, seed=seed), lambda seed: model.network_b(seed=seed)],
-    ids=['A', 'B'])
+@pytest.mark.parametrize(
+    'make',
+    [lambda seed: model.network_a((4, 6), 8, seed=seed), lambda seed: model.network_b(seed=seed)],
+    ids=['A', 'B'],
+)
 def test_layers_and_neighbouring_seeds_share_no_weights(make):
     # Copies trained with seeds 0, 1, 2 count as independent in black-box tables.
-    kernels = [v.numpy().ravel() for seed in range(3) for v in make(seed).trainable_variables
-               if v.name == 'kernel']
+    kernels = [
+        v.numpy().ravel()
+        for seed in range(3)
+        for v in make(seed).trainable_variables
+        if v.name == 'kernel'
+    ]
     for a, b in itertools.combinations(kernels, 2):
         n = min(len(a), len(b))
         assert (a[:n] / a.std() == b[:n] / b.std()).mean() < 0.01
@@ -151,8 +182,10 @@ def test_a_config_names_its_network():
     assert shapes(model.build({'network': 'B', 'seed': 0})) == shapes(model.network_b())
 
 
-@pytest.mark.parametrize('filters', [
-    ['32'], ['32', '64', '128'], ['32', 'many'], ['32', '0'], ['-1', '64'], [], ['3.5', '4']])
+@pytest.mark.parametrize(
+    'filters',
+    [['32'], ['32', '64', '128'], ['32', 'many'], ['32', '0'], ['-1', '64'], [], ['3.5', '4']],
+)
 def test_filters_that_are_not_two_whole_numbers_are_refused(filters):
     with pytest.raises(UserError, match='--filters: expected two positive whole numbers') as caught:
         model.build(SMALL | {'filters': filters})

@@ -24,13 +24,18 @@ def test_the_cascade_leaves_no_more_than_arts_autoattack(art, real_data, share):
     network, ball = model.load('A'), challenge_pgd().ball
     judge = Judge(ModelLogits(network))
     attack = art.module('attacks.evasion').AutoAttack(
-        art.classifier(network, dataset.NUM_CLASSES), eps=ball.epsilon, eps_step=0.1,
-        batch_size=len(test))
+        art.classifier(network, dataset.NUM_CLASSES),
+        eps=ball.epsilon,
+        eps_step=0.1,
+        batch_size=len(test),
+    )
     x_adv = ball.project(tf.constant(attack.generate(test.x, test.y)), tf.constant(test.x))
     natural, theirs = (
-        np.mean(judge(tf.constant(x), tf.constant(test.y))[0] == test.y) for x in (test.x, x_adv))
-    stages = preset('standard', ball, steps=STEPS, step_size=STEP_SIZE,
-                    num_classes=dataset.NUM_CLASSES)
+        np.mean(judge(tf.constant(x), tf.constant(test.y))[0] == test.y) for x in (test.x, x_adv)
+    )
+    stages = preset(
+        'standard', ball, steps=STEPS, step_size=STEP_SIZE, num_classes=dataset.NUM_CLASSES
+    )
     ours = worst_case(stages, ModelLogits(network), judge, test, batch_size=len(test))
     assert 0.5 < theirs < natural
     assert ours.accuracy <= theirs

@@ -32,7 +32,8 @@ def challenge_loss(name, logits, y):
     """The challenge's two losses in its own terms."""
     if name == 'xent':
         return tf.reduce_sum(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
+        )
     mask = tf.one_hot(y, 10)
     correct = tf.reduce_sum(mask * logits, axis=1)
     wrong = tf.reduce_max((1 - mask) * logits - 1e4 * mask, axis=1)
@@ -63,7 +64,8 @@ def test_defaults_are_the_challenges():
 
 def test_settings_are_passed_on(network):
     attack = PGDAttack(
-        network, epsilon=0.1, steps=5, step_size=0.02, loss=CWMargin(50.0), random_start=False)
+        network, epsilon=0.1, steps=5, step_size=0.02, loss=CWMargin(50.0), random_start=False
+    )
     assert attack.attack == PGD(LinfBall(0.1), 5, 0.02, CWMargin(50.0), False)
 
 

@@ -20,9 +20,13 @@ def asked(monkeypatch):
 
     Its logits are the first ten pixels of the top row, which drawn digits leave black.
     """
-    network = keras.Sequential([
-        keras.Input(dataset.IMAGE_SHAPE), keras.layers.Flatten(),
-        keras.layers.Dense(10, use_bias=False)])
+    network = keras.Sequential(
+        [
+            keras.Input(dataset.IMAGE_SHAPE),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, use_bias=False),
+        ]
+    )
     network.layers[-1].set_weights([np.eye(784, 10, dtype=np.float32)])
     references = []
 
@@ -42,10 +46,15 @@ def paths(tmp_path):
 @pytest.fixture
 def score(run_program, paths):
     """(*flags) -> (exit status, standard output, standard error) on drawn digits."""
+
     def score(*flags):
         return run_program(
-            run_attack, '--dataset=drawn', f'--input={paths[0]}', f'--predictions={paths[1]}',
-            *flags)
+            run_attack,
+            '--dataset=drawn',
+            f'--input={paths[0]}',
+            f'--predictions={paths[1]}',
+            *flags,
+        )
 
     return score
 
@@ -66,8 +75,10 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, sc
     status, out, err = score()
     assert status == 0 and not err
     assert out.splitlines() == [
-        'Data: drawn digits (a stand-in, not MNIST) test, 2,000 images', 'Accuracy: 92.75%',
-        f'Predictions written to {paths[1]}']
+        'Data: drawn digits (a stand-in, not MNIST) test, 2,000 images',
+        'Accuracy: 92.75%',
+        f'Predictions written to {paths[1]}',
+    ]
     predictions = np.load(paths[1])
     np.testing.assert_array_equal(predictions, classes)
     assert predictions.dtype == np.int64
@@ -77,9 +88,11 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, sc
 def test_the_challenges_own_data_are_not_announced(paths, asked, images, run_program, monkeypatch):
     monkeypatch.setattr(run_attack.dataset, 'load', lambda *args, **kwargs: images)
     np.save(paths[0], answers(images)[0])
-    assert run_program(
-        run_attack, f'--input={paths[0]}', f'--predictions={paths[1]}'
-    ) == (0, f'Accuracy: 100.00%\nPredictions written to {paths[1]}\n', '')
+    assert run_program(run_attack, f'--input={paths[0]}', f'--predictions={paths[1]}') == (
+        0,
+        f'Accuracy: 100.00%\nPredictions written to {paths[1]}\n',
+        '',
+    )
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int64])
@@ -117,18 +130,22 @@ def _with(x, row, value):
     return x
 
 
-@pytest.mark.parametrize('spoil, words', [
-    (lambda x: x.reshape(-1, 28, 28, 1), ['expected an array of shape (2000, 784)', 'reshape']),
-    (lambda x: x[:-1], ['(2000, 784)', 'found (1999, 784)']),
-    (lambda x: x.astype(np.complex64), ['dtype complex64']),
-    (lambda x: x * 255, ['leave the pixel range [0, 1]', 'by 254', 'farther than']),
-    (lambda x: _with(x, 17, np.nan), ['1 of 2,000 images (row 17;', 'NaN']),
-    (lambda x: _with(x, 17, 0.75), ['(row 17;', 'epsilon = 0.3', 'by 0.45']),
-    (lambda x: _with(x, 17, -0.25), ['(row 17;', 'range [0, 1]', 'by 0.25']),
-    (lambda x: np.roll(x, 1, axis=0), ['farther than epsilon = 0.3', 'order']),
-])
+@pytest.mark.parametrize(
+    'spoil, words',
+    [
+        (lambda x: x.reshape(-1, 28, 28, 1), ['expected an array of shape (2000, 784)', 'reshape']),
+        (lambda x: x[:-1], ['(2000, 784)', 'found (1999, 784)']),
+        (lambda x: x.astype(np.complex64), ['dtype complex64']),
+        (lambda x: x * 255, ['leave the pixel range [0, 1]', 'by 254', 'farther than']),
+        (lambda x: _with(x, 17, np.nan), ['1 of 2,000 images (row 17;', 'NaN']),
+        (lambda x: _with(x, 17, 0.75), ['(row 17;', 'epsilon = 0.3', 'by 0.45']),
+        (lambda x: _with(x, 17, -0.25), ['(row 17;', 'range [0, 1]', 'by 0.25']),
+        (lambda x: np.roll(x, 1, axis=0), ['farther than epsilon = 0.3', 'order']),
+    ],
+)
 def test_refuses_an_invalid_submission_before_it_loads_a_network(
-        paths, asked, images, score, spoil, words):
+    paths, asked, images, score, spoil, words
+):
     np.save(paths[0], spoil(images.x.reshape(2000, 784)))
     status, out, err = score()
     assert status == 1
@@ -153,7 +170,8 @@ def test_refuses_the_file_before_it_loads_any_data(paths, score, run_program, mo
 def test_the_program_fails_with_the_reason_and_without_a_traceback(paths, images, run_program):
     np.save(paths[0], _with(images.x.reshape(2000, 784), 17, 0.75))
     status, out, err = run_program(
-        run_attack, '--dataset=drawn', f'--input={paths[0]}', f'--predictions={paths[1]}')
+        run_attack, '--dataset=drawn', f'--input={paths[0]}', f'--predictions={paths[1]}'
+    )
     assert status == 1
     assert err.startswith('error: the submission is not valid: 1 of 2,000 images (row 17;')
     assert err.count('\n') == 1 and 'Accuracy' not in out

@@ -13,9 +13,14 @@ from mnist import tf1
 from mnist.model import network_a
 
 SHAPES = {
-    'Variable': [5, 5, 1, 32], 'Variable_1': [32], 'Variable_2': [5, 5, 32, 64],
-    'Variable_3': [64], 'Variable_4': [3136, 1024], 'Variable_5': [1024],
-    'Variable_6': [1024, 10], 'Variable_7': [10],
+    'Variable': [5, 5, 1, 32],
+    'Variable_1': [32],
+    'Variable_2': [5, 5, 32, 64],
+    'Variable_3': [64],
+    'Variable_4': [3136, 1024],
+    'Variable_5': [1024],
+    'Variable_6': [1024, 10],
+    'Variable_7': [10],
 }
 FLOAT32_ROUNDING = 2.0**-24
 # How many products each layer sums, forwards and (from fc2 to conv1) backwards.
@@ -38,15 +43,19 @@ class ChallengeGraph:
         z = tf.matmul(tf.reshape(h, [-1, 3136]), self.variable(4)) + self.variable(5)
         self.pre_activations.append(z)
         self.logits = tf.matmul(tf.nn.relu(z), self.variable(6)) + self.variable(7)
-        self.loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=self.y, logits=self.logits))
-        self.gradient, = tf.gradients(self.loss, self.x)
+        self.loss = tf.reduce_sum(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=self.y, logits=self.logits)
+        )
+        (self.gradient,) = tf.gradients(self.loss, self.x)
 
     def variable(self, i):
         assert i == len(self.variables)
         shape = list(SHAPES.values())[i]
-        initial = (tf.fill(shape, tf.cast(0.1, self.x.dtype)) if len(shape) == 1 else
-                   tf.random.truncated_normal(shape, stddev=0.1, seed=i, dtype=self.x.dtype))
+        initial = (
+            tf.fill(shape, tf.cast(0.1, self.x.dtype))
+            if len(shape) == 1
+            else tf.random.truncated_normal(shape, stddev=0.1, seed=i, dtype=self.x.dtype)
+        )
         self.variables.append(tf.compat.v1.Variable(initial, use_resource=False))
         return self.variables[-1]
 
@@ -54,8 +63,9 @@ class ChallengeGraph:
         """Logits, input gradient and pre-activations with these values of the variables."""
         feed = dict(zip(self.variables, values, strict=True))
         with tf.compat.v1.Session() as session:
-            return session.run([self.logits, self.gradient, self.pre_activations],
-                               {**feed, self.x: x, self.y: y})
+            return session.run(
+                [self.logits, self.gradient, self.pre_activations], {**feed, self.x: x, self.y: y}
+            )
 
 
 @pytest.fixture(scope='module')
@@ -70,7 +80,8 @@ def trained(tmp_path_factory):
         for _ in range(2):
             session.run(train, {graph.x: rng.random((4, 28, 28, 1)), graph.y: [3, 1, 4, 1]})
         prefix = tf.compat.v1.train.Saver().save(
-            session, str(tmp_path_factory.mktemp('challenge') / 'checkpoint'), global_step=step)
+            session, str(tmp_path_factory.mktemp('challenge') / 'checkpoint'), global_step=step
+        )
         return prefix, session.run(graph.variables)
 
 
@@ -96,8 +107,11 @@ def assert_equal_bits(found, expected):
 
 
 def test_the_saved_checkpoint_has_the_variables_of_the_released_ones(trained):
-    slots = {f'{name}{slot}': shape for name, shape in SHAPES.items()
-             for slot in ('', '/Adam', '/Adam_1')}
+    slots = {
+        f'{name}{slot}': shape
+        for name, shape in SHAPES.items()
+        for slot in ('', '/Adam', '/Adam_1')
+    }
     counters = {'beta1_power': [], 'beta2_power': [], 'global_step': []}
     assert dict(tf.train.list_variables(trained[0])) == {**slots, **counters}
 
@@ -171,9 +185,12 @@ def images_clear_of_kinks(values, x, y):
     with tf.Graph().as_default(), tf.device('/CPU:0'):
         layers = ChallengeGraph(tf.float64).evaluate(values, x, y)[2]
     rounding = 8 * FLOAT32_ROUNDING * np.sqrt(FORWARD_TERMS).cumsum()
-    return np.flatnonzero(np.all(
-        [distance_to_kinks(z) > r * rms(z) for z, r in zip(layers, rounding, strict=False)],
-        axis=0))
+    return np.flatnonzero(
+        np.all(
+            [distance_to_kinks(z) > r * rms(z) for z, r in zip(layers, rounding, strict=False)],
+            axis=0,
+        )
+    )
 
 
 def test_logits_and_input_gradient_agree_with_the_challenges_graph(random_network):
@@ -194,7 +211,8 @@ def test_logits_and_input_gradient_agree_with_the_challenges_graph(random_networ
     found_gradient = tape.gradient(loss, pixels)
     np.testing.assert_allclose(found, logits, rtol=0, atol=logits_tolerance(logits))
     np.testing.assert_allclose(
-        found_gradient, gradient, rtol=0, atol=gradient_tolerance(logits, gradient))
+        found_gradient, gradient, rtol=0, atol=gradient_tolerance(logits, gradient)
+    )
 
 
 def test_an_import_that_fails_changes_no_weight(random_network, tmp_path):

@@ -27,9 +27,18 @@ from mnist.recipes import RECIPES
 
 TRAIN = train.train  # which config_of replaces
 NETWORK = ('--filters=2,4', '--hidden=8')
-TINY = ('--dataset=drawn', *NETWORK, '--train_steps=4', '--batch_size=8', '--steps=2',
-        '--step_size=0.2', '--checkpoint_every=2', '--log_every=2', '--validation_size=100',
-        '--validation_examples=20')
+TINY = (
+    '--dataset=drawn',
+    *NETWORK,
+    '--train_steps=4',
+    '--batch_size=8',
+    '--steps=2',
+    '--step_size=0.2',
+    '--checkpoint_every=2',
+    '--log_every=2',
+    '--validation_size=100',
+    '--validation_examples=20',
+)
 
 
 @pytest.fixture(autouse=True)
@@ -55,11 +64,13 @@ def trained(tmp_path_factory, run_program):
 @pytest.fixture
 def config_of(monkeypatch, run_program, tmp_path):
     """Command line -> the config that would be trained, and its folder."""
+
     def config(*arguments):
         seen = []
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(
-            train, 'train', lambda config, folder, data_dir: seen.append((config, folder)))
+            train, 'train', lambda config, folder, data_dir: seen.append((config, folder))
+        )
         assert run_program(train, *arguments) == (0, '', '')
         return seen[0]
 
@@ -69,13 +80,33 @@ def config_of(monkeypatch, run_program, tmp_path):
 # Flags and recipes.
 
 CHALLENGE = {
-    'adversary': 'pgd', 'epsilon': 0.3, 'steps': 40, 'step_size': 0.01, 'random_start': True,
-    'loss': 'xent', 'train_steps': 100_000, 'batch_size': 50, 'learning_rate': 1e-4,
-    'schedule': 'constant', 'epsilon_warmup': 0, 'weight_averaging': 0.0, 'adam_beta_1': 0.9,
-    'adam_beta_2': 0.999, 'adam_epsilon': 1e-8, 'network': 'A', 'filters': ['32', '64'],
-    'hidden': 1024, 'validation_size': 5000, 'seed': 4557077, 'log_every': 100,
-    'checkpoint_every': 300, 'init_from': None, 'attack_dtype': 'float32', 'deterministic': False,
-    'dataset': 'mnist'}
+    'adversary': 'pgd',
+    'epsilon': 0.3,
+    'steps': 40,
+    'step_size': 0.01,
+    'random_start': True,
+    'loss': 'xent',
+    'train_steps': 100_000,
+    'batch_size': 50,
+    'learning_rate': 1e-4,
+    'schedule': 'constant',
+    'epsilon_warmup': 0,
+    'weight_averaging': 0.0,
+    'adam_beta_1': 0.9,
+    'adam_beta_2': 0.999,
+    'adam_epsilon': 1e-8,
+    'network': 'A',
+    'filters': ['32', '64'],
+    'hidden': 1024,
+    'validation_size': 5000,
+    'seed': 4557077,
+    'log_every': 100,
+    'checkpoint_every': 300,
+    'init_from': None,
+    'attack_dtype': 'float32',
+    'deterministic': False,
+    'dataset': 'mnist',
+}
 
 
 def test_the_defaults_are_the_challenges(config_of):
@@ -98,21 +129,27 @@ def test_a_recipe_is_nothing_but_flags(config_of, recipe):
 def test_flags_override_the_recipe_even_with_the_flags_own_default(config_of, order):
     given = ['--recipe=fast', '--batch_size=50', '--schedule=constant', '--steps=17'][::order]
     config, _ = config_of(*given)
-    assert config == {**config_of('--recipe=fast')[0],
-                      'batch_size': 50, 'schedule': 'constant', 'steps': 17}
+    assert config == {
+        **config_of('--recipe=fast')[0],
+        'batch_size': 50,
+        'schedule': 'constant',
+        'steps': 17,
+    }
 
 
 def test_the_released_networks_commands_are_understood(config_of):
-    folders = {config_of(*stage)[1] for source in sources.SOURCES.values()
-               for stage in source.stages}
-    assert folders == {pathlib.Path('models') / name for name in (
-        'mnist_A_pgd', 'mnist_A_none', 'mnist_B_none')}
+    folders = {
+        config_of(*stage)[1] for source in sources.SOURCES.values() for stage in source.stages
+    }
+    assert folders == {
+        pathlib.Path('models') / name for name in ('mnist_A_pgd', 'mnist_A_none', 'mnist_B_none')
+    }
 
 
-@pytest.mark.parametrize('flag, expected', [
-    ('--noaugment', None), ('--augment', Warp(10.0, 0.1, 0.1, 1.0, 1.25))])
-def test_training_images_are_varied_where_asked_for(
-        config_of, trainer_arguments, flag, expected):
+@pytest.mark.parametrize(
+    'flag, expected', [('--noaugment', None), ('--augment', Warp(10.0, 0.1, 0.1, 1.0, 1.25))]
+)
+def test_training_images_are_varied_where_asked_for(config_of, trainer_arguments, flag, expected):
     config, _ = config_of(*TINY, flag)
     assert trainer_arguments(train, TRAIN, config)[8] == expected
 
@@ -139,6 +176,7 @@ def test_help(run_program):
 
 # A run and the same command again.
 
+
 def log(folder):
     lines = (folder / 'log.csv').read_text().splitlines()
     rate = lines[0].split(',').index('examples_per_second')
@@ -149,8 +187,10 @@ def tensors(folder):
     prefix = tf.train.latest_checkpoint(str(folder))
     reader = tf.train.load_checkpoint(prefix)
     return prefix.rpartition('-')[2], {
-        name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-        if not name.startswith(('_CHECKPOINTABLE', 'save_counter'))}
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith(('_CHECKPOINTABLE', 'save_counter'))
+    }
 
 
 def assert_same_run(folder, other):
@@ -160,8 +200,11 @@ def assert_same_run(folder, other):
     for name in left:
         np.testing.assert_array_equal(left[name], right[name], err_msg=name)
     for name in ('last.weights.h5', 'best.weights.h5'):
-        for a, b in zip(model.load(str(folder / name)).get_weights(),
-                        model.load(str(other / name)).get_weights(), strict=True):
+        for a, b in zip(
+            model.load(str(folder / name)).get_weights(),
+            model.load(str(other / name)).get_weights(),
+            strict=True,
+        ):
             np.testing.assert_array_equal(a, b, err_msg=name)
     assert log(folder) == log(other)
     assert (folder / 'config.json').read_text() == (other / 'config.json').read_text()
@@ -174,9 +217,16 @@ def contents(folder):
 def test_what_a_model_folder_holds(trained):
     names = {name for name in os.listdir(trained) if not name.startswith('events.out.tfevents.')}
     assert names == {
-        'config.json', 'checkpoint', 'checkpoint-2.index', 'checkpoint-2.data-00000-of-00001',
-        'checkpoint-4.index', 'checkpoint-4.data-00000-of-00001', 'last.weights.h5',
-        'best.weights.h5', 'log.csv'}
+        'config.json',
+        'checkpoint',
+        'checkpoint-2.index',
+        'checkpoint-2.data-00000-of-00001',
+        'checkpoint-4.index',
+        'checkpoint-4.data-00000-of-00001',
+        'last.weights.h5',
+        'best.weights.h5',
+        'log.csv',
+    }
     config = json.loads((trained / 'config.json').read_text())
     assert config['filters'] == ['2', '4'] and config['train_steps'] == 4
     assert [row[0] for row in log(trained)] == ['step', '0', '2', '3', '4']
@@ -204,7 +254,8 @@ def test_a_changed_config_is_refused_with_the_difference(trained, tmp_path, run_
     folder = shutil.copytree(trained, tmp_path / 'run')
     before = contents(folder)
     status, out, err = run_program(
-        train, *TINY, '--epsilon=0.2', '--hidden=16', f'--model_dir={folder}')
+        train, *TINY, '--epsilon=0.2', '--hidden=16', f'--model_dir={folder}'
+    )
     assert (status, out) == (1, '')
     assert 'epsilon: 0.3 there, 0.2 now; hidden: 8 there, 16 now' in err
     assert err.count('\n') == 1
@@ -213,6 +264,7 @@ def test_a_changed_config_is_refused_with_the_difference(trained, tmp_path, run_
 
 # Mistakes.
 
+
 def refusal(run_program, *arguments):
     status, _, err = run_program(train, *TINY, *arguments)
     assert status == 1
@@ -220,33 +272,50 @@ def refusal(run_program, *arguments):
     return err
 
 
-@pytest.mark.parametrize('flag, words', [
-    ('--epsilon=-0.1', 'non-negative'), ('--epsilon=nan', 'finite'), ('--steps=-1', 'non-negative'),
-    ('--step_size=-1', 'non-negative'), ('--train_steps=0', 'positive'),
-    ('--batch_size=0', 'positive'), ('--learning_rate=inf', 'finite'),
-    ('--adversary=trades', '<pgd|fgsm|fgsm_rs|none>'), ('--loss=dlr', '<xent|cw>'),
-    ('--network=C', '<A|B>'), ('--recipe=slow', '<challenge|fast|strong|stronger>'),
-    ('--seed=-1', 'range'),
-    ('--trades_beta=inf', 'finite'),
-    ('--weight_averaging=1', 'below 1'), ('--adam_beta_1=1', 'below 1'),
-    ('--adam_epsilon=nan', 'below 1'), ('--hidden=0', 'positive'), ('--widht=3', 'Unknown'),
-])
+@pytest.mark.parametrize(
+    'flag, words',
+    [
+        ('--epsilon=-0.1', 'non-negative'),
+        ('--epsilon=nan', 'finite'),
+        ('--steps=-1', 'non-negative'),
+        ('--step_size=-1', 'non-negative'),
+        ('--train_steps=0', 'positive'),
+        ('--batch_size=0', 'positive'),
+        ('--learning_rate=inf', 'finite'),
+        ('--adversary=trades', '<pgd|fgsm|fgsm_rs|none>'),
+        ('--loss=dlr', '<xent|cw>'),
+        ('--network=C', '<A|B>'),
+        ('--recipe=slow', '<challenge|fast|strong|stronger>'),
+        ('--seed=-1', 'range'),
+        ('--trades_beta=inf', 'finite'),
+        ('--weight_averaging=1', 'below 1'),
+        ('--adam_beta_1=1', 'below 1'),
+        ('--adam_epsilon=nan', 'below 1'),
+        ('--hidden=0', 'positive'),
+        ('--widht=3', 'Unknown'),
+    ],
+)
 def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
     err = refusal(run_program, flag, f'--model_dir={tmp_path / "run"}')
     assert words in err and flag.split('=')[0].strip('-') in err
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize('flags, words', [
-    (['--filters=2,x'], "--filters: expected two positive whole numbers, found '2,x'"),
-    (['--filters=2'], '--filters: expected two'),
-    (['--schedule=piecewise', '--boundaries=3,2'], "increasing whole numbers separated by commas, "
-     "found '3,2'"),
-    (['--batch_size=401'], '--batch_size: expected at most the number of training images, 400'),
-    (['--validation_size=500'], 'hold fewer images out'),
-    (['--objective=trades', '--adversary=fgsm'], '--adversary: expected pgd or fgsm_rs'),
-    (['--init_from=no/such/network'], "there is no network 'no/such/network'"),
-])
+@pytest.mark.parametrize(
+    'flags, words',
+    [
+        (['--filters=2,x'], "--filters: expected two positive whole numbers, found '2,x'"),
+        (['--filters=2'], '--filters: expected two'),
+        (
+            ['--schedule=piecewise', '--boundaries=3,2'],
+            "increasing whole numbers separated by commas, found '3,2'",
+        ),
+        (['--batch_size=401'], '--batch_size: expected at most the number of training images, 400'),
+        (['--validation_size=500'], 'hold fewer images out'),
+        (['--objective=trades', '--adversary=fgsm'], '--adversary: expected pgd or fgsm_rs'),
+        (['--init_from=no/such/network'], "there is no network 'no/such/network'"),
+    ],
+)
 def test_mistakes_leave_nothing_behind(run_program, tmp_path, flags, words):
     """The corrected command must not meet the config of the wrong one."""
     assert words in refusal(run_program, *flags, f'--model_dir={tmp_path / "run"}')
@@ -262,8 +331,9 @@ def test_initial_weights_that_are_damaged_are_named_with_their_digest(run_progra
 
 
 def test_initial_weights_of_other_widths(run_program, tmp_path, trained):
-    err = refusal(run_program, '--hidden=9', f'--init_from={trained}',
-                  f'--model_dir={tmp_path / "run"}')
+    err = refusal(
+        run_program, '--hidden=9', f'--init_from={trained}', f'--model_dir={tmp_path / "run"}'
+    )
     assert '--init_from: expected weights of network_a' in err and '(196, 9) here' in err
     assert os.listdir(tmp_path) == []
 
@@ -285,20 +355,32 @@ def test_a_folder_that_cannot_be_written(run_program):
 @pytest.mark.parametrize('reference', ['folder', 'file', 'checkpoint'])
 def test_initial_weights_from_anywhere(run_program, tmp_path, trained, reference):
     network = model.load(str(trained))
-    path = {'folder': trained, 'file': tmp_path / 'some.weights.h5',
-            'checkpoint': trained / 'checkpoint-4'}[reference]
+    path = {
+        'folder': trained,
+        'file': tmp_path / 'some.weights.h5',
+        'checkpoint': trained / 'checkpoint-4',
+    }[reference]
     if reference == 'file':
         network = model.network_a((2, 4), 8, seed=99)
         save_weights(network, path)
         # Files without a config.json beside them have the default widths.
         (tmp_path / 'config.json').write_text(
-            '{"network": "A", "filters": [2, 4], "hidden": 8, "seed": 0}')
+            '{"network": "A", "filters": [2, 4], "hidden": 8, "seed": 0}'
+        )
     status, _, _ = run_program(
-        train, *TINY, '--adversary=none', '--learning_rate=0', '--train_steps=1',
-        '--validation_examples=0', f'--init_from={path}', f'--model_dir={tmp_path / "run"}')
+        train,
+        *TINY,
+        '--adversary=none',
+        '--learning_rate=0',
+        '--train_steps=1',
+        '--validation_examples=0',
+        f'--init_from={path}',
+        f'--model_dir={tmp_path / "run"}',
+    )
     assert status == 0
-    for a, b in zip(model.load(str(tmp_path / 'run')).get_weights(), network.get_weights(),
-                    strict=True):
+    for a, b in zip(
+        model.load(str(tmp_path / 'run')).get_weights(), network.get_weights(), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -315,16 +397,29 @@ def test_a_run_goes_on_without_its_initial_weights(run_program, tmp_path, traine
 # Killed, in processes of their own.
 
 # A checkpoint every step makes it likely that files are being written when the signal comes.
-LONGER = ('--dataset=drawn', *NETWORK, '--validation_examples=20', '--validate_every=10',
-          '--batch_size=8', '--steps=2', '--weight_averaging=0.9', '--checkpoint_every=1',
-          '--log_every=3', '--train_steps=20', '--deterministic')
+LONGER = (
+    '--dataset=drawn',
+    *NETWORK,
+    '--validation_examples=20',
+    '--validate_every=10',
+    '--batch_size=8',
+    '--steps=2',
+    '--weight_averaging=0.9',
+    '--checkpoint_every=1',
+    '--log_every=3',
+    '--train_steps=20',
+    '--deterministic',
+)
 
 
 def start(folder, *flags):
     return subprocess.Popen(
         [sys.executable, '-m', 'mnist.train', *LONGER, *flags, f'--model_dir={folder}'],
-        cwd=pathlib.Path(train.__file__).parent.parent, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True)
+        cwd=pathlib.Path(train.__file__).parent.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def wait(process):

@@ -74,5 +74,7 @@ def _set_aside(folder: pathlib.Path, damage: str) -> None:
         folder.replace(aside)
     except OSError as error:
         raise cannot_write(folder.parent, error) from error
-    print(f'note: {folder} is damaged ({damage}); training anew, and keeping it as {aside.name}',
-          file=sys.stderr)
+    print(
+        f'note: {folder} is damaged ({damage}); training anew, and keeping it as {aside.name}',
+        file=sys.stderr,
+    )

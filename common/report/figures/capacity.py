@@ -65,7 +65,8 @@ class Sweep:
     released: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     commands: dict[str, str] = dataclasses.field(default_factory=dict)
     papers: dict[tuple[str, str], tuple[float, float, float]] = dataclasses.field(
-        default_factory=dict)
+        default_factory=dict
+    )
     why: str = ''
     longer: int = 1
 
@@ -80,26 +81,45 @@ def figure_3(study: Study, sweep: Sweep) -> Exhibit:
     Raises:
         UserError: training or evaluation failed.
     """
-    trained = [_measure(study, sweep, width, adversary)
-               for adversary in ADVERSARIES for width in sweep.widths]
+    trained = [
+        _measure(study, sweep, width, adversary)
+        for adversary in ADVERSARIES
+        for width in sweep.widths
+    ]
     found = Findings(
-        list(sweep.widths), study.pgd.ball.epsilon, trained, _transfer(study, trained),
-        _longer(study, sweep) if sweep.longer > 1 else None, sweep.longer)
+        list(sweep.widths),
+        study.pgd.ball.epsilon,
+        trained,
+        _transfer(study, trained),
+        _longer(study, sweep) if sweep.longer > 1 else None,
+        sweep.longer,
+    )
     return study.exhibit(
-        'figure_3', 'figure 3, capacity',
+        'figure_3',
+        'figure 3, capacity',
         setting=f'epsilon {found.epsilon:g}; judged by FGSM, by FGSM with exact gradients and by '
-                f'{study.pgd}, n = {len(study.test):,}; training losses over '
-                f'{_loss_images(study):,} training images',
+        f'{study.pgd}, n = {len(study.test):,}; training losses over '
+        f'{_loss_images(study):,} training images',
         networks=[t.reference for t in found.everyone],
         remarks=[*all_claims(found), *_how_trained(sweep, trained)],
         tables=_tables(sweep, found),
         pictures=_pictures(study, sweep, found),
-        data={'trained': [_numbers(t) for t in trained],
-              'longer': found.longer and _numbers(found.longer),
-              'transferred': [
-                  {'source': t.source.words, 'target': t.target.words, 'fooled': t.fooled.value,
-                   'interval': t.fooled[1:], 'n': t.n,
-                   'cosine': _shown_cosine(t)} for t in found.transferred]})
+        data={
+            'trained': [_numbers(t) for t in trained],
+            'longer': found.longer and _numbers(found.longer),
+            'transferred': [
+                {
+                    'source': t.source.words,
+                    'target': t.target.words,
+                    'fooled': t.fooled.value,
+                    'interval': t.fooled[1:],
+                    'n': t.n,
+                    'cosine': _shown_cosine(t),
+                }
+                for t in found.transferred
+            ],
+        },
+    )
 
 
 def _measure(
@@ -107,12 +127,18 @@ def _measure(
 ) -> Trained:
     config = {**sweep.config, **sweep.widths[width], 'adversary': adversary}
     reference = sweep.released.get((width, adversary)) or _trained_here(
-        study, sweep, config, f'{adversary}-{width}-{kind}')
+        study, sweep, config, f'{adversary}-{width}-{kind}'
+    )
     natural = dataclasses.replace(study.pgd, steps=0, random_start=False)
-    attacks = {NATURAL: natural, FGSM: fgsm(study.pgd.ball),
-               EXACT: fgsm(study.pgd.ball, LogOdds()), PGD: study.pgd}
-    outcomes = {judged: study.accuracy(attack, reference, reference)
-                for judged, attack in attacks.items()}
+    attacks = {
+        NATURAL: natural,
+        FGSM: fgsm(study.pgd.ball),
+        EXACT: fgsm(study.pgd.ball, LogOdds()),
+        PGD: study.pgd,
+    }
+    outcomes = {
+        judged: study.accuracy(attack, reference, reference) for judged, attack in attacks.items()
+    }
     images = sweep.training_set.subset(slice(_loss_images(study)))
     on_training = dataclasses.replace(study, test=images)
     loss = on_training.accuracy(sweep.adversary(config) or natural, reference, reference).loss
@@ -132,8 +158,7 @@ def _trained_here(study: Study, sweep: Sweep, config: dict[str, Any], name: str)
 def _longer(study: Study, sweep: Sweep) -> Trained:
     """The largest network, trained naturally for much longer than its accuracy needs."""
     steps = sweep.config['train_steps'] * sweep.longer
-    longer = dataclasses.replace(
-        sweep, config={**sweep.config, 'train_steps': steps}, released={})
+    longer = dataclasses.replace(sweep, config={**sweep.config, 'train_steps': steps}, released={})
     return _measure(study, longer, list(sweep.widths)[-1], 'none', 'longer')
 
 
@@ -146,8 +171,10 @@ def _transfer(study: Study, trained: Sequence[Trained]) -> list[Transferred]:
 
     Collapsed networks are no sources: there are no gradients to follow.
     """
-    natural, pgd = ([t for t in trained if t.adversary == adversary and not t.collapsed]
-                    for adversary in ('none', 'pgd'))
+    natural, pgd = (
+        [t for t in trained if t.adversary == adversary and not t.collapsed]
+        for adversary in ('none', 'pgd')
+    )
     ends = [*natural[:1], *natural[-1:], *pgd[-1:]]
     sources = {t.reference: t for t in ends}.values()  # each once where there is one width
     gradients = {t.reference: input_gradients(study, t.reference) for t in trained}
@@ -156,9 +183,14 @@ def _transfer(study: Study, trained: Sequence[Trained]) -> list[Transferred]:
         targets = [t for t in trained if t is not source]
         outcomes = study.accuracies(study.pgd, source.reference, [t.reference for t in targets])
         transferred += [
-            _moved(source, target, outcome, _cosine(
-                gradients[source.reference], gradients[target.reference]))
-            for target, outcome in zip(targets, outcomes, strict=True)]
+            _moved(
+                source,
+                target,
+                outcome,
+                _cosine(gradients[source.reference], gradients[target.reference]),
+            )
+            for target, outcome in zip(targets, outcomes, strict=True)
+        ]
     return transferred
 
 
@@ -179,23 +211,39 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> Measured:
 
 # What is shown.
 
+
 def _how_trained(sweep: Sweep, trained: Sequence[Trained]) -> list[str]:
     own = [t for t in trained if t.reference not in sweep.commands]
     released = [t for t in trained if t.reference in sweep.commands]
     config = sweep.config
     return [
-        *([f'Trained here ({"; ".join(t.words for t in own)}): {config["train_steps"]:,} steps of '
-           f'batch {config["batch_size"]}, seed {config["seed"]}.'] if own else []),
-        *(f'{t.words}: the released {t.reference}, {sweep.commands[t.reference]}'
-          for t in released),
-        *([f'Why numbers differ: {sweep.why}'] if sweep.papers and sweep.why else [])]
+        *(
+            [
+                f'Trained here ({"; ".join(t.words for t in own)}): {config["train_steps"]:,} '
+                f'steps of batch {config["batch_size"]}, seed {config["seed"]}.'
+            ]
+            if own
+            else []
+        ),
+        *(
+            f'{t.words}: the released {t.reference}, {sweep.commands[t.reference]}'
+            for t in released
+        ),
+        *([f'Why numbers differ: {sweep.why}'] if sweep.papers and sweep.why else []),
+    ]
 
 
 def _numbers(trained: Trained) -> dict[str, Any]:
-    return {'width': trained.width, 'adversary': trained.adversary,
-            'training_loss': trained.training_loss, 'collapsed': trained.collapsed,
-            **{name: {'accuracy': o.accuracy, 'interval': o.interval, 'loss': o.loss, 'n': o.n}
-               for name, o in trained.outcomes.items()}}
+    return {
+        'width': trained.width,
+        'adversary': trained.adversary,
+        'training_loss': trained.training_loss,
+        'collapsed': trained.collapsed,
+        **{
+            name: {'accuracy': o.accuracy, 'interval': o.interval, 'loss': o.loss, 'n': o.n}
+            for name, o in trained.outcomes.items()
+        },
+    }
 
 
 def _mark(trained: Trained) -> str:
@@ -208,26 +256,57 @@ def _shown_cosine(transferred: Transferred) -> float | None:
 
 
 def _tables(sweep: Sweep, found: Findings) -> list[Table]:
-    accuracies = [{
-        'trained': ADVERSARIES[t.adversary] + (
-            f', {sweep.longer} times longer' if t is found.longer else '') + _mark(t),
-        'width': t.width,
-        **{name: f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})'
-           for name, o in t.outcomes.items()},
-        **_beside(sweep, t, t is found.longer)} for t in found.everyone]
-    losses = [{'width': width, **{
-        f'trained: {ADVERSARIES[t.adversary]}': f'{t.training_loss:.4f}{_mark(t)}'
-        for t in found.trained if t.width == width}} for width in found.widths]
-    transferred = [{
-        'source': t.source.words, 'target': t.target.words + _mark(t.target),
-        'fooled': f'{t.fooled.value:.1%}',
-        '95% interval': f'{t.fooled.low:.1%} to {t.fooled.high:.1%}', 'n': f'{t.n:,}',
-        'cosine of gradients': None if _shown_cosine(t) is None else f'{t.cosine.value:.3f}'}
-        for t in found.transferred]
-    return [Table.of('Accuracy, with 95% intervals', accuracies),
-            Table.of('Final loss on training images, under the adversary of the training', losses),
-            *([Table.of('PGD examples of one network on another: share fooled of the images that '
-                        'it classifies correctly', transferred)] if transferred else [])]
+    accuracies = [
+        {
+            'trained': ADVERSARIES[t.adversary]
+            + (f', {sweep.longer} times longer' if t is found.longer else '')
+            + _mark(t),
+            'width': t.width,
+            **{
+                name: f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})'
+                for name, o in t.outcomes.items()
+            },
+            **_beside(sweep, t, t is found.longer),
+        }
+        for t in found.everyone
+    ]
+    losses = [
+        {
+            'width': width,
+            **{
+                f'trained: {ADVERSARIES[t.adversary]}': f'{t.training_loss:.4f}{_mark(t)}'
+                for t in found.trained
+                if t.width == width
+            },
+        }
+        for width in found.widths
+    ]
+    transferred = [
+        {
+            'source': t.source.words,
+            'target': t.target.words + _mark(t.target),
+            'fooled': f'{t.fooled.value:.1%}',
+            '95% interval': f'{t.fooled.low:.1%} to {t.fooled.high:.1%}',
+            'n': f'{t.n:,}',
+            'cosine of gradients': None if _shown_cosine(t) is None else f'{t.cosine.value:.3f}',
+        }
+        for t in found.transferred
+    ]
+    return [
+        Table.of('Accuracy, with 95% intervals', accuracies),
+        Table.of('Final loss on training images, under the adversary of the training', losses),
+        *(
+            [
+                Table.of(
+                    'PGD examples of one network on another: share fooled of the images that '
+                    'it classifies correctly',
+                    transferred,
+                )
+            ]
+            if transferred
+            else []
+        ),
+    ]
 
 
 def _beside(sweep: Sweep, trained: Trained, other: bool) -> dict[str, str | None]:
@@ -248,30 +327,52 @@ def _pictures(study: Study, sweep: Sweep, found: Findings) -> list[Picture]:
 
     def accuracies(plots: ModuleType, path: pathlib.Path) -> None:
         plots.lines(
-            path, [(f'training: {words}', [line(plots, judged, adversary) for judged in JUDGED])
-                   for adversary, words in ADVERSARIES.items()],
-            ylabel='accuracy', percent=True, **axis)
+            path,
+            [
+                (f'training: {words}', [line(plots, judged, adversary) for judged in JUDGED])
+                for adversary, words in ADVERSARIES.items()
+            ],
+            ylabel='accuracy',
+            percent=True,
+            **axis,
+        )
 
     def losses(plots: ModuleType, path: pathlib.Path) -> None:
         plots.lines(
-            path, [('final training loss', [plots.Line(
-                f'training: {words}', x, [t.training_loss for t in found.of(adversary)])
-                for adversary, words in ADVERSARIES.items()])],
-            ylabel='cross-entropy', yscale='log', width=5.5, **axis)
+            path,
+            [
+                (
+                    'final training loss',
+                    [
+                        plots.Line(
+                            f'training: {words}', x, [t.training_loss for t in found.of(adversary)]
+                        )
+                        for adversary, words in ADVERSARIES.items()
+                    ],
+                )
+            ],
+            ylabel='cross-entropy',
+            yscale='log',
+            width=5.5,
+            **axis,
+        )
 
     def bars(plots: ModuleType, path: pathlib.Path) -> None:
         plots.bars(
-            path, [f'training: {words}' for words in ADVERSARIES.values()],
+            path,
+            [f'training: {words}' for words in ADVERSARIES.values()],
             {judged: [t.measured(judged) for t in found.trained] for judged in JUDGED},
-            papers={judged: [_paper(sweep, t, judged) for t in found.trained]
-                    for judged in JUDGED})
+            papers={judged: [_paper(sweep, t, judged) for t in found.trained] for judged in JUDGED},
+        )
 
     if len(found.widths) == 1:
         return draw(study.path('figure_3'), 'Accuracy for three kinds of training', bars)
     return [
-        *draw(study.path('figure_3'), 'Accuracy over capacity for three kinds of training',
-              accuracies),
-        *draw(study.path('figure_3_loss'), 'Final training loss over capacity', losses)]
+        *draw(
+            study.path('figure_3'), 'Accuracy over capacity for three kinds of training', accuracies
+        ),
+        *draw(study.path('figure_3_loss'), 'Final training loss over capacity', losses),
+    ]
 
 
 def _paper(sweep: Sweep, trained: Trained, judged: str) -> float | None:

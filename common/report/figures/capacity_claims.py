@@ -53,8 +53,9 @@ class Trained:
     def collapsed(self) -> bool:
         """Whether it takes all natural images for one class, which is not that of all of them."""
         natural = self.outcomes[NATURAL]
-        return bool(np.all(natural.predictions == natural.predictions[0])
-                    and not np.all(natural.correct))
+        return bool(
+            np.all(natural.predictions == natural.predictions[0]) and not np.all(natural.correct)
+        )
 
     def measured(self, judged: str) -> 'Measured':
         """Its accuracy."""
@@ -124,8 +125,10 @@ class Findings:
 
     def of(self, adversary: str) -> list[Trained]:
         """The networks trained against that adversary, from the narrowest."""
-        return sorted((t for t in self.trained if t.adversary == adversary),
-                      key=lambda t: self.widths.index(t.width))
+        return sorted(
+            (t for t in self.trained if t.adversary == adversary),
+            key=lambda t: self.widths.index(t.width),
+        )
 
 
 _Pairs = list[tuple[Transferred, Transferred]]
@@ -143,7 +146,9 @@ def all_claims(found: Findings) -> list[str]:
         *([weak_models(natural, pgd), saddle_point(fgsm, pgd)] if several else []),
         *transfer_by_capacity(found.transferred, found.widths),
         *transfer_by_adversary(found.transferred),
-        *two_kinds_of_fgsm(found.everyone), *collapsed_networks(found.everyone)]
+        *two_kinds_of_fgsm(found.everyone),
+        *collapsed_networks(found.everyone),
+    ]
 
 
 def capacity_alone(natural: Sequence[Trained]) -> str:
@@ -154,7 +159,8 @@ def capacity_alone(natural: Sequence[Trained]) -> str:
         'Capacity alone helps, against one-step attacks (paper). Measured with natural training at '
         f'{_widths(widths)}: accuracy under FGSM with exact gradients is {_row(kept, EXACT)}, '
         f'under PGD {_row(kept, PGD)}.{_plain((f"at width {t.width}", t) for t in kept)} '
-        f'Verdict: {_rising(widths, [t.measured(EXACT) for t in kept])}.')
+        f'Verdict: {_rising(widths, [t.measured(EXACT) for t in kept])}.'
+    )
 
 
 def longer_training(usual: Trained, longer: Trained, times: int) -> str:
@@ -165,20 +171,31 @@ def longer_training(usual: Trained, longer: Trained, times: int) -> str:
         longer: for longer.
         times: how many times longer.
     """
+
     def change(judged: str) -> str:
         before, after = (t.outcomes[judged].accuracy for t in (usual, longer))
         return f'{before:.1%} becomes {after:.1%}'
 
-    helped = [name for name, judged in (('FGSM', EXACT), ('PGD', PGD))
-              if longer.measured(judged).above(usual.measured(judged))]
-    verdict = ('cannot be judged, for a network collapsed' if usual.collapsed or longer.collapsed
-               else 'holds' if len(helped) == 2
-               else f'holds in part, under {helped[0]}' if helped else 'does not hold')
+    helped = [
+        name
+        for name, judged in (('FGSM', EXACT), ('PGD', PGD))
+        if longer.measured(judged).above(usual.measured(judged))
+    ]
+    verdict = (
+        'cannot be judged, for a network collapsed'
+        if usual.collapsed or longer.collapsed
+        else 'holds'
+        if len(helped) == 2
+        else f'holds in part, under {helped[0]}'
+        if helped
+        else 'does not hold'
+    )
     return (
         'Training for much longer than natural accuracy needs significantly raises adversarial '
         f'accuracy (paper). Measured at width {usual.width}, {times} times longer: natural '
         f'accuracy {change(NATURAL)}, under FGSM with exact gradients {change(EXACT)}, under PGD '
-        f'{change(PGD)}.{_plain((("before", usual), ("after", longer)))} Verdict: {verdict}.')
+        f'{change(PGD)}.{_plain((("before", usual), ("after", longer)))} Verdict: {verdict}.'
+    )
 
 
 def fgsm_training(natural: Sequence[Trained], fgsm: Sequence[Trained], epsilon: float) -> str:
@@ -189,8 +206,7 @@ def fgsm_training(natural: Sequence[Trained], fgsm: Sequence[Trained], epsilon: 
         fgsm: networks of the same widths, in the same order.
         epsilon: radius, in pixel units.
     """
-    pairs = [(a, b) for a, b in zip(natural, fgsm, strict=True)
-             if not (a.collapsed or b.collapsed)]
+    pairs = [(a, b) for a, b in zip(natural, fgsm, strict=True) if not (a.collapsed or b.collapsed)]
 
     def change(before: Trained, after: Trained, judged: str) -> str:
         return f'{before.outcomes[judged].accuracy:.1%} to {after.outcomes[judged].accuracy:.1%}'
@@ -199,16 +215,23 @@ def fgsm_training(natural: Sequence[Trained], fgsm: Sequence[Trained], epsilon: 
         helped = [b.width for a, b in pairs if b.measured(judged).above(a.measured(judged))]
         return _at(helped, [b.width for _, b in pairs])
 
-    shown = '; '.join(f'width {b.width}, under FGSM with exact gradients {change(a, b, EXACT)}, '
-                      f'under PGD {change(a, b, PGD)}' for a, b in pairs)
-    labelled = [(f'after {ADVERSARIES[t.adversary]} training at width {t.width}', t)
-                for pair in pairs for t in pair]
+    shown = '; '.join(
+        f'width {b.width}, under FGSM with exact gradients {change(a, b, EXACT)}, '
+        f'under PGD {change(a, b, PGD)}'
+        for a, b in pairs
+    )
+    labelled = [
+        (f'after {ADVERSARIES[t.adversary]} training at width {t.width}', t)
+        for pair in pairs
+        for t in pair
+    ]
     return (
         'FGSM training helps against one-step attacks, and against iterative ones where epsilon is '
         'small, which 8 of 255 grey levels of photographs are not (paper). Measured, from natural '
         f'to FGSM training: {shown or "nothing, for all collapsed"}.{_plain(labelled)} '
         f'Verdict at epsilon {epsilon:g}: against one-step attacks it {verdict(EXACT)}; against '
-        f'PGD it {verdict(PGD)}.')
+        f'PGD it {verdict(PGD)}.'
+    )
 
 
 def label_leaking(fgsm: Sequence[Trained], epsilon: float) -> str:
@@ -222,14 +245,15 @@ def label_leaking(fgsm: Sequence[Trained], epsilon: float) -> str:
     widths, leaking = [t.width for t in kept], [t.width for t in kept if leaks(t)]
     verdict = _at(leaking, widths)
     if leaking:
-        narrower = [w for w in widths[:widths.index(leaking[-1])] if w not in leaking]
+        narrower = [w for w in widths[: widths.index(leaking[-1])] if w not in leaking]
         verdict += f', though not at the narrower {_widths(narrower)}' if narrower else ''
     return (
         'Where epsilon is not small, networks overfit to FGSM (label leaking: a higher accuracy on '
         'FGSM examples than on natural images), which suggests insufficient capacity (paper). '
         'Measured with FGSM training, by the FGSM of the training: '
         f'{"; ".join(map(_leak, kept)) or "nothing, for all collapsed"}. Verdict at epsilon '
-        f'{epsilon:g}: {verdict}.')
+        f'{epsilon:g}: {verdict}.'
+    )
 
 
 def leaks(trained: Trained) -> bool:
@@ -258,12 +282,15 @@ def weak_models(natural: Sequence[Trained], pgd: Sequence[Trained]) -> str:
         f'width {b.width}{" (collapsed)" if b.collapsed else ""} reaches '
         f'{b.outcomes[NATURAL].accuracy:.1%} natural and {b.outcomes[PGD].accuracy:.1%} under PGD, '
         f'trained naturally {a.outcomes[NATURAL].accuracy:.1%}'
-        for a, b in pairs if b.width in shown)
+        for a, b in pairs
+        if b.width in shown
+    )
     which = f'{_widths(failed)} failed' if failed else 'no width failed'
     return (
         'Weak models may fail to converge when trained against PGD, even where natural training '
         f'converges (paper). Measured: {which}{": " if numbers else ""}{numbers}. '
-        f'Verdict: {_narrowest(failed, [b.width for _, b in pairs])}.')
+        f'Verdict: {_narrowest(failed, [b.width for _, b in pairs])}.'
+    )
 
 
 def saddle_point(fgsm: Sequence[Trained], pgd: Sequence[Trained]) -> str:
@@ -273,9 +300,11 @@ def saddle_point(fgsm: Sequence[Trained], pgd: Sequence[Trained]) -> str:
         fgsm: networks trained against FGSM, from the narrowest.
         pgd: networks of the same widths, trained against PGD.
     """
+
     def losses(networks: Sequence[Trained]) -> str:
-        return ', '.join(f'{t.training_loss:.3g}{" (collapsed)" if t.collapsed else ""}'
-                         for t in networks)
+        return ', '.join(
+            f'{t.training_loss:.3g}{" (collapsed)" if t.collapsed else ""}' for t in networks
+        )
 
     def verdict(networks: Sequence[Trained]) -> str:
         return _rising([t.width for t in networks], [_lowness(t.training_loss) for t in networks])
@@ -285,7 +314,8 @@ def saddle_point(fgsm: Sequence[Trained], pgd: Sequence[Trained]) -> str:
         f'Measured, final losses at {_widths([t.width for t in pgd])}: of FGSM training '
         f'{losses(fgsm)}, of PGD training {losses(pgd)}. Differences below {_LOSS_TOLERANCE:.0%} '
         f'count as none. Verdict: with FGSM training it {verdict(fgsm)}; with PGD training it '
-        f'{verdict(pgd)}.')
+        f'{verdict(pgd)}.'
+    )
 
 
 def transfer_by_capacity(transferred: Sequence[Transferred], widths: Sequence[str]) -> list[str]:
@@ -298,12 +328,17 @@ def transfer_by_capacity(transferred: Sequence[Transferred], widths: Sequence[st
     kinds: dict[str, _Pairs] = {}
     for a, b in _pairs(transferred, lambda t: t.target.width, widths):
         kinds.setdefault(f'for targets of {ADVERSARIES[a.target.adversary]} training', []).append(
-            (a, b))
+            (a, b)
+        )
     for a, b in _pairs(transferred, lambda t: t.source.width, widths):
         kinds.setdefault('for sources', []).append((a, b))
     return _of_pairs(
         'More capacity decreases transferability, and gradients of source and target correlate '
-        'less (paper)', 'width', 'the wider network', kinds)
+        'less (paper)',
+        'width',
+        'the wider network',
+        kinds,
+    )
 
 
 def transfer_by_adversary(transferred: Sequence[Transferred]) -> list[str]:
@@ -313,34 +348,52 @@ def transfer_by_adversary(transferred: Sequence[Transferred]) -> list[str]:
     for a, b in _pairs(transferred, lambda t: t.target.adversary, order):
         kinds.setdefault(
             f'for targets of {ADVERSARIES[b.target.adversary]} instead of '
-            f'{ADVERSARIES[a.target.adversary]} training', []).append((a, b))
+            f'{ADVERSARIES[a.target.adversary]} training',
+            [],
+        ).append((a, b))
     for a, b in _pairs(transferred, lambda t: t.source.adversary, order):
         kinds.setdefault('for sources', []).append((a, b))
     # Of gradients the paper says so of capacity alone.
     return _of_pairs(
         'Stronger adversaries in training decrease transferability (paper), and gradients of '
-        'source and target correlate less', 'training adversary', 'the stronger adversary', kinds)
+        'source and target correlate less',
+        'training adversary',
+        'the stronger adversary',
+        kinds,
+    )
 
 
 def two_kinds_of_fgsm(trained: Sequence[Trained]) -> list[str]:
     """Why FGSM is there twice; no sentence where both say the same."""
     apart = [_overstated(t) for t in trained if abs(_overstated(t)) > _WORTH_A_WORD]
-    return [f'Plain FGSM and FGSM with exact gradients differ by more than '
+    return (
+        [
+            f'Plain FGSM and FGSM with exact gradients differ by more than '
             f'{100 * _WORTH_A_WORD:g} point on {len(apart)} of {len(trained)} networks, by up to '
             f'{100 * max(apart, key=abs):+.1f} points: where a network is so sure that its '
             'probability rounds to 1 in float32, the gradient of the cross-entropy loses the part '
-            'of the true class. So claims are judged with exact gradients.'] if apart else []
+            'of the true class. So claims are judged with exact gradients.'
+        ]
+        if apart
+        else []
+    )
 
 
 def collapsed_networks(trained: Iterable[Trained]) -> list[str]:
     """Which networks collapsed; no sentence where none did."""
     names = [t.words for t in trained if t.collapsed]
-    return [f'Collapsed, that is, one class for all images: {"; ".join(names)}. They have no '
+    return (
+        [
+            f'Collapsed, that is, one class for all images: {"; ".join(names)}. They have no '
             'gradients to speak of, so that nothing is concluded from what they make of examples.'
-            ] if names else []
+        ]
+        if names
+        else []
+    )
 
 
 # What several claims have in common.
+
 
 def _row(networks: Sequence[Trained], judged: str) -> str:
     return ', '.join(f'{t.outcomes[judged].accuracy:.1%}' for t in networks) or 'unknown'
@@ -357,8 +410,11 @@ def _widths(names: Sequence[str]) -> str:
 
 def _plain(labelled: Iterable[tuple[str, Trained]]) -> str:
     """A sentence on FGSM on the cross-entropy, where it says something else; else nothing."""
-    shown = [f'{t.outcomes[FGSM].accuracy:.1%} {words}' for words, t in labelled
-             if abs(_overstated(t)) > _WORTH_A_WORD]
+    shown = [
+        f'{t.outcomes[FGSM].accuracy:.1%} {words}'
+        for words, t in labelled
+        if abs(_overstated(t)) > _WORTH_A_WORD
+    ]
     return f' By plain FGSM it would be {", ".join(shown)}.' if shown else ''
 
 
@@ -387,9 +443,12 @@ def _narrowest(failed: Sequence[str], widths: Sequence[str]) -> str:
     narrow = [a for a, b in zip(failed, widths, strict=False) if a == b]
     if len(narrow) == len(failed):
         return 'holds'
-    others = f'{_widths(failed[len(narrow):])} failed though narrower ones did not'
-    return f'holds in part, at {_widths(narrow)}; {others}' if narrow else (
-        f'does not hold, for {others}')
+    others = f'{_widths(failed[len(narrow) :])} failed though narrower ones did not'
+    return (
+        f'holds in part, at {_widths(narrow)}; {others}'
+        if narrow
+        else (f'does not hold, for {others}')
+    )
 
 
 def _rising(widths: Sequence[str], values: Sequence[Measured]) -> str:
@@ -402,8 +461,9 @@ def _rising(widths: Sequence[str], values: Sequence[Measured]) -> str:
     if runs == [(0, len(values) - 1)]:
         return 'holds'
     return 'holds in part, ' + ' and '.join(
-        f'from width {widths[first]} ' + (
-            'on' if last == len(values) - 1 else f'to {widths[last]}') for first, last in runs)
+        f'from width {widths[first]} ' + ('on' if last == len(values) - 1 else f'to {widths[last]}')
+        for first, last in runs
+    )
 
 
 def _rises(values: Sequence[Measured]) -> list[tuple[int, int]]:
@@ -416,11 +476,17 @@ def _rises(values: Sequence[Measured]) -> list[tuple[int, int]]:
     runs = []
     for start, end in itertools.pairwise([0, *falls, len(values)]):
         first, last = start, end - 1
-        while (first < last and not values[first + 1].above(values[first])
-               and values[last].above(values[first + 1])):
+        while (
+            first < last
+            and not values[first + 1].above(values[first])
+            and values[last].above(values[first + 1])
+        ):
             first += 1
-        while (first < last and not values[last].above(values[last - 1])
-               and values[last - 1].above(values[first])):
+        while (
+            first < last
+            and not values[last].above(values[last - 1])
+            and values[last - 1].above(values[first])
+        ):
             last -= 1
         if values[last].above(values[first]):
             runs.append((first, last))
@@ -440,10 +506,15 @@ def _failed(natural: Trained, pgd: Trained) -> bool:
 def _leak(trained: Trained) -> str:
     plain, exact, natural = (trained.outcomes[j].accuracy for j in (FGSM, EXACT, NATURAL))
     gained, lost = _discordant(trained)
-    also = '' if abs(_overstated(trained)) <= _WORTH_A_WORD else (
-        f'; with exact gradients {100 * (exact - natural):+.2f} points')
-    return (f'width {trained.width}, {100 * (plain - natural):+.2f} points ({gained:,} images '
-            f'right only under FGSM, {lost:,} only when natural{also})')
+    also = (
+        ''
+        if abs(_overstated(trained)) <= _WORTH_A_WORD
+        else (f'; with exact gradients {100 * (exact - natural):+.2f} points')
+    )
+    return (
+        f'width {trained.width}, {100 * (plain - natural):+.2f} points ({gained:,} images '
+        f'right only under FGSM, {lost:,} only when natural{also})'
+    )
 
 
 def _discordant(trained: Trained) -> tuple[int, int]:
@@ -462,16 +533,20 @@ def _sign_test(a: int, b: int) -> float:
 
 
 def _pairs(
-    transferred: Sequence[Transferred], key: Callable[[Transferred], str], order: Sequence[str],
+    transferred: Sequence[Transferred], key: Callable[[Transferred], str], order: Sequence[str]
 ) -> _Pairs:
     """Pairs that are alike but for the key, the one that comes earlier in `order` first."""
+
     def traits(t: Transferred) -> tuple[str, ...]:
         return t.source.width, t.source.adversary, t.target.width, t.target.adversary
 
     told = [t for t in transferred if t.tells]
-    return [(a, b) for a, b in itertools.permutations(told, 2)
-            if order.index(key(a)) < order.index(key(b))
-            and sum(x != y for x, y in zip(traits(a), traits(b), strict=True)) == 1]
+    return [
+        (a, b)
+        for a, b in itertools.permutations(told, 2)
+        if order.index(key(a)) < order.index(key(b))
+        and sum(x != y for x, y in zip(traits(a), traits(b), strict=True)) == 1
+    ]
 
 
 def _of_pairs(claim: str, varied: str, latter: str, kinds: dict[str, _Pairs]) -> list[str]:
@@ -488,13 +563,17 @@ def _of_pairs(claim: str, varied: str, latter: str, kinds: dict[str, _Pairs]) ->
         f'{latter}, fewer images are '
         f'fooled in {less}, more in {more}; the cosine is lower in {falls}, higher in {rises}; the '
         f'others are within the intervals. Verdict: on transfer it '
-        f'{_by_kind(fooled)}; on gradients it {_by_kind(cosine)}.']
+        f'{_by_kind(fooled)}; on gradients it {_by_kind(cosine)}.'
+    ]
 
 
 def _count(pairs: _Pairs, what: Callable[[Transferred], Measured]) -> tuple[int, int, int]:
     """In how many pairs the second is lower, in how many it is higher, and how many there are."""
-    return (sum(what(a).above(what(b)) for a, b in pairs),
-            sum(what(b).above(what(a)) for a, b in pairs), len(pairs))
+    return (
+        sum(what(a).above(what(b)) for a, b in pairs),
+        sum(what(b).above(what(a)) for a, b in pairs),
+        len(pairs),
+    )
 
 
 def _by_kind(counts: dict[str, tuple[int, int, int]]) -> str:
@@ -502,6 +581,9 @@ def _by_kind(counts: dict[str, tuple[int, int, int]]) -> str:
     less, more, n = (sum(c) for c in zip(*counts.values(), strict=True))
     if not more and 2 * less > n:
         return 'holds'
-    where = [f'{kind} ({lower} for, {higher} against)'
-             for kind, (lower, higher, _) in counts.items() if lower > higher]
+    where = [
+        f'{kind} ({lower} for, {higher} against)'
+        for kind, (lower, higher, _) in counts.items()
+        if lower > higher
+    ]
     return f'holds in part, {", ".join(where)}' if where else 'does not hold'

@@ -76,13 +76,17 @@ def make(figure: str, study: Study, details: Details) -> None:
             can be made are made first.
     """
     if not study.pgd.ball.epsilon > 0:
-        raise UserError('expected --epsilon above 0 for figures of the adversary; found 0. Choose '
-                        'a radius, or drop --epsilon for the paper\'s.')
+        raise UserError(
+            'expected --epsilon above 0 for figures of the adversary; found 0. Choose '
+            "a radius, or drop --epsilon for the paper's."
+        )
     missing = {'A', 'A_nat'} - set(details.released)
     if missing:
-        raise UserError(f'expected the released networks A and A_nat; found no record of '
-                        f'{" and ".join(sorted(missing))} in the manifest. Restore checkpoints/ '
-                        '(git checkout, or install the package again).')
+        raise UserError(
+            f'expected the released networks A and A_nat; found no record of '
+            f'{" and ".join(sorted(missing))} in the manifest. Restore checkpoints/ '
+            '(git checkout, or install the package again).'
+        )
     require_writable(study.output_dir / 'cache' / 'any')
     makers, failed = makers_of(details), []
     for name in FIGURES if figure == ALL else [figure]:
@@ -101,8 +105,10 @@ def make(figure: str, study: Study, details: Details) -> None:
         for remark in exhibit.remarks:
             print(f'  {remark}')
     if failed:
-        raise UserError(f'expected all figures; not made, for the reasons above: '
-                        f'{", ".join(failed)}. The others are there.')
+        raise UserError(
+            f'expected all figures; not made, for the reasons above: '
+            f'{", ".join(failed)}. The others are there.'
+        )
 
 
 def makers_of(details: Details) -> dict[str, Callable[[Study], Exhibit]]:
@@ -118,7 +124,8 @@ def makers_of(details: Details) -> dict[str, Callable[[Study], Exhibit]]:
         'transfer': lambda study: transfer.transfer_matrix(study, list(details.released)),
         'epsilons': lambda study: strength.epsilons(study, details.radii),
         'convergence': lambda study: strength.convergence(
-            study, steps=details.steps, restarts=details.restarts, step_sizes=details.step_sizes),
+            study, steps=details.steps, restarts=details.restarts, step_sizes=details.step_sizes
+        ),
         'examples': lambda study: examples.examples(study, details.classes),
         'confusion': lambda study: examples.confusion(study, details.classes),
     }

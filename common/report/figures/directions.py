@@ -49,19 +49,24 @@ def directions(study: Study) -> Exhibit:
     images = study.images(_IMAGES)
     measured = {name: _measure(study, name, images) for name in NETWORKS}
     return study.exhibit(
-        'directions', 'random directions and linear subspaces',
+        'directions',
+        'random directions and linear subspaces',
         setting=f'{study.pgd}, images {[study.number(i) for i in images]}, {CHOSEN}, '
-                f'{_DRAWS} random '
-                'directions and combinations each',
-        networks=list(NETWORKS), remarks=_remarks(measured), tables=_tables(measured),
+        f'{_DRAWS} random '
+        'directions and combinations each',
+        networks=list(NETWORKS),
+        remarks=_remarks(measured),
+        tables=_tables(measured),
         pictures=_pictures(study, measured),
-        data={name: dataclasses.asdict(m) for name, m in measured.items()})
+        data={name: dataclasses.asdict(m) for name, m in measured.items()},
+    )
 
 
 def _measure(study: Study, name: str, images: list[int]) -> _Measured:
     judge = study.judge(name)
-    restarting = Restarting(study.pgd, study.crafting(name), judge, seed=study.seed,
-                            batch_size=max(_DIMENSIONS))
+    restarting = Restarting(
+        study.pgd, study.crafting(name), judge, seed=study.seed, batch_size=max(_DIMENSIONS)
+    )
     epsilon = study.pgd.ball.epsilon
     along = {'PGD': [], "sign of the image's gradient": [], _SIGNS: []}
     combined = {_MAXIMA: [], _SIGNS: []}
@@ -76,13 +81,18 @@ def _measure(study: Study, name: str, images: list[int]) -> _Measured:
         # Combinations of many vectors are shorter in l2 when stretched to epsilon in l-inf, so
         # those of maxima are compared with those of as many random vectors.
         for results, vectors in zip(combined.values(), (maxima, signs), strict=True):
-            results.append([
-                _judged(study, judge, image, _combinations(vectors[:k], epsilon, rng))
-                for k in _DIMENSIONS])
+            results.append(
+                [
+                    _judged(study, judge, image, _combinations(vectors[:k], epsilon, rng))
+                    for k in _DIMENSIONS
+                ]
+            )
     return _Measured(
-        len(images), len(images) * _DRAWS,
+        len(images),
+        len(images) * _DRAWS,
         {kind: np.mean(losses, axis=0).tolist() for kind, losses in along.items()},
-        {kind: np.mean(results, axis=0).tolist() for kind, results in combined.items()})
+        {kind: np.mean(results, axis=0).tolist() for kind, results in combined.items()},
+    )
 
 
 def _combinations(vectors: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
@@ -104,19 +114,25 @@ def _judged(
 
 def _remarks(measured: dict[str, _Measured]) -> list[str]:
     parts = [
-        f'{NETWORKS[name]}, ' + ', '.join(
+        f'{NETWORKS[name]}, '
+        + ', '.join(
             f'{_share(m, m.combined[_MAXIMA][i][1])} of combinations of {k} (random signs: '
             f'{_share(m, m.combined[_SIGNS][i][1])})'
-            for i, k in enumerate(_DIMENSIONS) if k in _TOLD)
-        for name, m in measured.items()]
+            for i, k in enumerate(_DIMENSIONS)
+            if k in _TOLD
+        )
+        for name, m in measured.items()
+    ]
     some = next(iter(measured.values()))
-    return [f'Misclassified under random combinations of maxima, n = {some.n:,} ({_DRAWS} of each '
-            f'of {some.images} images), with 95% intervals over the combinations of these images, '
-            f'not over other images: {"; ".join(parts)}. Combinations have the l-inf length '
-            'epsilon, and the images are clipped to the pixel range. With one vector there are '
-            'two points, of which one leads away from the maximum.',
-            'The paper: the structure of adversarial examples cannot be described fully by the '
-            'linear subspace view.']
+    return [
+        f'Misclassified under random combinations of maxima, n = {some.n:,} ({_DRAWS} of each '
+        f'of {some.images} images), with 95% intervals over the combinations of these images, '
+        f'not over other images: {"; ".join(parts)}. Combinations have the l-inf length '
+        'epsilon, and the images are clipped to the pixel range. With one vector there are '
+        'two points, of which one leads away from the maximum.',
+        'The paper: the structure of adversarial examples cannot be described fully by the '
+        'linear subspace view.',
+    ]
 
 
 def _share(measured: _Measured, share: float) -> str:
@@ -125,31 +141,81 @@ def _share(measured: _Measured, share: float) -> str:
 
 
 def _tables(measured: dict[str, _Measured]) -> list[Table]:
-    along = [{'network': name, 'direction': kind, **{
-        f'{share:.1f} epsilon': f'{losses[i]:.4g}' for i, share in enumerate(_SHARES)
-        if i in (0, 2, 5, 8, 10)}} for name, m in measured.items()
-        for kind, losses in m.along.items()]
-    spans = [{'network': name, 'combined': kind, 'how many': k, 'mean loss': f'{loss:.4g}',
-              'misclassified': f'{wrong:.1%}',
-              '95% interval': '{:.1%} to {:.1%}'.format(*m.interval(wrong)), 'n': f'{m.n:,}'}
-             for name, m in measured.items() for kind, results in m.combined.items()
-             for k, (loss, wrong) in zip(_DIMENSIONS, results, strict=True)]
-    return [Table.of('Mean loss along directions', along),
-            Table.of('Random combinations, stretched to epsilon', spans)]
+    along = [
+        {
+            'network': name,
+            'direction': kind,
+            **{
+                f'{share:.1f} epsilon': f'{losses[i]:.4g}'
+                for i, share in enumerate(_SHARES)
+                if i in (0, 2, 5, 8, 10)
+            },
+        }
+        for name, m in measured.items()
+        for kind, losses in m.along.items()
+    ]
+    spans = [
+        {
+            'network': name,
+            'combined': kind,
+            'how many': k,
+            'mean loss': f'{loss:.4g}',
+            'misclassified': f'{wrong:.1%}',
+            '95% interval': '{:.1%} to {:.1%}'.format(*m.interval(wrong)),
+            'n': f'{m.n:,}',
+        }
+        for name, m in measured.items()
+        for kind, results in m.combined.items()
+        for k, (loss, wrong) in zip(_DIMENSIONS, results, strict=True)
+    ]
+    return [
+        Table.of('Mean loss along directions', along),
+        Table.of('Random combinations, stretched to epsilon', spans),
+    ]
 
 
 def _pictures(study: Study, measured: dict[str, _Measured]) -> list[Picture]:
     return [
-        *draw(study.path('directions'), 'Mean loss along three kinds of directions',
-              lambda plots, path: plots.lines(
-                  path, [(NETWORKS[name], [
-                      plots.Line(kind, _SHARES * study.pgd.ball.epsilon, losses)
-                      for kind, losses in m.along.items()]) for name, m in measured.items()],
-                  xlabel=f'l-inf distance ({study.unit})', ylabel='cross-entropy', sharey=False)),
-        *draw(study.path('directions_subspaces'), 'Share misclassified of random combinations',
-              lambda plots, path: plots.lines(
-                  path, [(NETWORKS[name], [
-                      plots.Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
-                      for kind, results in m.combined.items()]) for name, m in measured.items()],
-                  xlabel='vectors combined', ylabel='misclassified', percent=True, xscale='log',
-                  xticks=_DIMENSIONS))]
+        *draw(
+            study.path('directions'),
+            'Mean loss along three kinds of directions',
+            lambda plots, path: plots.lines(
+                path,
+                [
+                    (
+                        NETWORKS[name],
+                        [
+                            plots.Line(kind, _SHARES * study.pgd.ball.epsilon, losses)
+                            for kind, losses in m.along.items()
+                        ],
+                    )
+                    for name, m in measured.items()
+                ],
+                xlabel=f'l-inf distance ({study.unit})',
+                ylabel='cross-entropy',
+                sharey=False,
+            ),
+        ),
+        *draw(
+            study.path('directions_subspaces'),
+            'Share misclassified of random combinations',
+            lambda plots, path: plots.lines(
+                path,
+                [
+                    (
+                        NETWORKS[name],
+                        [
+                            plots.Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
+                            for kind, results in m.combined.items()
+                        ],
+                    )
+                    for name, m in measured.items()
+                ],
+                xlabel='vectors combined',
+                ylabel='misclassified',
+                percent=True,
+                xscale='log',
+                xticks=_DIMENSIONS,
+            ),
+        ),
+    ]

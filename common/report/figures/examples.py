@@ -26,8 +26,9 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
     numbers = [study.number(image) for image in images]
     x, y = study.test.x[images], study.test.y[images]
     grid, words, titles = [list(x)], ['natural'], [[classes[label] for label in y]]
-    rows = [{'image': number, 'class': classes[label]}
-            for number, label in zip(numbers, y, strict=True)]
+    rows = [
+        {'image': number, 'class': classes[label]} for number, label in zip(numbers, y, strict=True)
+    ]
     ball = study.pgd.ball
     for name, kind in NETWORKS.items():
         x_adv = _attacked(study, name, x, y)
@@ -40,15 +41,25 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
         for row, prediction in zip(rows, predictions, strict=True):
             row[f'{kind}, under attack'] = classes[prediction]
     pictures = draw(
-        study.path('examples'), 'Natural images, adversarial ones, and the perturbations',
+        study.path('examples'),
+        'Natural images, adversarial ones, and the perturbations',
         lambda plots, path: plots.images(
-            path, grid, rows=words, titles=titles, lower=ball.lower, upper=ball.upper))
+            path, grid, rows=words, titles=titles, lower=ball.lower, upper=ball.upper
+        ),
+    )
     return study.exhibit(
-        'examples', 'adversarial examples', setting=f'{study.pgd}, images {CHOSEN}',
+        'examples',
+        'adversarial examples',
+        setting=f'{study.pgd}, images {CHOSEN}',
         networks=list(NETWORKS),
-        remarks=['Above each image: its class, or what the network takes it for. Perturbations '
-                 'are stretched: black and white are epsilon.'],
-        tables=[Table.of('', rows)], pictures=pictures, data={'images': numbers, 'rows': rows})
+        remarks=[
+            'Above each image: its class, or what the network takes it for. Perturbations '
+            'are stretched: black and white are epsilon.'
+        ],
+        tables=[Table.of('', rows)],
+        pictures=pictures,
+        data={'images': numbers, 'rows': rows},
+    )
 
 
 def _attacked(study: Study, name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -70,18 +81,37 @@ def confusion(study: Study, classes: Sequence[str]) -> Exhibit:
     np.add.at(counts, (study.test.y, study.accuracy(study.pgd, 'A', 'A').predictions), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     pictures = draw(
-        study.path('confusion'), 'Confusion matrix of A under attack',
+        study.path('confusion'),
+        'Confusion matrix of A under attack',
         lambda plots, path: plots.heatmap(
-            path, shares, rows=classes, columns=classes, ylabel='class', xlabel='taken for',
-            title=f'A under PGD-{study.pgd.steps}', form='.0%'))
+            path,
+            shares,
+            rows=classes,
+            columns=classes,
+            ylabel='class',
+            xlabel='taken for',
+            title=f'A under PGD-{study.pgd.steps}',
+            form='.0%',
+        ),
+    )
     return study.exhibit(
-        'confusion', 'mistakes under attack', setting=f'{study.pgd}, n = {len(study.test):,}',
+        'confusion',
+        'mistakes under attack',
+        setting=f'{study.pgd}, n = {len(study.test):,}',
         networks=['A'],
         remarks=_mistakes(counts, shares, classes),
-        tables=[Table.of('Images; rows: class, columns: taken for', [
-            {'': classes[i], **{classes[j]: int(n) for j, n in enumerate(line)}}
-            for i, line in enumerate(counts)])],
-        pictures=pictures, data={'classes': list(classes), 'counts': counts.tolist()})
+        tables=[
+            Table.of(
+                'Images; rows: class, columns: taken for',
+                [
+                    {'': classes[i], **{classes[j]: int(n) for j, n in enumerate(line)}}
+                    for i, line in enumerate(counts)
+                ],
+            )
+        ],
+        pictures=pictures,
+        data={'classes': list(classes), 'counts': counts.tolist()},
+    )
 
 
 def _mistakes(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> list[str]:
@@ -92,7 +122,9 @@ def _mistakes(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) ->
     sizes = counts.sum(axis=1)
     weakest = int(np.where(sizes > 0, np.diag(shares), np.inf).argmin())
     low, high = wilson_interval(int(counts[weakest, weakest]), int(sizes[weakest]))
-    return [f'The likeliest mistake is {classes[column]} for {classes[row]} '
-            f'({wrong[row, column]:.1%} of that class); the least robust class is '
-            f'{classes[weakest]}, of which {shares[weakest, weakest]:.1%} stand '
-            f'({low:.1%} to {high:.1%}, n = {sizes[weakest]:,}).']
+    return [
+        f'The likeliest mistake is {classes[column]} for {classes[row]} '
+        f'({wrong[row, column]:.1%} of that class); the least robust class is '
+        f'{classes[weakest]}, of which {shares[weakest, weakest]:.1%} stand '
+        f'({low:.1%} to {high:.1%}, n = {sizes[weakest]:,}).'
+    ]

@@ -27,35 +27,55 @@ def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
     images = study.images(_IMAGES)
     numbers = [study.number(image) for image in images]
     losses = {name: _losses(study, name, images, restarts) for name in NETWORKS}
-    rows = [_summary(name, image, values) for name in NETWORKS
-            for image, values in zip(numbers, losses[name], strict=True)]
+    rows = [
+        _summary(name, image, values)
+        for name in NETWORKS
+        for image, values in zip(numbers, losses[name], strict=True)
+    ]
     pictures = draw(
-        study.path('figure_1'), 'Histograms of the final losses, four images and two networks',
+        study.path('figure_1'),
+        'Histograms of the final losses, four images and two networks',
         lambda plots, path: plots.histograms(
-            path, _panels(numbers, losses), xlabel=f'{_LOSS} at the end of PGD',
-            ylabel='restarts'))
+            path, _panels(numbers, losses), xlabel=f'{_LOSS} at the end of PGD', ylabel='restarts'
+        ),
+    )
     return study.exhibit(
-        'figure_1', 'figure 1, losses of the maxima that PGD finds',
-        setting=f'{study.pgd}, {restarts:,} restarts of images {CHOSEN}', networks=list(NETWORKS),
-        remarks=[_concentration(losses, restarts), (
-            'The paper: the losses of the final iterates are well concentrated without extreme '
-            'outliers, and those of adversarially trained networks are much smaller.')],
-        tables=[Table.of('', rows)], pictures=pictures,
-        data={'images': numbers, 'losses': {
-            name: [_thinned(v) for v in values] for name, values in losses.items()}})
+        'figure_1',
+        'figure 1, losses of the maxima that PGD finds',
+        setting=f'{study.pgd}, {restarts:,} restarts of images {CHOSEN}',
+        networks=list(NETWORKS),
+        remarks=[
+            _concentration(losses, restarts),
+            (
+                'The paper: the losses of the final iterates are well concentrated without extreme '
+                'outliers, and those of adversarially trained networks are much smaller.'
+            ),
+        ],
+        tables=[Table.of('', rows)],
+        pictures=pictures,
+        data={
+            'images': numbers,
+            'losses': {name: [_thinned(v) for v in values] for name, values in losses.items()},
+        },
+    )
 
 
 def _losses(study: Study, name: str, images: list[int], restarts: int) -> list[np.ndarray]:
     """[restarts] final losses of each image."""
-    restarting = Restarting(study.pgd, study.crafting(name), study.judge(name), seed=study.seed,
-                            batch_size=min(restarts, BATCH_SIZE))
+    restarting = Restarting(
+        study.pgd,
+        study.crafting(name),
+        study.judge(name),
+        seed=study.seed,
+        batch_size=min(restarts, BATCH_SIZE),
+    )
     found = []
     for image in images:
         partial = study.partial('restarts', name, study.pgd, image, restarting.batch_size)
-        with tqdm.tqdm(total=restarts, desc=f'{name}, image {study.number(image)}',
-                       unit='restart', leave=False) as bar:
-            found.append(
-                restarting.final_losses(study.test, image, restarts, partial, bar.update))
+        with tqdm.tqdm(
+            total=restarts, desc=f'{name}, image {study.number(image)}', unit='restart', leave=False
+        ) as bar:
+            found.append(restarting.final_losses(study.test, image, restarts, partial, bar.update))
     return found
 
 
@@ -72,17 +92,27 @@ def _rounded(values: np.ndarray) -> list:
 
 def _summary(name: str, image: int, losses: np.ndarray) -> dict[str, object]:
     low, median, high = np.percentile(losses, (1, 50, 99))
-    return {'network': name, 'image': image, 'restarts': f'{len(losses):,}',
-            'least': f'{losses.min():.4g}', '1%': f'{low:.4g}', 'median': f'{median:.4g}',
-            '99%': f'{high:.4g}', 'greatest': f'{losses.max():.4g}'}
+    return {
+        'network': name,
+        'image': image,
+        'restarts': f'{len(losses):,}',
+        'least': f'{losses.min():.4g}',
+        '1%': f'{low:.4g}',
+        'median': f'{median:.4g}',
+        '99%': f'{high:.4g}',
+        'greatest': f'{losses.max():.4g}',
+    }
 
 
 def _panels(
     numbers: Sequence[int], losses: dict[str, list[np.ndarray]]
 ) -> list[tuple[str, dict[str, np.ndarray]]]:
     # A row each, since the losses differ by orders of magnitude.
-    return [(f'{name}, image {image}', {words: losses[name][i]})
-            for name, words in NETWORKS.items() for i, image in enumerate(numbers)]
+    return [
+        (f'{name}, image {image}', {words: losses[name][i]})
+        for name, words in NETWORKS.items()
+        for i, image in enumerate(numbers)
+    ]
 
 
 def _concentration(losses: dict[str, list[np.ndarray]], restarts: int) -> str:
@@ -94,7 +124,8 @@ def _concentration(losses: dict[str, list[np.ndarray]], restarts: int) -> str:
         parts.append(
             f'{words}, medians of {min(medians):.3g} to {max(medians):.3g}, the 99% quantile of an '
             f'image is {min(spread):.3g} to {max(spread):.3g} times its 1% quantile, the greatest '
-            f'loss {min(most):.3g} to {max(most):.3g} times its median')
+            f'loss {min(most):.3g} to {max(most):.3g} times its median'
+        )
     return f'Measured over {restarts:,} restarts an image: ' + '; '.join(parts) + '.'
 
 
@@ -118,29 +149,47 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
     """
     restarts = min(restarts or 20, BATCH_SIZE)
     image = study.images(_IMAGES)[0]
-    curves = {name: Curves(study.pgd, study.crafting(name), study.judge(name))(
-        study.test, image, restarts, study.seed) for name in NETWORKS}
+    curves = {
+        name: Curves(study.pgd, study.crafting(name), study.judge(name))(
+            study.test, image, restarts, study.seed
+        )
+        for name in NETWORKS
+    }
     middle = study.pgd.steps // 2
-    rows = [{'network': name, 'start': f'{v[:, 0].mean():.4g}',
-             f'step {middle}': f'{v[:, middle].mean():.4g}', 'end': f'{v[:, -1].mean():.4g}',
-             'standard deviation at the end': f'{v[:, -1].std():.3g}',
-             'share of the rise by the middle': _percent(_share_by(v, middle))}
-            for name, v in curves.items()]
+    rows = [
+        {
+            'network': name,
+            'start': f'{v[:, 0].mean():.4g}',
+            f'step {middle}': f'{v[:, middle].mean():.4g}',
+            'end': f'{v[:, -1].mean():.4g}',
+            'standard deviation at the end': f'{v[:, -1].std():.3g}',
+            'share of the rise by the middle': _percent(_share_by(v, middle)),
+        }
+        for name, v in curves.items()
+    ]
     pictures = draw(
-        study.path('figure_2'), 'Loss over iterations of PGD, one line a restart',
+        study.path('figure_2'),
+        'Loss over iterations of PGD, one line a restart',
         lambda plots, path: plots.bundles(
-            path, [(words, curves[name]) for name, words in NETWORKS.items()],
-            xlabel='PGD iteration', ylabel=_LOSS))
+            path,
+            [(words, curves[name]) for name, words in NETWORKS.items()],
+            xlabel='PGD iteration',
+            ylabel=_LOSS,
+        ),
+    )
     return study.exhibit(
-        'figure_2', 'figure 2, loss along the iterations of PGD',
-        setting=f'{study.pgd}, {restarts} restarts of image {study.number(image)}, '
-                f'{CHOSEN}',
+        'figure_2',
+        'figure 2, loss along the iterations of PGD',
+        setting=f'{study.pgd}, {restarts} restarts of image {study.number(image)}, {CHOSEN}',
         networks=list(NETWORKS),
-        remarks=[_levelling(curves), (
-            'The paper: the loss rises in a fairly consistent way and plateaus rapidly.')],
-        tables=[Table.of('', rows)], pictures=pictures,
-        data={'image': study.number(image),
-              'losses': {n: _rounded(v) for n, v in curves.items()}})
+        remarks=[
+            _levelling(curves),
+            ('The paper: the loss rises in a fairly consistent way and plateaus rapidly.'),
+        ],
+        tables=[Table.of('', rows)],
+        pictures=pictures,
+        data={'image': study.number(image), 'losses': {n: _rounded(v) for n, v in curves.items()}},
+    )
 
 
 def _levelling(curves: dict[str, np.ndarray]) -> str:
@@ -150,9 +199,11 @@ def _levelling(curves: dict[str, np.ndarray]) -> str:
         if risen is None:
             parts.append(f'{words}, the mean loss does not rise')
             continue
-        parts.append(f'{words}, the last quarter of the steps brings {1 - risen:.0%} of the rise '
-                     'of the mean loss, which has '
-                     + ('not levelled off' if 1 - risen > 0.1 else 'levelled off'))
+        parts.append(
+            f'{words}, the last quarter of the steps brings {1 - risen:.0%} of the rise '
+            'of the mean loss, which has '
+            + ('not levelled off' if 1 - risen > 0.1 else 'levelled off')
+        )
     return 'Measured: ' + '; '.join(parts) + '.'
 
 

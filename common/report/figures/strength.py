@@ -64,26 +64,47 @@ def epsilons(study: Study, radii: Sequence[float]) -> Exhibit:
         UserError: a network is not there.
     """
     radii = radii[::3] if study.quick else radii
-    outcomes = {name: [study.accuracy(_of_radius(study.pgd, radius), name, name)
-                       for radius in radii] for name in NETWORKS}
-    rows = [{'epsilon': f'{radius:g}', **{
-        name: _cell(outcomes[name][i]) for name in NETWORKS}} for i, radius in enumerate(radii)]
+    outcomes = {
+        name: [study.accuracy(_of_radius(study.pgd, radius), name, name) for radius in radii]
+        for name in NETWORKS
+    }
+    rows = [
+        {'epsilon': f'{radius:g}', **{name: _cell(outcomes[name][i]) for name in NETWORKS}}
+        for i, radius in enumerate(radii)
+    ]
     pictures = draw(
-        study.path('epsilons'), 'Accuracy over the radius of the ball, two networks',
+        study.path('epsilons'),
+        'Accuracy over the radius of the ball, two networks',
         lambda plots, path: plots.lines(
-            path, [(f'PGD-{study.pgd.steps}', [
-                _line(plots, words, radii, outcomes[name]) for name, words in NETWORKS.items()])],
-            xlabel=f'epsilon ({study.unit})', ylabel='accuracy', percent=True, width=5.5,
+            path,
+            [
+                (
+                    f'PGD-{study.pgd.steps}',
+                    [
+                        _line(plots, words, radii, outcomes[name])
+                        for name, words in NETWORKS.items()
+                    ],
+                )
+            ],
+            xlabel=f'epsilon ({study.unit})',
+            ylabel='accuracy',
+            percent=True,
+            width=5.5,
             # Radii that double would crowd at the left.
-            **({'xscale': 'symlog', 'xticks': _spread(radii)} if radii[-1] > 20 * radii[1]
-               else {})))
+            **({'xscale': 'symlog', 'xticks': _spread(radii)} if radii[-1] > 20 * radii[1] else {}),
+        ),
+    )
     return study.exhibit(
-        'epsilons', 'accuracy against epsilon',
+        'epsilons',
+        'accuracy against epsilon',
         setting=f'PGD, {study.pgd.steps} steps of epsilon times '
-                f'{study.pgd.step_size / study.pgd.ball.epsilon:.3g}, n = {len(study.test):,}',
-        networks=list(NETWORKS), remarks=_end(study, radii, outcomes),
-        tables=[Table.of('', rows)], pictures=pictures,
-        data={name: _data(radii, outcomes[name]) for name in NETWORKS})
+        f'{study.pgd.step_size / study.pgd.ball.epsilon:.3g}, n = {len(study.test):,}',
+        networks=list(NETWORKS),
+        remarks=_end(study, radii, outcomes),
+        tables=[Table.of('', rows)],
+        pictures=pictures,
+        data={name: _data(radii, outcomes[name]) for name in NETWORKS},
+    )
 
 
 def convergence(
@@ -110,36 +131,68 @@ def convergence(
         'step size': [(s, dataclasses.replace(base, step_size=float(s))) for s in step_sizes],
     }
     own = study.accuracy(base, 'A', 'A')
-    outcomes = {name: [study.accuracy(attack, 'A', 'A') for _, attack in points]
-                for name, points in series.items()}
-    variants = {name: {value: paired(own, outcome) for (value, attack), outcome
-                       in zip(points, outcomes[name], strict=True) if attack != base}
-                for name, points in series.items()}
-    tables = [Table.of(f'Accuracy against {name}', [
-        {name: f'{value:g}', 'accuracy': _cell(outcome),
-         'broken beyond the base attack, in points': _points(variants[name].get(value))}
-        for (value, _), outcome in zip(points, outcomes[name], strict=True)])
-        for name, points in series.items()]
+    outcomes = {
+        name: [study.accuracy(attack, 'A', 'A') for _, attack in points]
+        for name, points in series.items()
+    }
+    variants = {
+        name: {
+            value: paired(own, outcome)
+            for (value, attack), outcome in zip(points, outcomes[name], strict=True)
+            if attack != base
+        }
+        for name, points in series.items()
+    }
+    tables = [
+        Table.of(
+            f'Accuracy against {name}',
+            [
+                {
+                    name: f'{value:g}',
+                    'accuracy': _cell(outcome),
+                    'broken beyond the base attack, in points': _points(variants[name].get(value)),
+                }
+                for (value, _), outcome in zip(points, outcomes[name], strict=True)
+            ],
+        )
+        for name, points in series.items()
+    ]
     return study.exhibit(
-        'convergence', 'has the attack converged?',
-        setting=f'{base} but for what the tables vary, n = {len(study.test):,}', networks=['A'],
-        remarks=[_verdict(own, variants)], tables=tables,
-        pictures=[picture for name, points in series.items()
-                  for picture in _curve(study, name, [x for x, _ in points], outcomes[name])],
-        data={name: _data([x for x, _ in points], outcomes[name])
-              for name, points in series.items()})
+        'convergence',
+        'has the attack converged?',
+        setting=f'{base} but for what the tables vary, n = {len(study.test):,}',
+        networks=['A'],
+        remarks=[_verdict(own, variants)],
+        tables=tables,
+        pictures=[
+            picture
+            for name, points in series.items()
+            for picture in _curve(study, name, [x for x, _ in points], outcomes[name])
+        ],
+        data={
+            name: _data([x for x, _ in points], outcomes[name]) for name, points in series.items()
+        },
+    )
 
 
 def _curve(
     study: Study, name: str, values: Sequence[float], outcomes: Sequence[Outcome]
 ) -> list[Picture]:
     return draw(
-        study.path(f'convergence_{name.replace(" ", "_")}'), f'Accuracy of A over {name}',
+        study.path(f'convergence_{name.replace(" ", "_")}'),
+        f'Accuracy of A over {name}',
         lambda plots, path: plots.lines(
-            path, [(f'PGD against A, {name}', [_line(plots, 'A', values, outcomes)])],
+            path,
+            [(f'PGD against A, {name}', [_line(plots, 'A', values, outcomes)])],
             xlabel=name if name != 'step size' else f'step size ({study.unit})',
-            ylabel='accuracy', xscale='log', percent=True, whole=False, width=5.5,
-            xticks=values))
+            ylabel='accuracy',
+            xscale='log',
+            percent=True,
+            whole=False,
+            width=5.5,
+            xticks=values,
+        ),
+    )
 
 
 def _spread(radii: Sequence[float]) -> list[float]:
@@ -156,8 +209,10 @@ def _of_radius(attack: PGD, radius: float) -> PGD:
         return dataclasses.replace(attack, steps=0, random_start=False)
     radius = float(radius)  # 8 and 8.0 would be two attacks to the cache
     return dataclasses.replace(
-        attack, ball=dataclasses.replace(attack.ball, epsilon=radius),
-        step_size=float(attack.step_size * (radius / attack.ball.epsilon)))
+        attack,
+        ball=dataclasses.replace(attack.ball, epsilon=radius),
+        step_size=float(attack.step_size * (radius / attack.ball.epsilon)),
+    )
 
 
 def _cell(outcome: Outcome) -> str:
@@ -166,13 +221,20 @@ def _cell(outcome: Outcome) -> str:
 
 
 def _line(plots, name: str, x: Sequence[float], outcomes: Sequence[Outcome]):
-    return plots.Line(name, x, [o.accuracy for o in outcomes],
-                      [o.interval[0] for o in outcomes], [o.interval[1] for o in outcomes])
+    return plots.Line(
+        name,
+        x,
+        [o.accuracy for o in outcomes],
+        [o.interval[0] for o in outcomes],
+        [o.interval[1] for o in outcomes],
+    )
 
 
 def _data(x: Sequence[float], outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    return [{'x': value, 'accuracy': o.accuracy, 'interval': o.interval, 'n': o.n}
-            for value, o in zip(x, outcomes, strict=True)]
+    return [
+        {'x': value, 'accuracy': o.accuracy, 'interval': o.interval, 'n': o.n}
+        for value, o in zip(x, outcomes, strict=True)
+    ]
 
 
 def _points(found: Paired | None) -> str | None:
@@ -190,56 +252,79 @@ def _verdict(base: Outcome, variants: dict[str, dict[float, Paired]]) -> str:
         variants: what is varied -> its value -> what that breaks beyond the base attack.
     """
     said = f'The attack as the paper uses it leaves {_cell(base)}.'
-    strongest = {f'{name}={value:g}': found[value] for name, found in variants.items() if found
-                 for value in [max(found, key=lambda value: found[value].net)]}
+    strongest = {
+        f'{name}={value:g}': found[value]
+        for name, found in variants.items()
+        if found
+        for value in [max(found, key=lambda value: found[value].net)]
+    }
     if not strongest:
         return f'{said} No variant of it was run beside it.'
-    return (f'{said} The strongest variants on the same images: '
-            + '; '.join(f'{name} {_beyond(found)}' for name, found in strongest.items())
-            + f'. {_conclusion(base.n, variants)}')
+    return (
+        f'{said} The strongest variants on the same images: '
+        + '; '.join(f'{name} {_beyond(found)}' for name, found in strongest.items())
+        + f'. {_conclusion(base.n, variants)}'
+    )
 
 
 def _beyond(found: Paired) -> str:
-    many = 'as many' if not found.net else (
-        f'{abs(found.net):,} {"more" if found.net > 0 else "fewer"}')
+    many = (
+        'as many'
+        if not found.net
+        else (f'{abs(found.net):,} {"more" if found.net > 0 else "fewer"}')
+    )
     low, high = (100 * end for end in found.interval)
-    return (f'breaks {many} of the {found.n:,} images, {100 * found.share:.1f} points, paired 95% '
-            f'interval {low:.1f} to {high:.1f}')
+    return (
+        f'breaks {many} of the {found.n:,} images, {100 * found.share:.1f} points, paired 95% '
+        f'interval {low:.1f} to {high:.1f}'
+    )
 
 
 def _conclusion(n: int, variants: dict[str, dict[float, Paired]]) -> str:
-    everyone = {f'{name}={value:g}': found for name, values in variants.items()
-                for value, found in values.items()}
+    everyone = {
+        f'{name}={value:g}': found
+        for name, values in variants.items()
+        for value, found in values.items()
+    }
     marked = [name for name, found in everyone.items() if found.marked]
     possible = [name for name, found in everyone.items() if found.interval[1] >= _MARKED]
     least = f'at least {100 * _MARKED:g} points'
     if marked:
-        return (f'So it has not converged: {", ".join(marked)} '
-                f'{"breaks" if len(marked) == 1 else "break"} markedly more, {least} with an '
-                'interval above 0.')
+        return (
+            f'So it has not converged: {", ".join(marked)} '
+            f'{"breaks" if len(marked) == 1 else "break"} markedly more, {least} with an '
+            'interval above 0.'
+        )
     if possible:
-        return (f'Whether some variant breaks markedly more, {least}, cannot be told from {n:,} '
-                f'images: the intervals of {", ".join(possible)} reach that far.')
+        return (
+            f'Whether some variant breaks markedly more, {least}, cannot be told from {n:,} '
+            f'images: the intervals of {", ".join(possible)} reach that far.'
+        )
     return f'So no variant breaks markedly more, {least}: beside these it has converged.'
 
 
-def _end(
-    study: Study, radii: Sequence[float], outcomes: dict[str, Sequence[Outcome]]
-) -> list[str]:
+def _end(study: Study, radii: Sequence[float], outcomes: dict[str, Sequence[Outcome]]) -> list[str]:
     n, ball = len(study.test), study.pgd.ball
     half = (ball.upper - ball.lower) / 2
     said = '; '.join(_kept(name, radii, found) for name, found in outcomes.items()) + '.'
     if radii[-1] < half:
         return [said]
     share = np.bincount(study.test.y).max() / n
-    weak = [f'{name} keeps {outcome.accuracy:.1%} at epsilon {radius:g}'
-            for name, found in outcomes.items()
-            for radius, outcome in zip(radii, found, strict=True)
-            if radius >= half and outcome.accuracy > share]
-    return [f'{said} From {half:g} on one grey image is within reach of every image, so that no '
-            f'classifier keeps more than the largest class, {share:.1%} of these {n:,} images.'
-            + (f' But {", ".join(weak)}, which shows that the attack is not strong enough there.'
-               if weak else '')]
+    weak = [
+        f'{name} keeps {outcome.accuracy:.1%} at epsilon {radius:g}'
+        for name, found in outcomes.items()
+        for radius, outcome in zip(radii, found, strict=True)
+        if radius >= half and outcome.accuracy > share
+    ]
+    return [
+        f'{said} From {half:g} on one grey image is within reach of every image, so that no '
+        f'classifier keeps more than the largest class, {share:.1%} of these {n:,} images.'
+        + (
+            f' But {", ".join(weak)}, which shows that the attack is not strong enough there.'
+            if weak
+            else ''
+        )
+    ]
 
 
 def _kept(name: str, radii: Sequence[float], outcomes: Sequence[Outcome]) -> str:
@@ -247,5 +332,7 @@ def _kept(name: str, radii: Sequence[float], outcomes: Sequence[Outcome]) -> str
     end = len(left) - left[::-1].index(True) if any(left) else 0  # nothing is left from there on
     if end < len(radii):
         return f'{name} keeps none of {outcomes[end].n:,} images from epsilon {radii[end]:g} on'
-    return (f'{name} keeps {_cell(outcomes[-1])} of {outcomes[-1].n:,} images at epsilon '
-            f'{radii[-1]:g}, the greatest')
+    return (
+        f'{name} keeps {_cell(outcomes[-1])} of {outcomes[-1].n:,} images at epsilon '
+        f'{radii[-1]:g}, the greatest'
+    )

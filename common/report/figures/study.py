@@ -111,17 +111,18 @@ class Study:
         order = [*order, *rng.permutation(np.setdiff1d(np.arange(len(self.test)), order))]
         found = []
         for i in range(0, len(order), count):
-            found += [int(j) for j in order[i:i + count] if self._correct(j, classified_by)]
+            found += [int(j) for j in order[i : i + count] if self._correct(j, classified_by)]
             if len(found) >= count:
                 return sorted(found[:count])
         raise UserError(
             f'expected at least {count} images that {" and ".join(classified_by)} classify '
             f'correctly; found {len(found)} among {len(self.test)}. Take more images (--every, '
-            '--num_examples, --budget).')
+            '--num_examples, --budget).'
+        )
 
     def _correct(self, image: int, references: Sequence[str]) -> bool:
-        x = tf.constant(self.test.x[image:image + 1])
-        y = tf.constant(self.test.y[image:image + 1])
+        x = tf.constant(self.test.x[image : image + 1])
+        y = tf.constant(self.test.y[image : image + 1])
         return all(self.judge(name)(x, y)[0] == y.numpy() for name in references)
 
     def number(self, image: int) -> int:
@@ -137,8 +138,14 @@ class Study:
             *determines: whatever else the result depends on, besides images, seed and precision.
         """
         return PartialResult.of(
-            self.output_dir / 'cache', name, weights_digest(self.network(reference).model),
-            self.test.digest(), self.seed, self.attack_dtype, *determines)
+            self.output_dir / 'cache',
+            name,
+            weights_digest(self.network(reference).model),
+            self.test.digest(),
+            self.seed,
+            self.attack_dtype,
+            *determines,
+        )
 
     def accuracy(self, attack: Attack, source: str, target: str) -> Outcome:
         """Accuracy of `target` on examples crafted on `source`, from the cache if it is there.
@@ -153,20 +160,33 @@ class Study:
     def accuracies(self, attack: Attack, source: str, targets: Sequence[str]) -> list[Outcome]:
         """`accuracy` of several networks on the same examples."""
         return transfer_accuracies(
-            attack, self.network(source), [self.network(target) for target in targets],
-            self.test, batch_size=self.batch_size, seed=self.seed,
+            attack,
+            self.network(source),
+            [self.network(target) for target in targets],
+            self.test,
+            batch_size=self.batch_size,
+            seed=self.seed,
             attack_dtype=self.attack_dtype,
             progress=f'{", ".join(map(_short, targets))} attacked from {_short(source)}',
-            partial_folder=self.output_dir / 'cache')
+            partial_folder=self.output_dir / 'cache',
+        )
 
     def path(self, name: str) -> pathlib.Path:
         """Where a picture goes."""
         return self.output_dir / f'{self.key}_{name}{self.variant}.png'
 
     def exhibit(
-        self, name: str, title: str, *, setting: str, networks: Sequence[str],
-        remarks: Sequence[str], tables: Sequence[Table], pictures: Sequence[Picture],
-        data: Any, on_test_images: bool = True,
+        self,
+        name: str,
+        title: str,
+        *,
+        setting: str,
+        networks: Sequence[str],
+        remarks: Sequence[str],
+        tables: Sequence[Table],
+        pictures: Sequence[Picture],
+        data: Any,
+        on_test_images: bool = True,
     ) -> Exhibit:
         """The finished exhibit, with all that is the same for every figure.
 
@@ -186,15 +206,22 @@ class Study:
         if self.every > 1:
             images += f' (those numbered 0, {self.every}, {2 * self.every} and so on)'
         return Exhibit(
-            key=f'{self.key}_{name}{self.variant}', title=f'{self.title}: {title}{self.remark}',
+            key=f'{self.key}_{name}{self.variant}',
+            title=f'{self.title}: {title}{self.remark}',
             command=f'{self.command} --figure={name.removeprefix("figure_")}',
-            setting=setting if not on_test_images else (
+            setting=setting
+            if not on_test_images
+            else (
                 f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
-                f'{self.attack_dtype}'),
+                f'{self.attack_dtype}'
+            ),
             # Folders by their names: where they lie says nothing to others.
-            networks={_short(n): weights_digest(self.network(n).model)
-                      for n in networks},
-            remarks=tuple(remarks), tables=tuple(tables), pictures=tuple(pictures), data=data)
+            networks={_short(n): weights_digest(self.network(n).model) for n in networks},
+            remarks=tuple(remarks),
+            tables=tuple(tables),
+            pictures=tuple(pictures),
+            data=data,
+        )
 
 
 def _short(reference: str) -> str:
@@ -216,8 +243,11 @@ def draw(
     except ModuleNotFoundError as error:
         if error.name != 'matplotlib':
             raise
-        print(f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
-              'numbers are there. To have pictures: pip install matplotlib', file=sys.stderr)
+        print(
+            f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
+            'numbers are there. To have pictures: pip install matplotlib',
+            file=sys.stderr,
+        )
         return []
     plot(plots, path)
     return [Picture(path.name, words)]

@@ -33,8 +33,15 @@ class _Matrix:
     @property
     def fooled(self) -> np.ndarray:
         """[k, k] shares of the images that the target classifies correctly; NaN of none."""
-        return np.array([[_fooled(natural, attacked)[0] for natural, attacked
-                          in zip(self.natural, row, strict=True)] for row in self.attacked])
+        return np.array(
+            [
+                [
+                    _fooled(natural, attacked)[0]
+                    for natural, attacked in zip(self.natural, row, strict=True)
+                ]
+                for row in self.attacked
+            ]
+        )
 
     def accuracy(self, source: str | None, target: str) -> str:
         """In words; without a source on natural images."""
@@ -55,15 +62,22 @@ def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
     """
     found = _measure(study, list(names))
     return study.exhibit(
-        'transfer', 'transfer between networks',
-        setting=f'{study.pgd}, n = {len(study.test):,}', networks=found.names,
-        remarks=_remarks(found, len(study.test)), tables=_tables(found),
+        'transfer',
+        'transfer between networks',
+        setting=f'{study.pgd}, n = {len(study.test):,}',
+        networks=found.names,
+        remarks=_remarks(found, len(study.test)),
+        tables=_tables(found),
         pictures=_pictures(study, found),
-        data={'networks': found.names,
-              'natural': [outcome.accuracy for outcome in found.natural],
-              'accuracy': [[outcome.accuracy for outcome in row] for row in found.attacked],
-              'fooled': _numbers(found.fooled), 'cosines': _numbers(found.cosines),
-              'without_gradient': found.without_gradient})
+        data={
+            'networks': found.names,
+            'natural': [outcome.accuracy for outcome in found.natural],
+            'accuracy': [[outcome.accuracy for outcome in row] for row in found.attacked],
+            'fooled': _numbers(found.fooled),
+            'cosines': _numbers(found.cosines),
+            'without_gradient': found.without_gradient,
+        },
+    )
 
 
 def _measure(study: Study, names: list[str]) -> _Matrix:
@@ -71,14 +85,15 @@ def _measure(study: Study, names: list[str]) -> _Matrix:
     attacked = [study.accuracies(study.pgd, source, names) for source in names]
     gradients = {name: input_gradients(study, name) for name in names}
     return _Matrix(
-        names, [study.accuracy(none, name, name) for name in names], attacked,
+        names,
+        [study.accuracy(none, name, name) for name in names],
+        attacked,
         np.array([[mean_cosine(gradients[a], gradients[b]) for b in names] for a in names]),
-        [int(np.sum(~gradients[name].any(axis=1))) for name in names])
+        [int(np.sum(~gradients[name].any(axis=1))) for name in names],
+    )
 
 
-def _fooled(
-    natural: Outcome, attacked: Outcome
-) -> tuple[float, tuple[float, float], int]:
+def _fooled(natural: Outcome, attacked: Outcome) -> tuple[float, tuple[float, float], int]:
     """Share fooled of the images classified correctly, its 95% interval, and their number."""
     fooled, n = int(np.sum(natural.correct & ~attacked.correct)), int(np.sum(natural.correct))
     return (fooled / n, wilson_interval(fooled, n), n) if n else (np.nan, (0.0, 1.0), 0)
@@ -98,9 +113,15 @@ def input_gradients(study: Study, name: str) -> np.ndarray:
         return tf.math.divide_no_nan(flat, tf.norm(flat, axis=1, keepdims=True))
 
     batches = range(0, len(study.test), study.batch_size)
-    return np.concatenate([
-        gradient(tf.constant(study.test.x[i:i + study.batch_size]),
-                 tf.constant(study.test.y[i:i + study.batch_size])).numpy() for i in batches])
+    return np.concatenate(
+        [
+            gradient(
+                tf.constant(study.test.x[i : i + study.batch_size]),
+                tf.constant(study.test.y[i : i + study.batch_size]),
+            ).numpy()
+            for i in batches
+        ]
+    )
 
 
 def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -120,55 +141,96 @@ def _numbers(values: np.ndarray) -> list[list[float | None]]:
 def _tables(found: _Matrix) -> list[Table]:
     names = found.names
     accuracies = {'none (natural)': found.natural, **dict(zip(names, found.attacked, strict=True))}
-    fooled = [[_fooled(natural, attacked) for natural, attacked
-               in zip(found.natural, row, strict=True)] for row in found.attacked]
+    fooled = [
+        [_fooled(natural, attacked) for natural, attacked in zip(found.natural, row, strict=True)]
+        for row in found.attacked
+    ]
     return [
-        _table('Accuracy; rows: source, columns: target', names, {
-            source: [f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})' for o in row]
-            for source, row in accuracies.items()}),
-        _table('Share fooled of the images that the target classifies correctly; rows: source, '
-               'columns: target', names, {
-                   source: [f'{share:.1%} ({low:.1%} to {high:.1%})' if n else None
-                            for share, (low, high), n in row]
-                   for source, row in zip(names, fooled, strict=True)}),
-        _table("Mean cosine between the networks' input gradients", names, {
-            name: [None if np.isnan(cosine) else f'{cosine:.3f}' for cosine in row]
-            for name, row in zip(names, found.cosines, strict=True)})]
+        _table(
+            'Accuracy; rows: source, columns: target',
+            names,
+            {
+                source: [
+                    f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})' for o in row
+                ]
+                for source, row in accuracies.items()
+            },
+        ),
+        _table(
+            'Share fooled of the images that the target classifies correctly; rows: source, '
+            'columns: target',
+            names,
+            {
+                source: [
+                    f'{share:.1%} ({low:.1%} to {high:.1%})' if n else None
+                    for share, (low, high), n in row
+                ]
+                for source, row in zip(names, fooled, strict=True)
+            },
+        ),
+        _table(
+            "Mean cosine between the networks' input gradients",
+            names,
+            {
+                name: [None if np.isnan(cosine) else f'{cosine:.3f}' for cosine in row]
+                for name, row in zip(names, found.cosines, strict=True)
+            },
+        ),
+    ]
 
 
-def _table(
-    title: str, columns: Sequence[str], rows: dict[str, Sequence[str | None]]
-) -> Table:
-    return Table.of(title, [{'': name, **dict(zip(columns, row, strict=True))}
-                            for name, row in rows.items()])
+def _table(title: str, columns: Sequence[str], rows: dict[str, Sequence[str | None]]) -> Table:
+    return Table.of(
+        title, [{'': name, **dict(zip(columns, row, strict=True))} for name, row in rows.items()]
+    )
 
 
 def _pictures(study: Study, found: _Matrix) -> list[Picture]:
     names = found.names
     accuracy = [[o.accuracy for o in row] for row in (found.natural, *found.attacked)]
     return [
-        *draw(study.path('transfer'), 'Accuracy of each target under examples of each source',
-              lambda plots, path: plots.heatmap(
-                  path, np.array(accuracy), rows=['none (natural)', *names], columns=names,
-                  ylabel='source', xlabel='target',
-                  title=f'accuracy under PGD-{study.pgd.steps}')),
-        *draw(study.path('transfer_gradients'), "Mean cosine between two networks' gradients",
-              lambda plots, path: plots.heatmap(
-                  path, found.cosines, rows=names, columns=names, ylabel='', xlabel='', form='.3f',
-                  title='cosine of input gradients'))]
+        *draw(
+            study.path('transfer'),
+            'Accuracy of each target under examples of each source',
+            lambda plots, path: plots.heatmap(
+                path,
+                np.array(accuracy),
+                rows=['none (natural)', *names],
+                columns=names,
+                ylabel='source',
+                xlabel='target',
+                title=f'accuracy under PGD-{study.pgd.steps}',
+            ),
+        ),
+        *draw(
+            study.path('transfer_gradients'),
+            "Mean cosine between two networks' gradients",
+            lambda plots, path: plots.heatmap(
+                path,
+                found.cosines,
+                rows=names,
+                columns=names,
+                ylabel='',
+                xlabel='',
+                form='.3f',
+                title='cosine of input gradients',
+            ),
+        ),
+    ]
 
 
 def _remarks(found: _Matrix, n: int) -> list[str]:
-    return [*_on_a(found), *_by_training(found), *_of_gradients(found),
-            *_left_out(found, n)]
+    return [*_on_a(found), *_by_training(found), *_of_gradients(found), *_left_out(found, n)]
 
 
 def _on_a(found: _Matrix) -> list[str]:
     if not {'A', 'A_nat', 'A_prime'} <= set(found.names):
         return []
-    return [f'On A, examples from A_nat leave {found.accuracy("A_nat", "A")} where natural images '
-            f'leave {found.accuracy(None, "A")}; those from A_prime leave '
-            f'{found.accuracy("A_prime", "A")}, its own {found.accuracy("A", "A")}.']
+    return [
+        f'On A, examples from A_nat leave {found.accuracy("A_nat", "A")} where natural images '
+        f'leave {found.accuracy(None, "A")}; those from A_prime leave '
+        f'{found.accuracy("A_prime", "A")}, its own {found.accuracy("A", "A")}.'
+    ]
 
 
 def _by_training(found: _Matrix) -> list[str]:
@@ -177,14 +239,21 @@ def _by_training(found: _Matrix) -> list[str]:
     for source in (_ADVERSARIAL, _NATURAL):
         robust, usual = (_all_fooled(found, source, target) for target in (_ADVERSARIAL, _NATURAL))
         if robust[1] and usual[1]:
-            parts.append(f'{source} networks fool other adversarially trained ones on '
-                         f'{_share(*robust)} and naturally trained ones on {_share(*usual)}')
+            parts.append(
+                f'{source} networks fool other adversarially trained ones on '
+                f'{_share(*robust)} and naturally trained ones on {_share(*usual)}'
+            )
             agreeing.append(wilson_interval(*robust)[1] < wilson_interval(*usual)[0])
-    return [] if not parts else [
-        'The paper: stronger training adversaries reduce the effectiveness of transferred '
-        'examples. Measured on targets of one architecture, over all pairs and of the images that '
-        'the fooled network classifies correctly without an attack: examples of '
-        f'{"; those of ".join(parts)}. {_stance(agreeing)}']
+    return (
+        []
+        if not parts
+        else [
+            'The paper: stronger training adversaries reduce the effectiveness of transferred '
+            'examples. Measured on targets of one architecture, over all pairs and of the images '
+            'that the fooled network classifies correctly without an attack: examples of '
+            f'{"; those of ".join(parts)}. {_stance(agreeing)}'
+        ]
+    )
 
 
 def _share(fooled: int, n: int) -> str:
@@ -198,7 +267,8 @@ def _all_fooled(found: _Matrix, source: str, target: str) -> tuple[int, int]:
     fooled = n = 0
     for i, j in itertools.permutations(range(len(trained)), 2):
         if (trained[i], trained[j]) == (source, target) and (
-                found.names[j] not in _OTHER_ARCHITECTURE):
+            found.names[j] not in _OTHER_ARCHITECTURE
+        ):
             right = found.natural[j].correct
             fooled += int(np.sum(right & ~found.attacked[i][j].correct))
             n += int(np.sum(right))
@@ -207,43 +277,72 @@ def _all_fooled(found: _Matrix, source: str, target: str) -> tuple[int, int]:
 
 def _of_gradients(found: _Matrix) -> list[str]:
     """Gradients' cosines by the training of both networks."""
-    pairs = {words: _pairs(found, *trainings) for words, trainings in {
-        'two adversarially trained networks': (_ADVERSARIAL, _ADVERSARIAL),
-        'two naturally trained ones': (_NATURAL, _NATURAL),
-        'one of each': (_ADVERSARIAL, _NATURAL)}.items()}
-    measured = [f'{words} have ' + ', '.join(f'{cosine:.3f} ({two})' for two, cosine in of.items())
-                for words, of in pairs.items() if of]
+    pairs = {
+        words: _pairs(found, *trainings)
+        for words, trainings in {
+            'two adversarially trained networks': (_ADVERSARIAL, _ADVERSARIAL),
+            'two naturally trained ones': (_NATURAL, _NATURAL),
+            'one of each': (_ADVERSARIAL, _NATURAL),
+        }.items()
+    }
+    measured = [
+        f'{words} have ' + ', '.join(f'{cosine:.3f} ({two})' for two, cosine in of.items())
+        for words, of in pairs.items()
+        if of
+    ]
     if not measured:
         return []
     robust, usual, mixed = pairs.values()
     compared = [
-        f'{words} correlate ' + ('less' if less else 'no less')
+        f'{words} correlate '
+        + ('less' if less else 'no less')
         + f' than two naturally trained ones (which is {"for" if less else "against"} it)'
         for words, of in (('one of each', mixed), ('two adversarially trained networks', robust))
-        if of and usual for less in [max(of.values()) < min(usual.values())]]
-    return ['The paper: as capacity grows, the gradients of source and target correlate less. '
-            f'Measured, mean cosines of input gradients: {"; ".join(measured)}.'
-            + (f' Carried over to stronger training: {"; ".join(compared)}.' if compared else '')
-            + ' Of capacity itself these networks say nothing: A, A_nat and A_prime are of one '
-            'architecture, which may also make gradients alike, and B is of another one. Figure 3 '
-            'is about capacity.']
+        if of and usual
+        for less in [max(of.values()) < min(usual.values())]
+    ]
+    return [
+        'The paper: as capacity grows, the gradients of source and target correlate less. '
+        f'Measured, mean cosines of input gradients: {"; ".join(measured)}.'
+        + (f' Carried over to stronger training: {"; ".join(compared)}.' if compared else '')
+        + ' Of capacity itself these networks say nothing: A, A_nat and A_prime are of one '
+        'architecture, which may also make gradients alike, and B is of another one. Figure 3 '
+        'is about capacity.'
+    ]
 
 
 def _pairs(found: _Matrix, first: str, second: str) -> dict[str, float]:
     """Names of two networks of these trainings -> the cosine of their gradients."""
-    return {f'{found.names[i]} and {found.names[j]}': float(found.cosines[i, j])
-            for i, j in itertools.combinations(range(len(found.names)), 2)
-            if sorted((_TRAINED.get(found.names[i], ''), _TRAINED.get(found.names[j], '')))
-            == sorted((first, second)) and not np.isnan(found.cosines[i, j])}
+    return {
+        f'{found.names[i]} and {found.names[j]}': float(found.cosines[i, j])
+        for i, j in itertools.combinations(range(len(found.names)), 2)
+        if sorted((_TRAINED.get(found.names[i], ''), _TRAINED.get(found.names[j], '')))
+        == sorted((first, second))
+        and not np.isnan(found.cosines[i, j])
+    }
 
 
 def _stance(agreeing: Sequence[bool]) -> str:
-    return ('This is for it.' if all(agreeing) else 'This is partly for it, partly against it.'
-            if any(agreeing) else 'This is against it.')
+    return (
+        'This is for it.'
+        if all(agreeing)
+        else 'This is partly for it, partly against it.'
+        if any(agreeing)
+        else 'This is against it.'
+    )
 
 
 def _left_out(found: _Matrix, n: int) -> list[str]:
-    zero = [f'{count:,} of {name}' for name, count
-            in zip(found.names, found.without_gradient, strict=True) if count]
-    return [f'Where a gradient is exactly 0 there is no angle; left out of the cosines are, of '
-            f'{n:,} images, {", ".join(zero)}.'] if zero else []
+    zero = [
+        f'{count:,} of {name}'
+        for name, count in zip(found.names, found.without_gradient, strict=True)
+        if count
+    ]
+    return (
+        [
+            f'Where a gradient is exactly 0 there is no angle; left out of the cosines are, of '
+            f'{n:,} images, {", ".join(zero)}.'
+        ]
+        if zero
+        else []
+    )

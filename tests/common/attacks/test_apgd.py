@@ -18,10 +18,15 @@ X = tf.constant(RNG.uniform(0, 1, (12, *SHAPE)), tf.float32)
 @pytest.fixture(scope='module')
 def network():
     init = [keras.initializers.RandomNormal(stddev=s, seed=i) for i, s in enumerate((2, 1.5))]
-    return keras.Sequential([
-        keras.Input(SHAPE), keras.layers.Rescaling(2.0, offset=-1.0), keras.layers.Flatten(),
-        keras.layers.Dense(12, activation='tanh', kernel_initializer=init[0]),
-        keras.layers.Dense(4, kernel_initializer=init[1])])
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Rescaling(2.0, offset=-1.0),
+            keras.layers.Flatten(),
+            keras.layers.Dense(12, activation='tanh', kernel_initializer=init[0]),
+            keras.layers.Dense(4, kernel_initializer=init[1]),
+        ]
+    )
 
 
 @pytest.fixture(scope='module')
@@ -31,6 +36,7 @@ def y(network):
 
 def reference(network, loss, ball, x, y, start, steps):
     """One image: (x_max, f_max, step sizes at the checkpoints) of algorithm 1."""
+
     def judge(z):
         z = tf.constant(z[None])
         with tf.GradientTape() as tape:
@@ -74,8 +80,11 @@ def reference(network, loss, ball, x, y, start, steps):
     return best, best_f, halvings
 
 
-@pytest.mark.parametrize('loss, steps', [
-    (CrossEntropy(), 7), (CrossEntropy(), 40), (DLR(), 7), (CWMargin(50), 7)], ids=repr)
+@pytest.mark.parametrize(
+    'loss, steps',
+    [(CrossEntropy(), 7), (CrossEntropy(), 40), (DLR(), 7), (CWMargin(50), 7)],
+    ids=repr,
+)
 def test_it_is_the_published_algorithm(network, y, loss, steps):
     # Every image is told a class that it will never be left for, so that the result is x_max.
     attack = APGD(BALL, steps, loss, targeted=True)
@@ -88,18 +97,23 @@ def test_it_is_the_published_algorithm(network, y, loss, steps):
     found = attack(network, X, unreachable, seed=SEED).numpy()
     start, halved = BALL.sample(X, SEED).numpy(), 0
     for i in range(12):
-        best, f, halvings = reference(
-            network, loss, BALL, X[i].numpy(), int(y[i]), start[i], steps)
+        best, f, halvings = reference(network, loss, BALL, X[i].numpy(), int(y[i]), start[i], steps)
         halved += sum(halvings)
-        mine = float(loss(network(found[i:i + 1]), y[i:i + 1])[0])
+        mine = float(loss(network(found[i : i + 1]), y[i : i + 1])[0])
         assert mine == pytest.approx(f, rel=1e-4, abs=1e-5)
         np.testing.assert_allclose(found[i], best, atol=1e-5)
     assert halved  # otherwise the test says nothing about checkpoints
 
 
-@pytest.mark.parametrize('steps, intervals', [
-    (100, [22, 19, 16, 13, 10, 7, 6, 6, 1]), (1, [1]), (2, [1, 1]),
-    (10, [2, 1, 1, 1, 1, 1, 1, 1, 1])])
+@pytest.mark.parametrize(
+    'steps, intervals',
+    [
+        (100, [22, 19, 16, 13, 10, 7, 6, 6, 1]),
+        (1, [1]),
+        (2, [1, 1]),
+        (10, [2, 1, 1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
 def test_intervals_between_checkpoints(steps, intervals):
     assert APGD(BALL, steps).intervals == intervals
 

@@ -57,9 +57,11 @@ def adam():
     return direction
 
 
-@pytest.mark.parametrize('rule, reference', [
-    (Momentum(0.5), lambda: momentum(0.5)), (Momentum(), lambda: momentum(1.0)), (Adam(), adam)],
-    ids=['momentum 0.5', 'momentum', 'adam'])
+@pytest.mark.parametrize(
+    'rule, reference',
+    [(Momentum(0.5), lambda: momentum(0.5)), (Momentum(), lambda: momentum(1.0)), (Adam(), adam)],
+    ids=['momentum 0.5', 'momentum', 'adam'],
+)
 @pytest.mark.parametrize('decays', [(), (0.5, 0.8)])
 def test_it_is_the_published_rule_and_keeps_the_greatest_loss(y, rule, reference, decays):
     # Every image is told a class that it will never be left for, so that only the loss decides.
@@ -113,15 +115,17 @@ def test_adam_sees_gradients_whose_squares_vanish(y):
     np.testing.assert_allclose(found(confident), found(CrossEntropy()), atol=1e-5)
 
 
-@pytest.mark.parametrize('scales', [
-    [1e-25, 1e-25, 1, 1, 1, 0, 1], [1e-35, 1e2, 1e2, 1e-3], [1e30, 1, 1e30, 1e38]])
+@pytest.mark.parametrize(
+    'scales', [[1e-25, 1e-25, 1, 1, 1, 0, 1], [1e-35, 1e2, 1e2, 1e-3], [1e30, 1, 1e30, 1e38]]
+)
 def test_adam_sees_gradients_of_every_scale(scales):
     gradients = [scale * RNG.standard_normal((2, 3)) for scale in scales]
     rule, first, second = Adam(), 0.0, 0.0
     memory = rule.start(tf.zeros((2, 3)))
     for number, gradient in enumerate(gradients, 1):
         direction, memory = rule.direction(
-            tf.constant(gradient, tf.float32), memory, tf.constant(float(number)))
+            tf.constant(gradient, tf.float32), memory, tf.constant(float(number))
+        )
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         expected = first / (1 - 0.9**number) / np.sqrt(second / (1 - 0.999**number))
         np.testing.assert_allclose(direction, expected, rtol=1e-3, atol=1e-6)

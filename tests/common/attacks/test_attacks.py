@@ -99,35 +99,57 @@ ATTACKS = {
     'fgsm': (fgsm, False),
     'fgsm_odds': (functools.partial(fgsm, loss=LogOdds()), False),
     'fgsm_rs': (functools.partial(fgsm, random_start=True), True),
-    'targeted': (lambda ball: TargetedEach(
-        in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES), True),
-    'targeted_random': (lambda ball: RandomTarget(
-        in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES), True),
+    'targeted': (
+        lambda ball: TargetedEach(in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES),
+        True,
+    ),
+    'targeted_random': (
+        lambda ball: RandomTarget(in_ball(ball, loss=CrossEntropy(targeted=True)), CLASSES),
+        True,
+    ),
     'apgd': (functools.partial(APGD, steps=3, loss=CWMargin(50)), True),
     'apgd from the image': (functools.partial(APGD, steps=2, random_start=False), False),
     'apgd of one step': (functools.partial(APGD, steps=1, loss=CWMargin()), True),
     'apgd_dlr': (functools.partial(APGD, steps=3, loss=DLR()), True),
-    'apgd targeted': (lambda ball: TargetedEach(
-        APGD(ball, 5, CrossEntropy(targeted=True), targeted=True), CLASSES), True),
+    'apgd targeted': (
+        lambda ball: TargetedEach(
+            APGD(ball, 5, CrossEntropy(targeted=True), targeted=True), CLASSES
+        ),
+        True,
+    ),
     'momentum': (lambda ball: Ascent(ball, 3, ball.epsilon / 10), True),
-    'momentum of 25 steps': (lambda ball: Ascent(
-        ball, 25, ball.epsilon / 30, random_start=False), False),
-    'adam': (lambda ball: Ascent(
-        ball, 3, ball.epsilon / 10, Adam(), CWMargin(50), decays=(0.5,)), True),
-    'multi_targeted': (lambda ball: MultiTargeted(
-        in_ball(ball, loss=MarginTo()), CLASSES - 1), True),
+    'momentum of 25 steps': (
+        lambda ball: Ascent(ball, 25, ball.epsilon / 30, random_start=False),
+        False,
+    ),
+    'adam': (
+        lambda ball: Ascent(ball, 3, ball.epsilon / 10, Adam(), CWMargin(50), decays=(0.5,)),
+        True,
+    ),
+    'multi_targeted': (
+        lambda ball: MultiTargeted(in_ball(ball, loss=MarginTo()), CLASSES - 1),
+        True,
+    ),
     'apgd_t': (lambda ball: MultiTargeted(APGD(ball, 3, DLRTo()), 2, first=1), True),
     'odi': (lambda ball: ODI(in_ball(ball), step_size=ball.epsilon / 10), True),
-    'odi of apgd from the image': (lambda ball: ODI(
-        APGD(ball, 2, random_start=False), steps=1), True),
+    'odi of apgd from the image': (
+        lambda ball: ODI(APGD(ball, 2, random_start=False), steps=1),
+        True,
+    ),
     'fab_t': (lambda ball: MultiTargeted(FAB(ball, 3), 2), False),
-    'fab from a random point': (lambda ball: MultiTargeted(
-        FAB(ball, 1, random_start=True), 1), True),
+    'fab from a random point': (
+        lambda ball: MultiTargeted(FAB(ball, 1, random_start=True), 1),
+        True,
+    ),
     'square': (functools.partial(Square, queries=12), True),
     'square_apgd': (lambda ball: Chained(Square(ball, 5), APGD(ball, 3, CWMargin())), True),
     'restarts': (lambda ball: Restarts(in_ball(ball), 3), True),
-    'restarts of targeted': (lambda ball: Restarts(TargetedEach(
-        in_ball(ball, loss=CWMargin(targeted=True)), CLASSES), 2), True),
+    'restarts of targeted': (
+        lambda ball: Restarts(
+            TargetedEach(in_ball(ball, loss=CWMargin(targeted=True)), CLASSES), 2
+        ),
+        True,
+    ),
 }
 
 
@@ -147,9 +169,11 @@ class Runs:
     eager: np.ndarray
 
 
-@pytest.fixture(scope='module', params=[
-    (name, ball) for name in ATTACKS for ball in (UNIT, BYTE)],
-    ids=lambda param: f'{param[0]}-{param[1].upper:g}')
+@pytest.fixture(
+    scope='module',
+    params=[(name, ball) for name in ATTACKS for ball in (UNIT, BYTE)],
+    ids=lambda param: f'{param[0]}-{param[1].upper:g}',
+)
 def runs(request):
     name, ball = request.param
     make, randomized = ATTACKS[name]
@@ -164,8 +188,9 @@ def runs(request):
     compiled(x[:1], y[:1], seed=SEED)
     calls_in_all = net.calls
     eager = attack(net, x, y, seed=SEED).numpy()
-    return Runs(ball, randomized, x, first, again, other_seed, short, calls_to_trace, calls_in_all,
-                eager)
+    return Runs(
+        ball, randomized, x, first, again, other_seed, short, calls_to_trace, calls_in_all, eager
+    )
 
 
 def test_results_are_images_like_those_given(runs):
@@ -178,7 +203,7 @@ def test_results_are_finite_and_within_ball_and_range(runs):
         assert np.isfinite(x_adv).all()
         assert x_adv.min() >= runs.ball.lower and x_adv.max() <= runs.ball.upper
         # x - epsilon and x + epsilon are rounded once each, at most by half a spacing at the top.
-        distance = np.abs(x_adv.astype(np.float64) - runs.x.numpy()[:len(x_adv)])
+        distance = np.abs(x_adv.astype(np.float64) - runs.x.numpy()[: len(x_adv)])
         assert distance.max() <= runs.ball.epsilon + np.spacing(np.float32(runs.ball.upper))
 
 
@@ -216,17 +241,32 @@ def test_a_network_without_gradients_is_no_error(name):
 
 
 def test_the_table_above_holds_every_method_of_the_command_line():
-    made = {type(make_attack(m, UNIT, steps=3, step_size=0.1, num_classes=CLASSES))
-            for m in METHODS}
+    made = {
+        type(make_attack(m, UNIT, steps=3, step_size=0.1, num_classes=CLASSES)) for m in METHODS
+    }
     tried = {type(make(UNIT)) for make, _ in ATTACKS.values()}
     assert set(METHODS) <= set(ATTACKS) and made <= tried
 
 
-@pytest.mark.parametrize('name, gradients', [
-    ('pgd', 3), ('pgd of 25 steps', 25), ('pgd of 0 steps', 0), ('fgsm', 1), ('fgsm_rs', 1),
-    ('cw', 3), ('momentum', 3), ('multi_targeted', 3 * 4), ('apgd_t', 6), ('odi', 2 + 3),
-    ('targeted', 3 * 4), ('targeted_random', 3), ('restarts', 9),
-    ('restarts of targeted', 2 * 3 * 4)])
+@pytest.mark.parametrize(
+    'name, gradients',
+    [
+        ('pgd', 3),
+        ('pgd of 25 steps', 25),
+        ('pgd of 0 steps', 0),
+        ('fgsm', 1),
+        ('fgsm_rs', 1),
+        ('cw', 3),
+        ('momentum', 3),
+        ('multi_targeted', 3 * 4),
+        ('apgd_t', 6),
+        ('odi', 2 + 3),
+        ('targeted', 3 * 4),
+        ('targeted_random', 3),
+        ('restarts', 9),
+        ('restarts of targeted', 2 * 3 * 4),
+    ],
+)
 def test_counts_its_gradients(name, gradients):
     assert ATTACKS[name][0](UNIT).gradients == gradients
 
@@ -238,10 +278,15 @@ class AwayFromTheBoundary:
         return true_margin(logits, y)
 
 
-@pytest.mark.parametrize('attack', [
-    Ascent(UNIT, 20, 0.1, loss=AwayFromTheBoundary()),
-    Ascent(UNIT, 20, 0.1, Adam(), AwayFromTheBoundary()),
-    APGD(UNIT, 20, AwayFromTheBoundary())], ids=lambda attack: type(attack).__name__)
+@pytest.mark.parametrize(
+    'attack',
+    [
+        Ascent(UNIT, 20, 0.1, loss=AwayFromTheBoundary()),
+        Ascent(UNIT, 20, 0.1, Adam(), AwayFromTheBoundary()),
+        APGD(UNIT, 20, AwayFromTheBoundary()),
+    ],
+    ids=lambda attack: type(attack).__name__,
+)
 def test_what_fools_counts_before_the_greatest_loss(attack):
     net, x = TinyNet(), natural(UNIT)
     start = UNIT.sample(x, SEED)
@@ -339,8 +384,7 @@ def test_pixels_without_gradient_stay_where_they_are():
     np.testing.assert_array_equal(still[:, blind], x.numpy()[:, blind])
     assert (still[:, ~blind] != x.numpy()[:, ~blind]).mean() > 0.9
     started = PGD(UNIT, 5, 0.1)(net, x, BINARY, seed=SEED).numpy()
-    np.testing.assert_array_equal(
-        started[:, blind], UNIT.sample(x, SEED).numpy()[:, blind])
+    np.testing.assert_array_equal(started[:, blind], UNIT.sample(x, SEED).numpy()[:, blind])
 
 
 def test_no_steps_return_the_starting_point():
@@ -376,12 +420,20 @@ def challenge(net, ball, x_nat, y, start, steps, step_size, slope):
     return x, smallest
 
 
-@pytest.mark.parametrize('steps, name, random_start', [
-    *((steps, 'xent', True) for steps in (7, 10, 19, 20, 25, 40)),
-    (7, 'xent', False), (25, 'xent', False), (7, 'cw+', True), (40, 'cw+', True)])
+@pytest.mark.parametrize(
+    'steps, name, random_start',
+    [
+        *((steps, 'xent', True) for steps in (7, 10, 19, 20, 25, 40)),
+        (7, 'xent', False),
+        (25, 'xent', False),
+        (7, 'cw+', True),
+        (40, 'cw+', True),
+    ],
+)
 def test_pgd_is_the_loop_of_the_challenge(steps, name, random_start):
-    loss, slope = {
-        'xent': (CrossEntropy(), xent_slope), 'cw+': (CWMargin(kappa=50), cw_slope)}[name]
+    loss, slope = {'xent': (CrossEntropy(), xent_slope), 'cw+': (CWMargin(kappa=50), cw_slope)}[
+        name
+    ]
     net, x, y = TinyNet(seed=1), natural(UNIT), labels()
     attack = PGD(UNIT, steps, 0.01, loss, random_start)
     x_adv = CompiledAttack(attack, net)(x, y, seed=SEED).numpy()
@@ -416,7 +468,7 @@ def test_examples_do_not_influence_each_other():
     attack = CompiledAttack(PGD(UNIT, 7, 0.02, random_start=False), net)
     together = attack(x, y, seed=SEED).numpy()
     for i in range(len(x)):
-        np.testing.assert_array_equal(attack(x[i:i + 1], y[i:i + 1], seed=SEED)[0], together[i])
+        np.testing.assert_array_equal(attack(x[i : i + 1], y[i : i + 1], seed=SEED)[0], together[i])
 
 
 def test_fgsm_is_one_step_of_pgd():
@@ -449,17 +501,22 @@ def test_cw_in_lower_precision_crosses_the_true_boundary():
     x = natural(UNIT, 400)
     y = tf.argmax(network(x), axis=1)
     x_adv = PGD(UNIT, 300, 0.0005, CWMargin(), random_start=False)(
-        straight_through, x, y, seed=SEED)
+        straight_through, x, y, seed=SEED
+    )
     wrong_when_rounded = true_margin(rounded(x_adv), y).numpy() <= 0
     assert wrong_when_rounded.sum() > 100
     assert (true_margin(network(x_adv), y).numpy()[wrong_when_rounded] < 0).all()
 
 
-@pytest.mark.parametrize('settings, message', [
-    ({'steps': -1}, 'steps must be at least 0; found -1'),
-    ({'step_size': -0.1}, 'step_size must be finite and at least 0; found -0.1'),
-    ({'step_size': float('nan')}, 'step_size must be finite'),
-    ({'step_size': float('inf')}, 'step_size must be finite')])
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        ({'steps': -1}, 'steps must be at least 0; found -1'),
+        ({'step_size': -0.1}, 'step_size must be finite and at least 0; found -0.1'),
+        ({'step_size': float('nan')}, 'step_size must be finite'),
+        ({'step_size': float('inf')}, 'step_size must be finite'),
+    ],
+)
 def test_pgd_refuses_settings_that_make_no_sense(settings, message):
     with pytest.raises(ValueError, match=message):
         PGD(**{'ball': UNIT, 'steps': 7, 'step_size': 0.01} | settings)
@@ -474,15 +531,13 @@ def test_one_restart_is_the_attack_itself():
     net, x, y = TinyNet(), natural(UNIT), labels()
     attack = in_ball(UNIT)
     once = Restarts(attack, 1)(net, x, y, seed=SEED)
-    np.testing.assert_array_equal(
-        once, attack(net, x, y, seed=tf.random.fold_in(SEED, 0)))
+    np.testing.assert_array_equal(once, attack(net, x, y, seed=tf.random.fold_in(SEED, 0)))
 
 
 def test_restarts_keep_the_smallest_margin_of_each_image():
     net, x, y = TinyNet(), natural(UNIT, 40), labels(40)
     attack = in_ball(UNIT)
-    runs = np.stack([
-        attack(net, x, y, seed=tf.random.fold_in(SEED, r)).numpy() for r in range(4)])
+    runs = np.stack([attack(net, x, y, seed=tf.random.fold_in(SEED, r)).numpy() for r in range(4)])
     margins = np.stack([true_margin(net(tf.constant(run)), y).numpy() for run in runs])
     winner = margins.argmin(axis=0)
     assert len(set(winner)) == 4  # every run has its images
@@ -508,8 +563,9 @@ def test_a_gradient_that_is_nan_is_not_taken_for_robustness(name, label):
         columns.insert(label, 0.5 - norm)  # right where it is dark
         return tf.stack(columns, axis=1)
 
-    attack = make_attack(name, UNIT, steps=3, step_size=0.05, restarts=1, random_start=False,
-                         num_classes=4)
+    attack = make_attack(
+        name, UNIT, steps=3, step_size=0.05, restarts=1, random_start=False, num_classes=4
+    )
     dark = tf.fill([2, *SHAPE], 0.1)
     x_adv = attack(length, dark, tf.fill([2], label), seed=SEED)
     fooled = tf.argmax(length(x_adv), axis=1, output_type=tf.int32) != label
@@ -527,7 +583,8 @@ def test_more_restarts_never_raise_the_margin_of_an_image():
     net, x, y = TinyNet(), natural(UNIT, 40), labels(40)
     margins = [
         true_margin(net(Restarts(in_ball(UNIT), r)(net, x, y, seed=SEED)), y).numpy()
-        for r in (1, 2, 3, 6)]
+        for r in (1, 2, 3, 6)
+    ]
     assert np.all(np.diff(margins, axis=0) <= 0)
     assert np.any(margins[-1] < margins[0])
 
@@ -584,7 +641,8 @@ def test_random_targets_follow_the_seed():
     log, y = [], labels(100)
     for seed in ([1, 2], [1, 2], [1, 3]):
         RandomTarget(Recorder(log), CLASSES)(
-            TinyNet(), tf.zeros([100, 1, 1, 1]), y, seed=tf.constant(seed))
+            TinyNet(), tf.zeros([100, 1, 1, 1]), y, seed=tf.constant(seed)
+        )
     np.testing.assert_array_equal(log[0], log[1])
     assert (log[0] != log[2]).any()
 
@@ -593,4 +651,5 @@ def test_printed_they_tell_the_experiment():
     assert repr(Restarts(PGD(UNIT, 40, 0.01, CWMargin(50.0)), 20)) == (
         'Restarts(attack=PGD(ball=LinfBall(epsilon=0.3, lower=0.0, upper=1.0), steps=40, '
         'step_size=0.01, loss=CWMargin(kappa=50.0, targeted=False), random_start=True), '
-        'restarts=20)')
+        'restarts=20)'
+    )

@@ -26,25 +26,31 @@ TOWARDS = CrossEntropy(targeted=True)
 
 
 def make(method, **settings):
-    return make_attack(
-        method, BALL, **{'steps': 20, 'step_size': 2, 'num_classes': 10} | settings)
+    return make_attack(method, BALL, **{'steps': 20, 'step_size': 2, 'num_classes': 10} | settings)
 
 
-@pytest.mark.parametrize('method, expected', [
-    ('pgd', PGD(BALL, 20, 2)),
-    ('fgsm', PGD(BALL, 1, 8, random_start=False)),
-    ('fgsm_rs', PGD(BALL, 1, 8)),
-    ('targeted', TargetedEach(PGD(BALL, 20, 2, TOWARDS), 10)),
-    ('targeted_random', RandomTarget(PGD(BALL, 20, 2, TOWARDS), 10)),
-    ('cw', PGD(BALL, 20, 2, CWMargin(kappa=0))),
-    ('cw+', PGD(BALL, 20, 2, CWMargin(kappa=50))),
-    ('momentum', Ascent(BALL, 20, 2, loss=LogOdds())),
-    ('adam', Ascent(BALL, 20, 8 / 3, Adam(), Margin(), decays=(0.5, 0.75))),
-    ('multi_targeted', MultiTargeted(PGD(BALL, 20, 2, MarginTo()), 9)),
-    ('odi', ODI(APGD(BALL, 20, Margin()))), ('apgd', APGD(BALL, 20, LogOdds())),
-    ('apgd_dlr', APGD(BALL, 20, DLR())), ('apgd_t', MultiTargeted(APGD(BALL, 20, DLRTo()), 9)),
-    ('fab_t', MultiTargeted(FAB(BALL, 20), 9)), ('square', Square(BALL, 20)),
-    ('square_apgd', Chained(Square(BALL, 300), APGD(BALL, 20, Margin())))])
+@pytest.mark.parametrize(
+    'method, expected',
+    [
+        ('pgd', PGD(BALL, 20, 2)),
+        ('fgsm', PGD(BALL, 1, 8, random_start=False)),
+        ('fgsm_rs', PGD(BALL, 1, 8)),
+        ('targeted', TargetedEach(PGD(BALL, 20, 2, TOWARDS), 10)),
+        ('targeted_random', RandomTarget(PGD(BALL, 20, 2, TOWARDS), 10)),
+        ('cw', PGD(BALL, 20, 2, CWMargin(kappa=0))),
+        ('cw+', PGD(BALL, 20, 2, CWMargin(kappa=50))),
+        ('momentum', Ascent(BALL, 20, 2, loss=LogOdds())),
+        ('adam', Ascent(BALL, 20, 8 / 3, Adam(), Margin(), decays=(0.5, 0.75))),
+        ('multi_targeted', MultiTargeted(PGD(BALL, 20, 2, MarginTo()), 9)),
+        ('odi', ODI(APGD(BALL, 20, Margin()))),
+        ('apgd', APGD(BALL, 20, LogOdds())),
+        ('apgd_dlr', APGD(BALL, 20, DLR())),
+        ('apgd_t', MultiTargeted(APGD(BALL, 20, DLRTo()), 9)),
+        ('fab_t', MultiTargeted(FAB(BALL, 20), 9)),
+        ('square', Square(BALL, 20)),
+        ('square_apgd', Chained(Square(BALL, 300), APGD(BALL, 20, Margin()))),
+    ],
+)
 def test_methods_are_the_attacks_of_the_paper(method, expected):
     assert make(method) == expected
 
@@ -68,17 +74,26 @@ def test_restarts_wrap_the_attack(method):
     assert make(method, restarts=20) == Restarts(make(method), 20)
 
 
-@pytest.mark.parametrize('method, random_start', [
-    ('fgsm', True), ('fgsm', False), ('fab_t', True), ('pgd', False), ('targeted', False),
-    ('cw', False)])
+@pytest.mark.parametrize(
+    'method, random_start',
+    [
+        ('fgsm', True),
+        ('fgsm', False),
+        ('fab_t', True),
+        ('pgd', False),
+        ('targeted', False),
+        ('cw', False),
+    ],
+)
 def test_refuses_restarts_that_would_all_be_alike(method, random_start):
     with pytest.raises(UserError, match=r'expected --restarts=1 .* found 20') as caught:
         make(method, restarts=20, random_start=random_start)
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('method', [
-    'momentum', 'adam', 'apgd', 'apgd_t', 'fab_t', 'square', 'square_apgd'])
+@pytest.mark.parametrize(
+    'method', ['momentum', 'adam', 'apgd', 'apgd_t', 'fab_t', 'square', 'square_apgd']
+)
 def test_methods_that_have_to_make_a_step(method):
     with pytest.raises(UserError, match=f'--steps of at least 1 for --method={method}; found 0'):
         make(method, steps=0)
@@ -95,10 +110,19 @@ def test_refuses_unknown_methods(restarts, random_start):
         make('cw-', restarts=restarts, random_start=random_start)
 
 
-@pytest.mark.parametrize('epsilon, lower, upper', [
-    (0.3, 0, 1), (0.499, 0, 1), (127, 0, 255),
-    # Small, but in units that fit: no perturbation at all, one grey level, ranges about 1.
-    (0, 0, 255), (1, 0, 255), (0.001, 0, 1), (0.01, -1, 1)])
+@pytest.mark.parametrize(
+    'epsilon, lower, upper',
+    [
+        (0.3, 0, 1),
+        (0.499, 0, 1),
+        (127, 0, 255),
+        # Small, but in units that fit: no perturbation at all, one grey level, ranges about 1.
+        (0, 0, 255),
+        (1, 0, 255),
+        (0.001, 0, 1),
+        (0.01, -1, 1),
+    ],
+)
 def test_usual_balls_pass_silently(epsilon, lower, upper, capsys):
     assert checked_ball(epsilon, lower, upper) == LinfBall(epsilon, lower, upper)
     assert capsys.readouterr() == ('', '')
@@ -123,11 +147,14 @@ def test_warns_of_a_radius_meant_for_pixels_from_0_to_1(epsilon, lower, upper, c
     assert '8/255 = 0.031 there is --epsilon=8.' in err
 
 
-@pytest.mark.parametrize('reach, warns', [
-    (0.1, True), (0.29, True), (0.3, False), (10 * 0.03, False), (0.4, False), (0.0, False)])
+@pytest.mark.parametrize(
+    'reach, warns',
+    [(0.1, True), (0.29, True), (0.3, False), (10 * 0.03, False), (0.4, False), (0.0, False)],
+)
 def test_warns_of_steps_that_cannot_cross_the_ball(reach, warns, capsys):
     assert checked_ball(0.3, 0, 1, reach) == LinfBall(0.3, 0, 1)
     out, err = capsys.readouterr()
     assert not out
     assert (err.count('\n'), err.startswith('warning: --steps times --step_size is ')) == (
-        (1, True) if warns else (0, False))
+        (1, True) if warns else (0, False)
+    )

@@ -47,11 +47,13 @@ def test_it_is_the_second_attack_from_the_firsts_result():
     first = PGD(BALL, 2, 0.05, random_start=False)
     between = first(network, X, Y, seed=SEED)
     np.testing.assert_array_equal(
-        Chained(first, steps)(network, X, Y, seed=SEED), steps.ascend(network, between, X, Y))
+        Chained(first, steps)(network, X, Y, seed=SEED), steps.ascend(network, between, X, Y)
+    )
 
 
 def test_what_the_first_has_found_is_not_lost():
     """Even where the second one's loss leads elsewhere."""
+
     def away(logits, y):
         return -true_margin(tf.stop_gradient(logits), y) - 100 * tf.reduce_sum(logits, axis=1)
 

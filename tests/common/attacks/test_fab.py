@@ -24,8 +24,11 @@ def shortest(x, value, gradient, lower, upper):
     low, high = 0.0, upper - lower
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = ((middle, high) if achieved(middle, room, np.abs(gradient)) < abs(value)
-                     else (low, middle))
+        low, high = (
+            (middle, high)
+            if achieved(middle, room, np.abs(gradient)) < abs(value)
+            else (low, middle)
+        )
     return direction * np.minimum(high, room)
 
 
@@ -38,10 +41,12 @@ def test_the_shortest_way_to_a_hyperplane(lower, upper):
     most = np.abs(gradient).sum((1, 2, 3)) * (upper - lower)
     value = RNG.uniform(-0.6, 0.6, 40) * most  # some cannot be reached at all
     value[30] = 0
-    found = to_hyperplane(*(tf.constant(a, tf.float32) for a in (x, value, gradient)),
-                          lower, upper).numpy()
-    expected = np.stack([shortest(*each, lower, upper)
-                         for each in zip(x, value, gradient, strict=True)])
+    found = to_hyperplane(
+        *(tf.constant(a, tf.float32) for a in (x, value, gradient)), lower, upper
+    ).numpy()
+    expected = np.stack(
+        [shortest(*each, lower, upper) for each in zip(x, value, gradient, strict=True)]
+    )
     np.testing.assert_allclose(found, expected, atol=2e-4 * upper)
     left = value + np.sum(gradient * expected, axis=(1, 2, 3))
     assert np.sum(np.abs(left) < 1e-6 * most) in range(15, 40)  # reached by many and not by all
@@ -59,9 +64,12 @@ def test_it_finds_an_adversarial_image_exactly_where_the_ball_has_one():
     ball = LinfBall(0.04)  # so small that the pixel range plays no part
     y = tf.argmax(linear(X), axis=1, output_type=tf.int32)
     z = linear(X).numpy()
-    distance = np.array([min(
-        (z[i, c] - z[i, j]) / np.abs(W[:, c] - W[:, j]).sum() for j in range(4) if j != c)
-        for i, c in enumerate(y.numpy())])
+    distance = np.array(
+        [
+            min((z[i, c] - z[i, j]) / np.abs(W[:, c] - W[:, j]).sum() for j in range(4) if j != c)
+            for i, c in enumerate(y.numpy())
+        ]
+    )
     attack = MultiTargeted(FAB(ball, 12), 3)
     x_adv = CompiledAttack(attack, linear)(X, y, seed=SEED)
     fooled = true_margin(linear(x_adv), y).numpy() < 0
@@ -100,6 +108,7 @@ def curved(x):
 
 def reference(x, label, target, steps):
     """The published iteration for one image in float64, with the ways found by bisection."""
+
     def judge(z):
         hidden = np.tanh((2 * z.ravel() - 1) @ V)
         logits = hidden @ W[:7].astype(np.float64)
@@ -109,12 +118,15 @@ def reference(x, label, target, steps):
     current, nearest, distance = x, None, np.inf
     for _ in range(steps):
         _, value, gradient = judge(current)
-        ways = [shortest(z, v, gradient, 0, 1) for z, v in (
-            (current, value), (x, value + np.sum(gradient * (x - current))))]
+        ways = [
+            shortest(z, v, gradient, 0, 1)
+            for z, v in ((current, value), (x, value + np.sum(gradient * (x - current))))
+        ]
         lengths = [max(np.abs(way).max(), 1e-8) for way in ways]
         share = min(lengths[0] / sum(lengths), 0.1)
-        current = np.clip((1 - share) * (current + 1.05 * ways[0])
-                          + share * (x + 1.05 * ways[1]), 0, 1)
+        current = np.clip(
+            (1 - share) * (current + 1.05 * ways[0]) + share * (x + 1.05 * ways[1]), 0, 1
+        )
         if np.argmax(judge(current)[0]) != label:
             if np.abs(current - x).max() < distance:
                 nearest, distance = current, np.abs(current - x).max()
@@ -129,14 +141,16 @@ def test_it_is_the_published_iteration():
     target = (y + 1) % 4
     attack = FAB(LinfBall(1.0), 6, MarginTo(target))
     found = attack(curved, tf.constant(x, tf.float32), y, seed=SEED).numpy()
-    expected = np.stack([reference(image, int(a), int(b), 6)
-                         for image, a, b in zip(x, y, target, strict=True)])
+    expected = np.stack(
+        [reference(image, int(a), int(b), 6) for image, a, b in zip(x, y, target, strict=True)]
+    )
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert np.abs(found - x).max() < 0.99  # no image at the ball's own end
 
 
 def test_lower_precision_finds_images_as_near_and_float32_has_the_last_word():
     """A network that is sure of its losses to a quarter only, where the boundary is within that."""
+
     def rough(x):
         z = curved(x)
         return z + tf.stop_gradient(tf.floor(4 * z) / 4 - z)

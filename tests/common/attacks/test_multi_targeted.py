@@ -28,8 +28,10 @@ def optimum(y):
     """Least margin of each image in the ball: over all wrong classes, in closed form."""
     z = linear(X).numpy()
     spread = 0.2 * np.abs(W[:, :, None] - W[:, None, :]).sum(axis=0)  # [class, class]
-    margins = [[z[i, label] - z[i, j] - spread[label, j] for j in range(5) if j != label]
-               for i, label in enumerate(y.numpy())]
+    margins = [
+        [z[i, label] - z[i, j] - spread[label, j] for j in range(5) if j != label]
+        for i, label in enumerate(y.numpy())
+    ]
     return np.min(margins, axis=1)
 
 
@@ -51,7 +53,8 @@ def test_targets_one_by_one_are_the_same_attack(y):
 def test_the_likeliest_wrong_classes_by_hand():
     logits = tf.constant([[5.0, 1.0, 3.0, -2.0], [0.0, 9.0, -1.0, 4.0]])
     np.testing.assert_array_equal(
-        likeliest_wrong(logits, tf.constant([0, 3]), 3), [[2, 1, 3], [1, 0, 2]])
+        likeliest_wrong(logits, tf.constant([0, 3]), 3), [[2, 1, 3], [1, 0, 2]]
+    )
 
 
 @pytest.mark.parametrize('targets, first', [(0, 0), (1, -1), (5, 0), (1, 4)])
@@ -71,7 +74,8 @@ def test_starts_are_parted_by_the_logits(y):
 
 def test_each_image_has_a_direction_of_its_own_that_the_logits_follow(y):
     weights = tf.random.stateless_uniform(
-        [20, 5], tf.random.fold_in(SEED, 1), minval=-1.0, maxval=1.0)
+        [20, 5], tf.random.fold_in(SEED, 1), minval=-1.0, maxval=1.0
+    )
     start = ODI(PGD(BALL, 0, 0.1, random_start=False), steps=2)(linear, X, y, seed=SEED)
     # In a linear model a step of epsilon along the sign is the optimum.
     gained = tf.reduce_sum(weights * (linear(start) - linear(X)), axis=1)

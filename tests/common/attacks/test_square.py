@@ -62,7 +62,7 @@ def test_it_starts_from_stripes_and_changes_one_square_at_a_time():
 def test_the_sides_are_those_of_the_paper():
     attack = Square(BALL, 10_000, p=0.8)
     found = [int(attack._side(tf.constant(q), 28, 28)) for q in (1, 10, 11, 51, 2001, 9999)]
-    expected = [round((0.8 * 0.5**k * 784)**0.5) for k in (0, 0, 1, 2, 6, 9)]
+    expected = [round((0.8 * 0.5**k * 784) ** 0.5) for k in (0, 0, 1, 2, 6, 9)]
     assert found == expected
 
 
@@ -96,14 +96,17 @@ def test_in_lower_precision_it_goes_on_until_rounding_cannot_matter():
 def test_more_queries_never_leave_a_larger_margin():
     network = Linear(RNG.standard_normal(SHAPE).astype(np.float32), bias=50.0)
     # The schedule of areas depends on the budget; a network of one area shows the rest.
-    margins = [true_margin(network(Square(BALL, n, p=1e-9)(network, X, Y, seed=SEED)), Y).numpy()
-               for n in (1, 20, 60)]
+    margins = [
+        true_margin(network(Square(BALL, n, p=1e-9)(network, X, Y, seed=SEED)), Y).numpy()
+        for n in (1, 20, 60)
+    ]
     assert (margins[0] >= margins[1]).all() and (margins[1] >= margins[2]).all()
     assert (margins[0] > margins[2]).any()
 
 
-@pytest.mark.parametrize('settings, found', [
-    ({'queries': 0}, 0), ({'p': 0.0}, 0.0), ({'p': 1.5}, 1.5)])
+@pytest.mark.parametrize(
+    'settings, found', [({'queries': 0}, 0), ({'p': 0.0}, 0.0), ({'p': 1.5}, 1.5)]
+)
 def test_refuses_settings_that_make_no_sense(settings, found):
     with pytest.raises(ValueError, match=f'found {found}'):
         Square(BALL, **settings)

@@ -28,11 +28,18 @@ def md5s(images, labels):
 
 
 def archive(**changes):
-    return Archive(**{
-        'name': 'made_up', 'host': NOBODY_LISTENS, 'sizes': {'test': N},
-        'digests': {'test': md5s(IMAGES, LABELS)}, 'digest': md5s,
-        'original_index': lambda stored, split: stored['position'],
-        'stand_in': 'draw your own'} | changes)
+    return Archive(
+        **{
+            'name': 'made_up',
+            'host': NOBODY_LISTENS,
+            'sizes': {'test': N},
+            'digests': {'test': md5s(IMAGES, LABELS)},
+            'digest': md5s,
+            'original_index': lambda stored, split: stored['position'],
+            'stand_in': 'draw your own',
+        }
+        | changes
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +54,10 @@ class Builder:
 
     def __init__(self, images=IMAGES, labels=LABELS, position=SHUFFLE, prepared=True, error=None):
         self.stored = {
-            'image': images[position], 'label': labels[position].astype(np.int64),
-            'position': position}
+            'image': images[position],
+            'label': labels[position].astype(np.int64),
+            'position': position,
+        }
         self.prepared, self.error = prepared, error
         self.asked, self.downloads = [], 0
 
@@ -71,6 +80,7 @@ class Builder:
 @pytest.fixture
 def built(monkeypatch):
     """Makes tfds.builder return the given Builder and note its arguments."""
+
     def install(builder):
         builder.arguments = []
 
@@ -114,10 +124,15 @@ def changed(array, index, value):
     return array
 
 
-@pytest.mark.parametrize('images, labels', [
-    (changed(IMAGES, (5, 0, 0, 0), IMAGES[5, 0, 0, 0] ^ 1), LABELS),
-    (IMAGES, changed(LABELS, 5, LABELS[5] ^ 1)),
-    (IMAGES[::-1], LABELS[::-1])], ids=['a pixel', 'a label', 'the order'])
+@pytest.mark.parametrize(
+    'images, labels',
+    [
+        (changed(IMAGES, (5, 0, 0, 0), IMAGES[5, 0, 0, 0] ^ 1), LABELS),
+        (IMAGES, changed(LABELS, 5, LABELS[5] ^ 1)),
+        (IMAGES[::-1], LABELS[::-1]),
+    ],
+    ids=['a pixel', 'a label', 'the order'],
+)
 def test_altered_contents_are_refused(built, images, labels):
     built(Builder(images, labels))
     message = refusal(archive(), 'test', '/somewhere')
@@ -131,8 +146,10 @@ def test_another_number_of_examples_is_refused(built, position):
     assert f'{len(position)} examples, expected {N}' in refusal(archive(), 'test')
 
 
-@pytest.mark.parametrize('position', [
-    changed(SHUFFLE, 3, SHUFFLE[4]), SHUFFLE + 1, SHUFFLE[:-1], SHUFFLE.astype(float) + 0.5])
+@pytest.mark.parametrize(
+    'position',
+    [changed(SHUFFLE, 3, SHUFFLE[4]), SHUFFLE + 1, SHUFFLE[:-1], SHUFFLE.astype(float) + 0.5],
+)
 def test_an_order_that_is_none_is_refused(built, position):
     built(Builder())
     odd = archive(original_index=lambda stored, split: position)
@@ -188,6 +205,7 @@ def test_a_host_that_never_answers_is_given_up_after_seconds(built, monkeypatch)
 @pytest.fixture
 def host(request):
     """Address of a server on this machine that answers as the test wants."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):  # noqa: N802 (the name that http.server calls)
             self.wfile.write(request.param)
@@ -245,7 +263,7 @@ def test_every_epoch_covers_everything_once(n, batch_size):
     batches = ShuffledBatches(n, batch_size, seed=1)
     epochs = 5
     stream = np.concatenate([batches(step) for step in range(-(-epochs * n // batch_size))])
-    for epoch in stream[:epochs * n].reshape(epochs, n):
+    for epoch in stream[: epochs * n].reshape(epochs, n):
         np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
 
 
@@ -257,7 +275,7 @@ def test_epochs_without_their_remainder(n, batch_size):
         seen = np.concatenate([batches(epoch * size + i) for i in range(size)])
         assert len(set(seen)) == size * batch_size
         whole = ShuffledBatches(n, n, seed=1)(epoch)
-        np.testing.assert_array_equal(seen, whole[:len(seen)])
+        np.testing.assert_array_equal(seen, whole[: len(seen)])
 
 
 @SIZES

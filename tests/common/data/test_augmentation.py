@@ -13,8 +13,12 @@ IMAGE = RNG.uniform(1, 255, (32, 32, 3)).astype(np.float32)
 CHALLENGE = Crops(2, mirror=True)
 AFFINE = Warp(degrees=20, stretch=0.2, slant=0.3, shift=3)
 BENT = Warp(bend=2)
-CASES = {'crops and mirror images': CHALLENGE, 'crops alone': Crops(2), 'affine': AFFINE,
-         'bent': BENT}
+CASES = {
+    'crops and mirror images': CHALLENGE,
+    'crops alone': Crops(2),
+    'affine': AFFINE,
+    'bent': BENT,
+}
 
 
 def views(crops):
@@ -23,7 +27,7 @@ def views(crops):
     padded = np.pad(IMAGE, [(width, width), (width, width), (0, 0)])
     for row in range(2 * width + 1):
         for column in range(2 * width + 1):
-            crop = padded[row:row + 32, column:column + 32]
+            crop = padded[row : row + 32, column : column + 32]
             yield crop
             if crops.mirror:
                 yield crop[:, ::-1]
@@ -33,9 +37,15 @@ def drawn(crops, seed):
     return crops(tf.constant(np.broadcast_to(IMAGE, (N, *IMAGE.shape))), tf.constant(seed))
 
 
-@pytest.mark.parametrize(('crops', 'number', 'bound'), [
-    # Chi-square with number - 1 degrees of freedom, at 1 in 1,000.
-    (CHALLENGE, 50, 85.4), (Crops(2), 25, 51.2), (Crops(1), 9, 26.1)])
+@pytest.mark.parametrize(
+    ('crops', 'number', 'bound'),
+    [
+        # Chi-square with number - 1 degrees of freedom, at 1 in 1,000.
+        (CHALLENGE, 50, 85.4),
+        (Crops(2), 25, 51.2),
+        (Crops(1), 9, 26.1),
+    ],
+)
 def test_every_image_is_one_of_its_views_and_all_occur_about_equally(crops, number, bound):
     known = [view.tobytes() for view in views(crops)]
     found = [image.tobytes() for image in drawn(crops, [0, 0]).numpy()]
@@ -113,8 +123,8 @@ def test_a_bend_through_one_place_moves_the_image_as_a_whole(axis):
 def test_bends_differ_over_the_image_but_little_between_neighbours(axis):
     moves = (sources(BENT) - np.indices((32, 32))[:, None])[axis, :, 4:-4, 4:-4]
     # A bicubic surface overshoots what it goes through by at most a quarter along each axis.
-    assert 2 <= abs(moves).max() <= 2 * 1.25 ** 2 + 0.5
-    assert 0.5 < moves.std() < 2 / 3 ** 0.5
+    assert 2 <= abs(moves).max() <= 2 * 1.25**2 + 0.5
+    assert 0.5 < moves.std() < 2 / 3**0.5
     assert (np.ptp(moves, axis=(1, 2)) >= 2).mean() > 0.9
     # Moves of -2 to 2 at places more than 6 pixels apart; as random moves would, one in two jumps.
     assert (abs(np.diff(moves, axis=2)) > 1).mean() < 0.01
@@ -122,7 +132,9 @@ def test_bends_differ_over_the_image_but_little_between_neighbours(axis):
 
 @pytest.mark.parametrize('crops', CASES.values(), ids=CASES)
 def test_works_in_a_graph_with_any_batch(crops):
-    traced = tf.function(crops.__call__, input_signature=[
-        tf.TensorSpec([None, 32, 32, 3]), tf.TensorSpec([2], tf.int32)])
+    traced = tf.function(
+        crops.__call__,
+        input_signature=[tf.TensorSpec([None, 32, 32, 3]), tf.TensorSpec([2], tf.int32)],
+    )
     x = tf.constant(RNG.uniform(0, 255, (7, 32, 32, 3)).astype(np.float32))
     np.testing.assert_array_equal(traced(x, tf.constant([1, 2])), crops(x, tf.constant([1, 2])))

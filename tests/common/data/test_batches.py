@@ -10,7 +10,8 @@ import tensorflow as tf
 from common.data.batches import Examples, ShuffledBatches, batches_from
 
 EXAMPLES = Examples(
-    np.arange(20 * 12, dtype=np.float32).reshape(20, 2, 2, 3), np.arange(20, dtype=np.int32), 'x')
+    np.arange(20 * 12, dtype=np.float32).reshape(20, 2, 2, 3), np.arange(20, dtype=np.int32), 'x'
+)
 ORDER = ShuffledBatches(20, 6, seed=3)
 
 
@@ -37,6 +38,7 @@ def test_replicas_share_each_batch_in_order():
 @pytest.mark.parametrize('host, of_first_replica', [(0, 0), (1, 2)])
 def test_hosts_take_their_own_shares(host, of_first_replica):
     """Two hosts with two replicas each."""
+
     class Strategy:
         num_replicas_in_sync = 4
 
@@ -49,7 +51,7 @@ def test_hosts_take_their_own_shares(host, of_first_replica):
     for step in (1, 2, 3):
         for replica in (of_first_replica, of_first_replica + 1):
             x, y = next(batches)
-            expected = order(step)[2 * replica:2 * replica + 2]
+            expected = order(step)[2 * replica : 2 * replica + 2]
             np.testing.assert_array_equal(y, expected)
             np.testing.assert_array_equal(x, EXAMPLES.x[expected])
 

@@ -30,13 +30,16 @@ def network(seed=0, name='tiny'):
     def init(i):
         return keras.initializers.RandomNormal(stddev=1.0, seed=10 * seed + i)
 
-    return keras.Sequential([
-        keras.Input(SHAPE),
-        keras.layers.Rescaling(2.0, offset=-1.0),
-        keras.layers.Flatten(),
-        keras.layers.Dense(16, activation='tanh', kernel_initializer=init(1)),
-        keras.layers.Dense(CLASSES, kernel_initializer=init(2)),
-    ], name=name)
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Rescaling(2.0, offset=-1.0),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation='tanh', kernel_initializer=init(1)),
+            keras.layers.Dense(CLASSES, kernel_initializer=init(2)),
+        ],
+        name=name,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -61,10 +64,18 @@ def evaluate(model, examples, attack=ATTACK, **settings):
     return adversarial_accuracy(attack, model, model, examples, **settings)
 
 
-@pytest.mark.parametrize('successes, n, low, high', [
-    # The first four are the examples of Newcombe (1998), the last is computed with 50 digits.
-    (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611),
-    (1, 29, 0.0061, 0.1718), (20, 20, 0.8389, 1.0000), (9276, 10_000, 0.9224, 0.9325)])
+@pytest.mark.parametrize(
+    'successes, n, low, high',
+    [
+        # The first four are the examples of Newcombe (1998), the last is computed with 50 digits.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (20, 20, 0.8389, 1.0000),
+        (9276, 10_000, 0.9224, 0.9325),
+    ],
+)
 def test_interval_has_the_published_values(successes, n, low, high):
     np.testing.assert_allclose(wilson_interval(successes, n), (low, high), rtol=0, atol=5e-5)
 
@@ -80,8 +91,7 @@ def test_interval_stays_in_the_unit_interval_and_holds_the_proportion(n):
 
 
 def test_outcome_counts():
-    outcome = Outcome(
-        np.array([True, False, True, True]), np.arange(4), loss=0.5, seconds=1.0)
+    outcome = Outcome(np.array([True, False, True, True]), np.arange(4), loss=0.5, seconds=1.0)
     assert (outcome.n, outcome.accuracy, outcome.gradients) == (4, 0.75, 0)
     assert outcome.interval == wilson_interval(3, 4)
 
@@ -116,8 +126,7 @@ def test_adversarial_accuracy_judges_every_image_that_it_hands_out(model, exampl
     assert BALL.contains(x_adv, examples.x, tolerance=1e-6).numpy().all()
     logits = model(x_adv)
     np.testing.assert_array_equal(outcome.correct, np.argmax(logits, axis=1) == examples.y)
-    np.testing.assert_allclose(
-        outcome.loss, np.mean(CrossEntropy()(logits, examples.y)), rtol=1e-5)
+    np.testing.assert_allclose(outcome.loss, np.mean(CrossEntropy()(logits, examples.y)), rtol=1e-5)
     assert 0 < outcome.accuracy < 21 / 23
     assert (outcome.n, outcome.gradients) == (N, N * 3)
     assert outcome.seconds > 0
@@ -142,8 +151,12 @@ def test_the_seed_decides(model, examples):
 def test_every_restart_starts_elsewhere(model, examples):
     standing = examples.subset(slice(2, 7))
     batches = []
-    evaluate(model, standing, Restarts(PGD(LinfBall(1e-6), 0, 0.0), 3),
-             on_batch=lambda _, x_adv: batches.append(x_adv))
+    evaluate(
+        model,
+        standing,
+        Restarts(PGD(LinfBall(1e-6), 0, 0.0), 3),
+        on_batch=lambda _, x_adv: batches.append(x_adv),
+    )
     assert len(batches) == 3
     assert not any(np.array_equal(batches[i], batches[i - 1]) for i in range(3))
 
@@ -151,8 +164,11 @@ def test_every_restart_starts_elsewhere(model, examples):
 def test_restarts_attack_survivors_only_and_count_what_they_spend(model, examples):
     restarts, batches = 4, []
     outcome = evaluate(
-        model, examples, Restarts(ATTACK, restarts),
-        on_batch=lambda index, x_adv: batches.append((index, x_adv)))
+        model,
+        examples,
+        Restarts(ATTACK, restarts),
+        on_batch=lambda index, x_adv: batches.append((index, x_adv)),
+    )
     standing, spent, batches = np.ones(N, bool), 0, iter(batches)
     survivors = []
     for _ in range(restarts):
@@ -160,7 +176,7 @@ def test_restarts_attack_survivors_only_and_count_what_they_spend(model, example
         expected = np.flatnonzero(standing)
         for first in range(0, len(expected), BATCH):
             index, x_adv = next(batches)
-            np.testing.assert_array_equal(index, expected[first:first + BATCH])
+            np.testing.assert_array_equal(index, expected[first : first + BATCH])
             broken.extend(index[np.argmax(model(x_adv), axis=1) != examples.y[index]])
             spent += 3 * len(index)
         standing[broken] = False
@@ -194,10 +210,17 @@ def test_black_box_crafts_on_the_source_and_judges_on_the_target(model, examples
     source = network(seed=4)
     batches = []
     outcome = adversarial_accuracy(
-        ATTACK, source, model, examples, batch_size=N, seed=7,
-        on_batch=lambda _, x_adv: batches.append(x_adv))
+        ATTACK,
+        source,
+        model,
+        examples,
+        batch_size=N,
+        seed=7,
+        on_batch=lambda _, x_adv: batches.append(x_adv),
+    )
     np.testing.assert_array_equal(
-        outcome.correct, np.argmax(model(batches[0]), axis=1) == examples.y)
+        outcome.correct, np.argmax(model(batches[0]), axis=1) == examples.y
+    )
     white = []
     evaluate(source, examples, batch_size=N, on_batch=lambda _, x_adv: white.append(x_adv))
     np.testing.assert_array_equal(batches[0], white[0])
@@ -211,16 +234,23 @@ def test_shorter_batches_are_not_traced_again(model, examples):
         return model(x)
 
     adversarial_accuracy(
-        Restarts(ATTACK, 3), counted, model, examples, batch_size=BATCH,
-        on_batch=lambda *_: calls.append('batch'))
+        Restarts(ATTACK, 3),
+        counted,
+        model,
+        examples,
+        batch_size=BATCH,
+        on_batch=lambda *_: calls.append('batch'),
+    )
     first = calls.index('batch')
     assert first > 0 and None not in calls[first:]
 
 
 def test_no_images_are_refused(model, examples):
     nothing = examples.subset(slice(0))
-    for call in (lambda: natural_accuracy(Judge(model), nothing, batch_size=BATCH),
-                 lambda: evaluate(model, nothing)):
+    for call in (
+        lambda: natural_accuracy(Judge(model), nothing, batch_size=BATCH),
+        lambda: evaluate(model, nothing),
+    ):
         with pytest.raises(UserError, match='expected at least one image .* found none'):
             call()
 
@@ -230,9 +260,11 @@ def test_logits_that_are_no_numbers_are_refused(model, examples, bad_image):
     x = examples.x.copy()
     x[bad_image] = np.nan
     damaged = dataclasses.replace(examples, x=x)
-    for call in (lambda: natural_accuracy(Judge(model), damaged, batch_size=BATCH),
-                 lambda: evaluate(model, damaged),
-                 lambda: evaluate(model, damaged, Restarts(ATTACK, 2))):
+    for call in (
+        lambda: natural_accuracy(Judge(model), damaged, batch_size=BATCH),
+        lambda: evaluate(model, damaged),
+        lambda: evaluate(model, damaged, Restarts(ATTACK, 2)),
+    ):
         with pytest.raises(UserError, match='the network returned NaN') as caught:
             call()
         assert '\n' not in str(caught.value)
@@ -272,21 +304,24 @@ def interrupted_after(batches):
 @pytest.fixture(scope='module')
 def uninterrupted(model, examples):
     batches = []
-    outcome = evaluate(model, examples, Restarts(ATTACK, 4),
-                       on_batch=lambda index, _: batches.append(index))
+    outcome = evaluate(
+        model, examples, Restarts(ATTACK, 4), on_batch=lambda index, _: batches.append(index)
+    )
     return outcome, batches
 
 
 # Of 5 batches in the first restart and fewer later: inside and on the border of a restart.
 @pytest.mark.parametrize('done', [0, 1, 4, 5, 6])
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(
-    done, model, examples, on_disk, uninterrupted):
+    done, model, examples, on_disk, uninterrupted
+):
     attack = Restarts(ATTACK, 4)
     with pytest.raises(KeyboardInterrupt):
         evaluate(model, examples, attack, partial=on_disk(), on_batch=interrupted_after(done))
     rest = []
-    outcome = evaluate(model, examples, attack, partial=on_disk(),
-                       on_batch=lambda index, _: rest.append(index))
+    outcome = evaluate(
+        model, examples, attack, partial=on_disk(), on_batch=lambda index, _: rest.append(index)
+    )
     expected, batches = uninterrupted
     np.testing.assert_array_equal(outcome.correct, expected.correct)
     np.testing.assert_array_equal(outcome.predictions, expected.predictions)
@@ -331,7 +366,7 @@ def damaged_versions(good: bytes):
     yield from (good[:length] for length in range(0, len(good), 7))
     for position in range(len(good)):
         for bit in (0, 3, 7):
-            yield good[:position] + bytes([good[position] ^ 1 << bit]) + good[position + 1:]
+            yield good[:position] + bytes([good[position] ^ 1 << bit]) + good[position + 1 :]
 
 
 def test_damaged_partial_results_are_not_used(on_disk, tmp_path, capsys):
@@ -347,12 +382,16 @@ def test_damaged_partial_results_are_not_used(on_disk, tmp_path, capsys):
             assert 'computing anew' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('write', [
-    lambda path: np.save(path.open('wb'), np.zeros(3)),
-    lambda path: np.savez(path.open('wb'), key=np.array('key')),
-    lambda path: path.write_text('hello'),
-    lambda path: path.mkdir(),
-], ids=['an array', 'nothing but the key', 'text', 'a folder'])
+@pytest.mark.parametrize(
+    'write',
+    [
+        lambda path: np.save(path.open('wb'), np.zeros(3)),
+        lambda path: np.savez(path.open('wb'), key=np.array('key')),
+        lambda path: path.write_text('hello'),
+        lambda path: path.mkdir(),
+    ],
+    ids=['an array', 'nothing but the key', 'text', 'a folder'],
+)
 def test_files_of_another_kind_are_no_partial_results(write, on_disk, tmp_path):
     path = tmp_path / 'results' / 'state.npz'
     path.parent.mkdir()
@@ -370,11 +409,23 @@ def test_batches_at_a_time_change_nothing(model, examples, monkeypatch):
     outcomes = []
     for count in (1, 3):
         monkeypatch.setattr(
-            'common.evaluation.concurrent_batches.workers', lambda count=count: count)
+            'common.evaluation.concurrent_batches.workers', lambda count=count: count
+        )
         seen = []
-        outcomes.append((adversarial_accuracy(
-            Restarts(ATTACK, 2), model, model, examples, batch_size=BATCH, seed=1,
-            on_batch=lambda index, x_adv, seen=seen: seen.append((index, x_adv))), seen))
+        outcomes.append(
+            (
+                adversarial_accuracy(
+                    Restarts(ATTACK, 2),
+                    model,
+                    model,
+                    examples,
+                    batch_size=BATCH,
+                    seed=1,
+                    on_batch=lambda index, x_adv, seen=seen: seen.append((index, x_adv)),
+                ),
+                seen,
+            )
+        )
     (one, first), (three, second) = outcomes
     np.testing.assert_array_equal(one.correct, three.correct)
     assert (one.loss, one.gradients) == (three.loss, three.gradients)
@@ -385,9 +436,13 @@ def test_batches_at_a_time_change_nothing(model, examples, monkeypatch):
 
 def near_tie():
     """Two classes whose logits differ by less than bfloat16 shows, on every image alike."""
-    model = keras.Sequential([
-        keras.Input(SHAPE), keras.layers.Flatten(),
-        keras.layers.Dense(2, kernel_initializer='zeros')])
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, kernel_initializer='zeros'),
+        ]
+    )
     model.layers[-1].bias.assign([256.0, 256.4])
     return Source('near tie', model)
 
@@ -396,18 +451,22 @@ def test_what_is_crafted_in_bfloat16_is_judged_in_float32(examples):
     source = near_tie()
     ones = dataclasses.replace(examples, y=np.ones(N, np.int32))
     outcome = transfer_accuracy(
-        ATTACK, source, source, ones, batch_size=BATCH, attack_dtype='bfloat16')
+        ATTACK, source, source, ones, batch_size=BATCH, attack_dtype='bfloat16'
+    )
     assert outcome.accuracy == 1.0  # in bfloat16 both logits are 256, and class 0 would win
 
 
 def test_by_xla_it_is_the_same_attack(model, examples, monkeypatch):
     made = []
-    monkeypatch.setattr('common.transfer.CompiledAttack', lambda attack, logits_fn: made.append(
-        logits_fn) or CompiledAttack(attack, logits_fn))
+    monkeypatch.setattr(
+        'common.transfer.CompiledAttack',
+        lambda attack, logits_fn: made.append(logits_fn) or CompiledAttack(attack, logits_fn),
+    )
     source = Source('tiny', model)
     plain, compiled = (
         transfer_accuracy(ATTACK, source, source, examples, batch_size=BATCH, jit_compile=xla)
-        for xla in (False, True))
+        for xla in (False, True)
+    )
     assert [logits_fn.jit_compile for logits_fn in made] == [False, True]
     np.testing.assert_array_equal(plain.predictions, compiled.predictions)
     assert compiled.loss == pytest.approx(plain.loss, rel=1e-4)
@@ -427,25 +486,34 @@ class PaintTarget:
 def test_the_worst_of_several_runs_is_chosen_in_float32(dtype):
     # Painted 1, logits (256.4, 256, 0); painted 2, (256.4, 0, 256.8): only the second image of
     # class 0 is misclassified. In bfloat16 both margins are 0.
-    model = keras.Sequential([
-        keras.Input((1, 1, 1)), keras.layers.Flatten(), keras.layers.Dense(3, name='dense')])
+    model = keras.Sequential(
+        [keras.Input((1, 1, 1)), keras.layers.Flatten(), keras.layers.Dense(3, name='dense')]
+    )
     model.layers[-1].kernel.assign([[0.0, -256.0, 256.8]])
     model.layers[-1].bias.assign([256.4, 512.0, -256.8])
     source = Source('near tie', model)
     black = Examples(np.zeros((4, 1, 1, 1), np.float32), np.zeros(4, np.int32), 'black')
     outcome = transfer_accuracy(
-        TargetedEach(PaintTarget(), 3), source, source, black, batch_size=4, attack_dtype=dtype)
+        TargetedEach(PaintTarget(), 3), source, source, black, batch_size=4, attack_dtype=dtype
+    )
     assert outcome.accuracy == 0.0
 
 
 def test_several_targets_are_judged_on_what_was_crafted_once(model, examples, monkeypatch):
-    source, targets = Source('source', model), [
-        Source('source', model), Source('another', network(seed=4))]
-    alone = [transfer_accuracy(ATTACK, source, target, examples, batch_size=BATCH, seed=3)
-             for target in targets]
+    source, targets = (
+        Source('source', model),
+        [Source('source', model), Source('another', network(seed=4))],
+    )
+    alone = [
+        transfer_accuracy(ATTACK, source, target, examples, batch_size=BATCH, seed=3)
+        for target in targets
+    ]
     crafted, craft = [], CompiledAttack.__call__
-    monkeypatch.setattr(CompiledAttack, '__call__', lambda self, x, y, *, seed: (
-        crafted.append(len(x)), craft(self, x, y, seed=seed))[1])
+    monkeypatch.setattr(
+        CompiledAttack,
+        '__call__',
+        lambda self, x, y, *, seed: (crafted.append(len(x)), craft(self, x, y, seed=seed))[1],
+    )
     together = transfer_accuracies(ATTACK, source, targets, examples, batch_size=BATCH, seed=3)
     assert sum(crafted) == N
     for outcome, expected in zip(together, alone, strict=True):
@@ -469,8 +537,15 @@ def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_pat
     def batches(attack=ATTACK, source=me, target=me, examples=examples, seed=7, **settings):
         done = []
         transfer_accuracy(
-            attack, source, target, examples, **{'batch_size': BATCH} | settings, seed=seed,
-            partial_folder=tmp_path, on_batch=lambda index, _: done.append(index))
+            attack,
+            source,
+            target,
+            examples,
+            **{'batch_size': BATCH} | settings,
+            seed=seed,
+            partial_folder=tmp_path,
+            on_batch=lambda index, _: done.append(index),
+        )
         return len(done)
 
     assert batches() == 5

@@ -13,7 +13,8 @@ from common.threat_model import LinfBall
 
 RNG = np.random.default_rng(0)
 EXAMPLES = Examples(
-    RNG.random((40, 4), dtype=np.float32), RNG.integers(0, 3, 40).astype(np.int32), 'x')
+    RNG.random((40, 4), dtype=np.float32), RNG.integers(0, 3, 40).astype(np.int32), 'x'
+)
 SETTINGS = AttackSettings(LinfBall(0.2), 0.05, num_classes=3, batch_size=15)
 
 
@@ -24,7 +25,8 @@ def network(name):
 
 def papers(method, steps, restarts, source, target, settings):
     return {('natural', 'A'): 0.9, ('natural', 'A_nat'): 0.8, ('pgd', 'A_nat'): 0.1}.get(
-        (method, target))
+        (method, target)
+    )
 
 
 @pytest.fixture
@@ -38,8 +40,7 @@ def attacks(loaded):
         loaded.append(name)
         return network(name)
 
-    return lambda target: AttackTable(
-        EXAMPLES, target, load=load, paper=papers, settings=SETTINGS)
+    return lambda target: AttackTable(EXAMPLES, target, load=load, paper=papers, settings=SETTINGS)
 
 
 def lasting(row):

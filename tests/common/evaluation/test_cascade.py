@@ -26,10 +26,14 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope='module')
 def network():
     init = [keras.initializers.RandomNormal(stddev=0.9, seed=i) for i in (1, 2)]
-    return keras.Sequential([
-        keras.Input((3, 3, 1)), keras.layers.Flatten(),
-        keras.layers.Dense(10, activation='tanh', kernel_initializer=init[0]),
-        keras.layers.Dense(4, kernel_initializer=init[1])])
+    return keras.Sequential(
+        [
+            keras.Input((3, 3, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, activation='tanh', kernel_initializer=init[0]),
+            keras.layers.Dense(4, kernel_initializer=init[1]),
+        ]
+    )
 
 
 @pytest.fixture(scope='module')
@@ -49,8 +53,9 @@ STAGES = (
 
 
 def run(network, examples, stages=STAGES, **settings):
-    return worst_case(stages, network, Judge(network), examples,
-                      **{'batch_size': 8, 'seed': 3, **settings})
+    return worst_case(
+        stages, network, Judge(network), examples, **{'batch_size': 8, 'seed': 3, **settings}
+    )
 
 
 @pytest.fixture(scope='module')
@@ -59,8 +64,7 @@ def verdict(network, examples):
 
 
 def test_the_first_stage_is_that_attack_alone(network, examples, verdict):
-    alone = adversarial_accuracy(
-        STAGES[0].attack, network, network, examples, batch_size=8, seed=3)
+    alone = adversarial_accuracy(STAGES[0].attack, network, network, examples, batch_size=8, seed=3)
     np.testing.assert_array_equal(alone.correct, verdict.broken_by != 0)
     assert verdict.after(0) == 1 and verdict.after(1) == alone.accuracy
 
@@ -73,7 +77,8 @@ def test_every_stage_breaks_some_and_only_standing_images_go_on(verdict):
     for stage, gradients in spent.items():
         assert set(verdict.gradients[verdict.broken_by == stage]) <= gradients
     np.testing.assert_array_equal(
-        verdict.queries, np.where(np.isin(verdict.broken_by, (3, STANDS)), 30, 0))
+        verdict.queries, np.where(np.isin(verdict.broken_by, (3, STANDS)), 30, 0)
+    )
     by_pgd = verdict.broken_by == 2
     np.testing.assert_array_equal(verdict.gradients[by_pgd], 1 + 5 * (verdict.restart[by_pgd] + 1))
     assert verdict.interval[0] < verdict.accuracy < verdict.interval[1]
@@ -86,8 +91,7 @@ def test_a_stage_may_follow_another_network(network, examples):
     pgd = PGD(BALL, 3, 0.05, random_start=False)
     stages = (STAGES[1], Stage('pgd', pgd, source='other'))
     found = run(network, examples, stages, others={'other': backwards})
-    black_box = adversarial_accuracy(
-        pgd, backwards, network, examples, batch_size=8)
+    black_box = adversarial_accuracy(pgd, backwards, network, examples, batch_size=8)
     white_box = run(network, examples, (STAGES[1], Stage('pgd', pgd)))
     # To climb the other one's loss is to go down on this one's.
     assert white_box.accuracy + 0.2 < found.accuracy == black_box.accuracy
@@ -126,7 +130,8 @@ def test_stages_in_words_and_as_json(verdict):
 # In the first stage of 7 batches, on its border, in restarts, and in the last stage.
 @pytest.mark.parametrize('batches', [1, 6, 7, 9, 14, 20])
 def test_an_interrupted_cascade_goes_on_where_it_stopped(
-        network, examples, verdict, batches, tmp_path, monkeypatch):
+    network, examples, verdict, batches, tmp_path, monkeypatch
+):
     monkeypatch.setattr(partial_module, '_SECONDS_BETWEEN_WRITES', -1.0)
     path, calls = tmp_path / 'state.npz', []
 
@@ -138,10 +143,24 @@ def test_an_interrupted_cascade_goes_on_where_it_stopped(
             return super().__call__(x, y)
 
     with pytest.raises(KeyboardInterrupt):
-        worst_case(STAGES, network, Interrupting(network), examples, batch_size=8, seed=3,
-                   partial=PartialResult(path, 'key'))
-    rest = worst_case(STAGES, network, Interrupting(network), examples, batch_size=8, seed=3,
-                      partial=PartialResult(path, 'key'))
+        worst_case(
+            STAGES,
+            network,
+            Interrupting(network),
+            examples,
+            batch_size=8,
+            seed=3,
+            partial=PartialResult(path, 'key'),
+        )
+    rest = worst_case(
+        STAGES,
+        network,
+        Interrupting(network),
+        examples,
+        batch_size=8,
+        seed=3,
+        partial=PartialResult(path, 'key'),
+    )
     for name in ('broken_by', 'restart', 'gradients', 'queries'):
         np.testing.assert_array_equal(getattr(rest, name), getattr(verdict, name))
 
@@ -149,15 +168,18 @@ def test_an_interrupted_cascade_goes_on_where_it_stopped(
 def test_a_finished_cascade_is_not_run_again(network, examples, verdict, tmp_path):
     path = tmp_path / 'state.npz'
     run(network, examples, partial=PartialResult(path, 'key'))
-    again = worst_case(STAGES, None, None, examples, batch_size=8, seed=3,
-                       partial=PartialResult(path, 'key'))
+    again = worst_case(
+        STAGES, None, None, examples, batch_size=8, seed=3, partial=PartialResult(path, 'key')
+    )
     np.testing.assert_array_equal(again.broken_by, verdict.broken_by)
 
 
 def test_it_ends_when_nothing_stands(network, examples):
     wrong = dataclasses.replace(examples, y=(examples.y + 1) % 4)
-    stages = (Stage('natural', PGD(BALL, 0, 0.1, random_start=False)),
-              Stage('never', PGD(BALL, 1, 0.1), queries=9))
+    stages = (
+        Stage('natural', PGD(BALL, 0, 0.1, random_start=False)),
+        Stage('never', PGD(BALL, 1, 0.1), queries=9),
+    )
     keep = np.argmax(network(examples.x), axis=1) == examples.y
     found = run(network, wrong.subset(np.flatnonzero(keep)), stages)
     assert found.accuracy == 0 == found.seconds[1]

@@ -23,8 +23,9 @@ def stages(name, classes=10, others=()):
 def test_each_begins_with_plain_pgd_and_the_images_themselves(name):
     first, second, *_ = stages(name)
     assert repr(first.attack) == (
-        "PGD(ball=LinfBall(epsilon=0.1, lower=0.0, upper=1.0), steps=7, step_size=0.02, "
-        "loss=CrossEntropy(targeted=False), random_start=True)")
+        'PGD(ball=LinfBall(epsilon=0.1, lower=0.0, upper=1.0), steps=7, step_size=0.02, '
+        'loss=CrossEntropy(targeted=False), random_start=True)'
+    )
     assert first.restarts == 1 and second.attack.gradients == 0
 
 
@@ -34,18 +35,26 @@ def test_they_hold_autoattacks_standard_budget(name):
     assert APGD(BALL, 100, LogOdds()) in attacks
 
     def classes(kind):
-        return {i for a in attacks if isinstance(a, MultiTargeted) and isinstance(a.attack, kind)
-                for i in range(a.first, a.first + a.targets)}
+        return {
+            i
+            for a in attacks
+            if isinstance(a, MultiTargeted) and isinstance(a.attack, kind)
+            for i in range(a.first, a.first + a.targets)
+        }
 
     assert classes(APGD) == classes(FAB) == set(range(9))
     assert all(a.attack.steps >= 100 for a in attacks if isinstance(a, MultiTargeted))
-    assert all(a.attack.loss == DLRTo() for a in attacks
-               if isinstance(a, MultiTargeted) and isinstance(a.attack, APGD))
+    assert all(
+        a.attack.loss == DLRTo()
+        for a in attacks
+        if isinstance(a, MultiTargeted) and isinstance(a.attack, APGD)
+    )
     assert max(a.queries for a in attacks if isinstance(a, Square)) >= 5000
 
 
-@pytest.mark.parametrize('name, tried', [('quick', []), ('standard', ['C', 'D']),
-                                         ('leaderboard', ['C', 'D'])])
+@pytest.mark.parametrize(
+    'name, tried', [('quick', []), ('standard', ['C', 'D']), ('leaderboard', ['C', 'D'])]
+)
 def test_networks_whose_examples_are_tried_as_well(name, tried):
     first, *later = stages(name, others=('C', 'D'))
     assert [stage.source for stage in later if stage.source] == tried
@@ -62,9 +71,14 @@ def test_unknown_names_are_refused():
         stages('slow')
 
 
-@pytest.mark.parametrize('classes, names', [
-    (2, ['apgd_t, class 1']), (3, ['apgd_t, class 1', 'apgd_t, classes 2 to 2']),
-    (4, ['apgd_t, class 1', 'apgd_t, classes 2 to 3'])])
+@pytest.mark.parametrize(
+    'classes, names',
+    [
+        (2, ['apgd_t, class 1']),
+        (3, ['apgd_t, class 1', 'apgd_t, classes 2 to 2']),
+        (4, ['apgd_t, class 1', 'apgd_t, classes 2 to 3']),
+    ],
+)
 def test_networks_of_few_classes(classes, names):
     later = [s for s in stages('standard', classes) if s.name.startswith('apgd_t')]
     assert [stage.name for stage in later] == names
@@ -76,10 +90,14 @@ def test_networks_of_few_classes(classes, names):
 @pytest.mark.parametrize('classes', [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_quick_runs_and_leaves_no_more_than_pgd(classes):
     init = [keras.initializers.RandomNormal(stddev=0.8, seed=i) for i in (1, 2)]
-    network = keras.Sequential([
-        keras.Input((4, 4, 1)), keras.layers.Flatten(),
-        keras.layers.Dense(12, activation='tanh', kernel_initializer=init[0]),
-        keras.layers.Dense(classes, kernel_initializer=init[1])])
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(12, activation='tanh', kernel_initializer=init[0]),
+            keras.layers.Dense(classes, kernel_initializer=init[1]),
+        ]
+    )
     x = np.random.default_rng(0).uniform(0, 1, (30, 4, 4, 1)).astype(np.float32)
     examples = Examples(x, np.argmax(network(x), axis=1).astype(np.int32), 'x')
     cascade = stages('quick', classes)

@@ -74,6 +74,9 @@ def test_a_gpu_takes_one_at_a_time(monkeypatch):
 def test_a_process_confined_to_some_cores_takes_no_more(monkeypatch):
     for cores, expected in ((1, 1), (2, 2), (64, 4)):
         monkeypatch.setattr(
-            concurrent_batches.os, 'sched_getaffinity', lambda _, cores=cores: range(cores),
-            raising=False)
+            concurrent_batches.os,
+            'sched_getaffinity',
+            lambda _, cores=cores: range(cores),
+            raising=False,
+        )
         assert concurrent_batches.workers() == expected

@@ -23,16 +23,21 @@ BALL = LinfBall(0.1)
 ATTACK = PGD(BALL, 3, 0.02)
 RNG = np.random.default_rng(0)
 EXAMPLES = Examples(
-    RNG.uniform(0.2, 0.8, (4, 3, 3, 1)).astype(np.float32), np.array([0, 1, 2, 1], np.int32), 'x')
+    RNG.uniform(0.2, 0.8, (4, 3, 3, 1)).astype(np.float32), np.array([0, 1, 2, 1], np.int32), 'x'
+)
 
 
 @pytest.fixture(scope='module')
 def network():
     init = [keras.initializers.RandomNormal(stddev=1.0, seed=i) for i in range(2)]
-    return keras.Sequential([
-        keras.Input((3, 3, 1)), keras.layers.Flatten(),
-        keras.layers.Dense(8, activation='tanh', kernel_initializer=init[0]),
-        keras.layers.Dense(3, kernel_initializer=init[1])])
+    return keras.Sequential(
+        [
+            keras.Input((3, 3, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, activation='tanh', kernel_initializer=init[0]),
+            keras.layers.Dense(3, kernel_initializer=init[1]),
+        ]
+    )
 
 
 def test_final_losses_are_those_of_the_final_points(network):
@@ -60,9 +65,11 @@ def test_more_restarts_go_on_from_fewer(network, tmp_path, before):
     path = tmp_path / 'losses.npz'
     restarting.final_losses(EXAMPLES, 0, before, PartialResult(path, 'key'))
     np.testing.assert_array_equal(
-        restarting.final_losses(EXAMPLES, 0, 11, PartialResult(path, 'key')), expected)
+        restarting.final_losses(EXAMPLES, 0, 11, PartialResult(path, 'key')), expected
+    )
     np.testing.assert_array_equal(
-        restarting.final_losses(EXAMPLES, 0, 5, PartialResult(path, 'key')), expected[:5])
+        restarting.final_losses(EXAMPLES, 0, 5, PartialResult(path, 'key')), expected[:5]
+    )
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(network, tmp_path):
@@ -83,7 +90,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(network, tmp_path):
     stored = PartialResult(path, 'key').read({'losses': None})['losses']
     np.testing.assert_array_equal(stored, expected[:8])
     np.testing.assert_array_equal(
-        restarting.final_losses(EXAMPLES, 0, 12, PartialResult(path, 'key')), expected)
+        restarting.final_losses(EXAMPLES, 0, 12, PartialResult(path, 'key')), expected
+    )
 
 
 def test_curves_begin_at_the_start_and_end_at_the_attacks_result(network):

@@ -10,13 +10,27 @@ from common.evaluation.rows import Row, strongest, table, write_rows
 from common.statistics import wilson_interval
 
 OUTCOME = Outcome(
-    np.arange(1000) % 10 > 0, np.zeros(1000, int), loss=0.3, seconds=1234.56789, gradients=40_000)
+    np.arange(1000) % 10 > 0, np.zeros(1000, int), loss=0.3, seconds=1234.56789, gradients=40_000
+)
 SETTINGS = {
-    'method': 'pgd', 'steps': 40, 'restarts': 20, 'step_size': 0.01, 'source': 'A_prime',
-    'target': 'A', 'epsilon': 0.3, 'natural': 0.988, 'paper': 0.957}
+    'method': 'pgd',
+    'steps': 40,
+    'restarts': 20,
+    'step_size': 0.01,
+    'source': 'A_prime',
+    'target': 'A',
+    'epsilon': 0.3,
+    'natural': 0.988,
+    'paper': 0.957,
+}
 NATURAL = SETTINGS | {
-    'method': 'natural', 'steps': None, 'restarts': None, 'step_size': None, 'source': None,
-    'paper': None}
+    'method': 'natural',
+    'steps': None,
+    'restarts': None,
+    'step_size': None,
+    'source': None,
+    'paper': None,
+}
 
 
 def rows():
@@ -35,11 +49,31 @@ def test_table_shows_every_row_under_its_heading():
     heading, rule, natural, attacked = table(rows()).splitlines()
     assert set(rule) == {'-'}
     assert attacked.split() == [
-        'pgd', '40', '20', 'A_prime', 'A', '90.00%', '87.98%', 'to', '91.71%', '1,000',
-        '95.7%', '1,234.6']
+        'pgd',
+        '40',
+        '20',
+        'A_prime',
+        'A',
+        '90.00%',
+        '87.98%',
+        'to',
+        '91.71%',
+        '1,000',
+        '95.7%',
+        '1,234.6',
+    ]
     assert natural.split()[:5] == ['natural', '-', '-', '-', 'A']
-    for name in ('method', 'steps', 'restarts', 'source', 'target', 'accuracy', '95% interval',
-                 'n', 'paper'):
+    for name in (
+        'method',
+        'steps',
+        'restarts',
+        'source',
+        'target',
+        'accuracy',
+        '95% interval',
+        'n',
+        'paper',
+    ):
         assert name in heading
 
 
@@ -67,9 +101,18 @@ def test_the_strongest_attack_of_each_source_is_marked():
 
 def test_sources_of_one_kind_are_marked_together_and_white_box_apart():
     _, row = rows()
-    made = [dataclasses.replace(row, source=source, target='A', accuracy=accuracy)
-            for source, accuracy in (('A', 0.5), ('A', 0.4), ('A_prime', 0.7), ('A_nat', 0.8),
-                                     ('A_nat', 0.9), ('B', 0.6), ('B', 0.6))]
+    made = [
+        dataclasses.replace(row, source=source, target='A', accuracy=accuracy)
+        for source, accuracy in (
+            ('A', 0.5),
+            ('A', 0.4),
+            ('A_prime', 0.7),
+            ('A_nat', 0.8),
+            ('A_nat', 0.9),
+            ('B', 0.6),
+            ('B', 0.6),
+        )
+    ]
     assert strongest(made, {'A_prime': 'black box', 'A_nat': 'black box'}) == [made[1], made[2]]
     assert strongest(made) == [made[1], made[3]]
 

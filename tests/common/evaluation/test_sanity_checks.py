@@ -50,13 +50,21 @@ EXAMPLES = Examples(X, np.argmax(plain(X), axis=1).astype(np.int32), 'x')
 
 
 def suspect(network, **pgd):
-    return Suspect(network, PGD(**{'ball': BALL, 'steps': 10, 'step_size': 0.0125, **pgd}),
-                   EXAMPLES, batch_size=40)
+    return Suspect(
+        network,
+        PGD(**{'ball': BALL, 'steps': 10, 'step_size': 0.0125, **pgd}),
+        EXAMPLES,
+        batch_size=40,
+    )
 
 
 def found(network, **pgd):
-    return {check.name: check for check in sanity_checks.checks(
-        suspect(network, **pgd), queries=100, sources={'plain': lambda: plain})}
+    return {
+        check.name: check
+        for check in sanity_checks.checks(
+            suspect(network, **pgd), queries=100, sources={'plain': lambda: plain}
+        )
+    }
 
 
 @pytest.fixture(scope='module')
@@ -66,24 +74,38 @@ def of_plain():
 
 def test_a_network_that_hides_nothing_passes_all(of_plain):
     assert list(of_plain) == [
-        'randomized outputs', 'softmax outputs', 'vanishing gradients', 'more steps',
-        'more restarts', 'score-based attack', 'transfer from plain', 'large epsilon']
+        'randomized outputs',
+        'softmax outputs',
+        'vanishing gradients',
+        'more steps',
+        'more restarts',
+        'score-based attack',
+        'transfer from plain',
+        'large epsilon',
+    ]
     assert [str(check) for check in of_plain.values() if not check.passed] == []
     assert all(str(check).startswith('ok') for check in of_plain.values())
 
 
 def test_outputs_that_are_random_or_probabilities():
     for check, network in (
-        (sanity_checks.randomized_outputs, noisy), (sanity_checks.softmax_outputs, softmax)
+        (sanity_checks.randomized_outputs, noisy),
+        (sanity_checks.softmax_outputs, softmax),
     ):
         assert not check(suspect(network)).passed and check(suspect(plain)).passed
 
 
-@pytest.mark.parametrize('network, tripped', [
-    (quantized, {'vanishing gradients', 'score-based attack', 'transfer from plain',
-                 'large epsilon'}),
-    (backwards, {'score-based attack', 'transfer from plain'})],
-    ids=lambda value: getattr(value, '__name__', ''))
+@pytest.mark.parametrize(
+    'network, tripped',
+    [
+        (
+            quantized,
+            {'vanishing gradients', 'score-based attack', 'transfer from plain', 'large epsilon'},
+        ),
+        (backwards, {'score-based attack', 'transfer from plain'}),
+    ],
+    ids=lambda value: getattr(value, '__name__', ''),
+)
 def test_networks_built_to_trip_checks(network, tripped):
     warned = {name for name, check in found(network).items() if not check.passed}
     assert tripped <= warned
@@ -149,13 +171,15 @@ def test_a_network_on_which_restarts_go_on_helping():
     assert not check.passed and 'more restarts' in str(check)
 
 
-@pytest.mark.parametrize('fell, rose, less', [
-    (0, 0, False), (4, 0, False), (5, 0, True), (3, 1, False), (30, 25, False), (50, 20, True)])
+@pytest.mark.parametrize(
+    'fell, rose, less',
+    [(0, 0, False), (4, 0, False), (5, 0, True), (3, 1, False), (30, 25, False), (50, 20, True)],
+)
 def test_what_is_markedly_less(fell, rose, less):
     before = np.arange(200) < 100
     left = before.copy()
     left[:fell] = False
-    left[100:100 + rose] = True
+    left[100 : 100 + rose] = True
     assert sanity_checks._markedly_less(left, before) is less
 
 
@@ -185,16 +209,23 @@ def test_gradients_of_a_single_pixel_are_as_good_as_none():
 
 def verdict(broken_by, restart):
     ball = LinfBall(0.1)
-    stages = (Stage('pgd', PGD(ball, 3, 0.05)), Stage('odi', PGD(ball, 3, 0.05), restarts=4),
-              Stage('square', Square(ball, 10), queries=10))
+    stages = (
+        Stage('pgd', PGD(ball, 3, 0.05)),
+        Stage('odi', PGD(ball, 3, 0.05), restarts=4),
+        Stage('square', Square(ball, 10), queries=10),
+    )
     return Verdict(stages, np.array(broken_by), np.array(restart), np.zeros(3))
 
 
-@pytest.mark.parametrize('broken_by, restart, tripped', [
-    ([0, 1, 1, STANDS] * 100, [0, 0, 1, 0] * 100, []),
-    ([0, 1, 1, STANDS] * 100, [0, 0, 3, 0] * 100, ['last restart of odi']),
-    ([0, 1, 2, STANDS] * 100, [0, 0, 0, 3] * 100, ['without gradients']),
-    ([0, 1, STANDS, STANDS] * 99 + [1, 2, 2, 2], [0, 1, 0, 0] * 99 + [3, 0, 0, 0], [])])
+@pytest.mark.parametrize(
+    'broken_by, restart, tripped',
+    [
+        ([0, 1, 1, STANDS] * 100, [0, 0, 1, 0] * 100, []),
+        ([0, 1, 1, STANDS] * 100, [0, 0, 3, 0] * 100, ['last restart of odi']),
+        ([0, 1, 2, STANDS] * 100, [0, 0, 0, 3] * 100, ['without gradients']),
+        ([0, 1, STANDS, STANDS] * 99 + [1, 2, 2, 2], [0, 1, 0, 0] * 99 + [3, 0, 0, 0], []),
+    ],
+)
 def test_a_cascade_that_has_not_come_to_its_end(broken_by, restart, tripped):
     found = list(sanity_checks.cascade_checks(verdict(broken_by, restart)))
     assert [check.name for check in found] == ['last restart of odi', 'without gradients']

@@ -49,8 +49,14 @@ def nothing():
 def test_the_newest_now_and_each_later_one(tmp_path, monkeypatch):
     for step in (300, 600):
         save(tmp_path, step)
-    seen = watch(tmp_path, monkeypatch, nothing, lambda: save(tmp_path, 900), nothing,
-                 lambda: save(tmp_path, 1200))
+    seen = watch(
+        tmp_path,
+        monkeypatch,
+        nothing,
+        lambda: save(tmp_path, 900),
+        nothing,
+        lambda: save(tmp_path, 1200),
+    )
     assert seen == ['checkpoint-600', 'checkpoint-900', 'checkpoint-1200']
 
 
@@ -76,9 +82,16 @@ def test_a_list_with_the_paths_of_another_machine(tmp_path, monkeypatch):
     assert watch(tmp_path, monkeypatch) == ['checkpoint-300']
 
 
-@pytest.mark.parametrize('prefix, step', [
-    ('models/a/checkpoint-300', 300), ('checkpoint-24900', 24_900), ('A', 0), ('', 0),
-    ('models/run-5/last.weights.h5', 0)])
+@pytest.mark.parametrize(
+    'prefix, step',
+    [
+        ('models/a/checkpoint-300', 300),
+        ('checkpoint-24900', 24_900),
+        ('A', 0),
+        ('', 0),
+        ('models/run-5/last.weights.h5', 0),
+    ],
+)
 def test_step_of(prefix, step):
     assert watch_checkpoints.step_of(prefix) == step
 
@@ -86,8 +99,11 @@ def test_step_of(prefix, step):
 def evaluator(folder, y):
     x = np.full((len(y), 2), 0.5, np.float32)
     return watch_checkpoints.Evaluator(
-        fgsm(LinfBall(0.1)), Examples(x, np.array(y, np.int32), 'four points'), batch_size=3,
-        summary_dir=folder)
+        fgsm(LinfBall(0.1)),
+        Examples(x, np.array(y, np.int32), 'four points'),
+        batch_size=3,
+        summary_dir=folder,
+    )
 
 
 def network():
@@ -115,8 +131,11 @@ def test_summaries(tmp_path):
     watched = evaluator(tmp_path / 'eval', [1, 1, 1, 0])
     watched.evaluate(network(), step=300)
     watched.evaluate(network(), step=600)
-    events = list(itertools.chain.from_iterable(
-        tf.compat.v1.train.summary_iterator(str(path)) for path in (tmp_path / 'eval').iterdir()))
+    events = list(
+        itertools.chain.from_iterable(
+            tf.compat.v1.train.summary_iterator(str(path)) for path in (tmp_path / 'eval').iterdir()
+        )
+    )
     found = {}
     for event in events:
         for value in event.summary.value:

@@ -29,26 +29,39 @@ class Noise(keras.layers.Layer):
 
 def network(*layers):
     keras.utils.set_random_seed(0)
-    return keras.Sequential([
-        keras.Input((4, 4, 1)), keras.layers.Flatten(), *layers, keras.layers.Dense(4)])
+    return keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Flatten(), *layers, keras.layers.Dense(4)]
+    )
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A network -> the judgement of a short cascade, with attack.npy and rows.json."""
-    monkeypatch.setattr('common.evaluation.attack_table.checks', lambda suspect, **_: iter([
-        Check('a check', True, 'has been made')]))
+    monkeypatch.setattr(
+        'common.evaluation.attack_table.checks',
+        lambda suspect, **_: iter([Check('a check', True, 'has been made')]),
+    )
 
     def run(model):
         plain = model.layers[-1](X.reshape(N, -1)) if len(model.layers) > 2 else model(X)
         attacks = AttackTable(
-            Examples(X, np.argmax(plain, axis=1).astype(np.int32), 'x'), 'A',
-            load=lambda _: model, paper=lambda *_: None,
-            settings=AttackSettings(BALL, 0.02, num_classes=4, batch_size=25))
+            Examples(X, np.argmax(plain, axis=1).astype(np.int32), 'x'),
+            'A',
+            load=lambda _: model,
+            paper=lambda *_: None,
+            settings=AttackSettings(BALL, 0.02, num_classes=4, batch_size=25),
+        )
         stages = (Stage('pgd', PGD(BALL, 5, 0.03)), Stage('again', PGD(BALL, 8, 0.03)))
         return evaluate(
-            attacks, stages, tmp_path / 'cache', preset='short', others=[],
-            output=str(tmp_path / 'attack.npy'), shape=(N, -1), json=str(tmp_path / 'rows.json'))
+            attacks,
+            stages,
+            tmp_path / 'cache',
+            preset='short',
+            others=[],
+            output=str(tmp_path / 'attack.npy'),
+            shape=(N, -1),
+            json=str(tmp_path / 'rows.json'),
+        )
 
     return run
 
@@ -70,7 +83,7 @@ def test_a_network_with_random_outputs_comes_to_its_checks(run, tmp_path):
 def test_images_outside_of_the_ball_are_not_written(run, tmp_path):
     run(network())
     (tmp_path / 'attack.npy').unlink()
-    path, = (tmp_path / 'cache').glob('*.images')
+    (path,) = (tmp_path / 'cache').glob('*.images')
     images = np.lib.format.open_memmap(path, mode='r+')
     images[3] += 0.5
     images.flush()

@@ -19,8 +19,10 @@ from common.networks.challenge_models import Release, chosen, fetch_model
 FILES = ('checkpoint', 'checkpoint-24900.data-00000-of-00001', 'checkpoint-24900.index')
 NAMES = ('kernel', 'bias')
 VALUES = (np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0.5, -0.5], np.float32))
-RELEASES = {'natural': Release('http://a/b.zip', '0' * 64),
-            'secret': Release('http://a/c.zip', '1' * 64)}
+RELEASES = {
+    'natural': Release('http://a/b.zip', '0' * 64),
+    'secret': Release('http://a/c.zip', '1' * 64),
+}
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -71,6 +73,7 @@ def site(tmp_path_factory):
 @pytest.fixture(scope='module')
 def publish(site, checkpoint):
     """(folder within the zip, further entries) -> Release of a zip with the checkpoint."""
+
     def publish(inside='models/secret/', more=None):
         path = site[0] / 'secret.zip'
         with zipfile.ZipFile(path, 'w') as archive:
@@ -133,9 +136,11 @@ def test_the_folder_loads_in_spite_of_the_challenges_config(publish, tmp_path):
     config = '{"model_dir": "models/secret", "random_seed": 7311060}'
     folder = fetch(publish(more={'models/secret/config.json': config}), tmp_path)
     assert (folder / 'challenge_config.json').read_text() == config
-    assert_weights(registry.Networks(
-        data_set='pixels', build=lambda _: network(), configs=[{}],
-        import_tf1=import_tf1).load(str(folder)))
+    assert_weights(
+        registry.Networks(
+            data_set='pixels', build=lambda _: network(), configs=[{}], import_tf1=import_tf1
+        ).load(str(folder))
+    )
 
 
 def test_a_second_fetch_does_nothing(publish, tmp_path, capsys):
@@ -212,6 +217,7 @@ def test_a_release_is_chosen_by_name():
 
 @pytest.mark.parametrize('name', [None, '', 'best'])
 def test_the_name_must_be_a_released_one(name):
-    with pytest.raises(UserError, match=f'natural, secret; found {name or "none"}. For example '
-                                        '--name=secret.'):
+    with pytest.raises(
+        UserError, match=f'natural, secret; found {name or "none"}. For example --name=secret.'
+    ):
         chosen(RELEASES, name)

@@ -174,10 +174,12 @@ def test_unpacks_files_and_folders(tmp_path):
     entries = [('a/', b''), ('a/b/c.txt', b'deep'), ('a..b', b'dots'), ('empty', b'')]
     zip_path = make_zip(tmp_path / 'z.zip', entries)
     download.unpack(zip_path, tmp_path / 'inner' / 'unpacked')
-    found = {str(path.relative_to(tmp_path / 'inner')): path.read_bytes()
-             for path in (tmp_path / 'inner').rglob('*') if path.is_file()}
-    assert found == {
-        'unpacked/a/b/c.txt': b'deep', 'unpacked/a..b': b'dots', 'unpacked/empty': b''}
+    found = {
+        str(path.relative_to(tmp_path / 'inner')): path.read_bytes()
+        for path in (tmp_path / 'inner').rglob('*')
+        if path.is_file()
+    }
+    assert found == {'unpacked/a/b/c.txt': b'deep', 'unpacked/a..b': b'dots', 'unpacked/empty': b''}
     assert os.listdir(tmp_path / 'inner') == ['unpacked']
 
 
@@ -189,8 +191,10 @@ def test_unpacked_folders_are_as_open_as_any_other(tmp_path):
     assert modes[0] == modes[1]
 
 
-@pytest.mark.parametrize('name', [
-    '../evil', 'a/../../evil', 'a/..', '/evil', '//evil', '..\\evil', 'a\\b', 'C:evil', 'c:/evil'])
+@pytest.mark.parametrize(
+    'name',
+    ['../evil', 'a/../../evil', 'a/..', '/evil', '//evil', '..\\evil', 'a\\b', 'C:evil', 'c:/evil'],
+)
 def test_an_entry_that_leaves_the_folder_is_refused(name, tmp_path):
     zip_path = make_zip(tmp_path / 'z.zip', [('good', b'good'), (name, b'evil')])
     message = refused_zip(zip_path)

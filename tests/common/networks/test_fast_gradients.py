@@ -24,38 +24,69 @@ def chain(*parts, shape=(12, 8, 1)):
 
 CHAINS = {
     'blocks of 3x3': lambda: chain(
-        layers.Conv2D(5, 3, padding='same', activation='relu'), layers.MaxPooling2D(2),
-        layers.Flatten(), layers.Dense(4)),
+        layers.Conv2D(5, 3, padding='same', activation='relu'),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(4),
+    ),
     'blocks of 5x5': lambda: chain(
-        layers.Conv2D(5, 5, padding='same', activation='relu'), layers.MaxPooling2D(2),
-        layers.Flatten(), layers.Dense(4)),
+        layers.Conv2D(5, 5, padding='same', activation='relu'),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(4),
+    ),
     'blocks of 7x7, 1x1, colours': lambda: chain(
-        layers.Conv2D(3, 7, padding='same'), layers.MaxPooling2D(2, padding='same'),
-        layers.Conv2D(4, 1, padding='same', activation='relu'), layers.MaxPooling2D(2),
-        layers.Flatten(), layers.Dense(4), shape=(12, 8, 3)),
+        layers.Conv2D(3, 7, padding='same'),
+        layers.MaxPooling2D(2, padding='same'),
+        layers.Conv2D(4, 1, padding='same', activation='relu'),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(4),
+        shape=(12, 8, 3),
+    ),
     'many channels, odd sizes': lambda: chain(
         layers.Conv2D(6, 3, padding='same', activation='relu'),
-        layers.MaxPooling2D(2, padding='same'), layers.Flatten(), layers.Dense(4),
-        shape=(7, 5, 5)),
+        layers.MaxPooling2D(2, padding='same'),
+        layers.Flatten(),
+        layers.Dense(4),
+        shape=(7, 5, 5),
+    ),
     'odd sizes of few channels': lambda: chain(
-        layers.Conv2D(6, 3, padding='same', activation='relu'), layers.MaxPooling2D(2),
-        layers.Flatten(), layers.Dense(4), shape=(7, 5, 1)),
+        layers.Conv2D(6, 3, padding='same', activation='relu'),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(4),
+        shape=(7, 5, 1),
+    ),
     'other pools, strides, padding': lambda: chain(
         layers.Conv2D(6, 4, padding='valid', strides=2, activation='relu'),
-        layers.MaxPooling2D(3, strides=1), layers.MaxPooling2D((1, 2)), layers.Flatten(),
-        layers.Dense(6, 'relu'), layers.Dense(4), shape=(16, 16, 2)),
+        layers.MaxPooling2D(3, strides=1),
+        layers.MaxPooling2D((1, 2)),
+        layers.Flatten(),
+        layers.Dense(6, 'relu'),
+        layers.Dense(4),
+        shape=(16, 16, 2),
+    ),
     'an activation that pooling may not pass': lambda: chain(
-        layers.Conv2D(5, 3, padding='same', activation=tf.abs), layers.MaxPooling2D(2),
-        layers.Flatten(), layers.Dense(4)),
+        layers.Conv2D(5, 3, padding='same', activation=tf.abs),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(4),
+    ),
     'dropout': lambda: chain(
-        layers.Dropout(0.5), layers.Flatten(), layers.Dense(6, 'tanh'), layers.Dropout(0.5),
-        layers.Dense(4)),
+        layers.Dropout(0.5),
+        layers.Flatten(),
+        layers.Dense(6, 'tanh'),
+        layers.Dropout(0.5),
+        layers.Dense(4),
+    ),
 }
 
 
 def images(model, n=9, seed=1):
     return tf.constant(
-        np.random.default_rng(seed).uniform(size=(n, *model.input_shape[1:])), tf.float32)
+        np.random.default_rng(seed).uniform(size=(n, *model.input_shape[1:])), tf.float32
+    )
 
 
 def gradient(f, x):
@@ -95,14 +126,18 @@ def test_ties_get_a_gradient_of_the_same_size():
     assert np.sum(ours) == pytest.approx(np.sum(plain), rel=1e-3)
 
 
-@pytest.mark.parametrize('model', [
-    lambda: chain(layers.Flatten(), layers.BatchNormalization(), layers.Dense(4)),
-    lambda: chain(layers.Conv2D(4, 3, dilation_rate=2), layers.Flatten(), layers.Dense(4)),
-    lambda: chain(layers.Conv2D(4, 3, use_bias=False), layers.Flatten(), layers.Dense(4)),
-    lambda: chain(layers.Flatten(), layers.Dense(4, use_bias=False)),
-    lambda: chain(layers.Flatten(), layers.Dense(4, dtype='mixed_bfloat16')),
-    lambda: chain(layers.AveragePooling2D(2), layers.Flatten(), layers.Dense(4)),
-], ids=['batch normalization', 'dilated', 'no bias', 'dense without bias', 'mixed', 'averages'])
+@pytest.mark.parametrize(
+    'model',
+    [
+        lambda: chain(layers.Flatten(), layers.BatchNormalization(), layers.Dense(4)),
+        lambda: chain(layers.Conv2D(4, 3, dilation_rate=2), layers.Flatten(), layers.Dense(4)),
+        lambda: chain(layers.Conv2D(4, 3, use_bias=False), layers.Flatten(), layers.Dense(4)),
+        lambda: chain(layers.Flatten(), layers.Dense(4, use_bias=False)),
+        lambda: chain(layers.Flatten(), layers.Dense(4, dtype='mixed_bfloat16')),
+        lambda: chain(layers.AveragePooling2D(2), layers.Flatten(), layers.Dense(4)),
+    ],
+    ids=['batch normalization', 'dilated', 'no bias', 'dense without bias', 'mixed', 'averages'],
+)
 def test_other_networks_are_left_alone(model):
     model = model()
     assert rearranged(model, 'float32') is None
@@ -137,13 +172,18 @@ def test_a_users_own_chain_is_left_alone():
     model = Scaled([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(4)])
     assert rearranged(model, 'float32') is None
     np.testing.assert_array_equal(
-        ModelLogits(model).snapshot()(images(model)), model(images(model)))
+        ModelLogits(model).snapshot()(images(model)), model(images(model))
+    )
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_activations_that_are_layers_are_left_alone(dtype):
-    model = chain(layers.Conv2D(3, 3, activation=layers.LeakyReLU()), layers.MaxPooling2D(2),
-                  layers.Flatten(), layers.Dense(4))
+    model = chain(
+        layers.Conv2D(3, 3, activation=layers.LeakyReLU()),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(4),
+    )
     assert rearranged(model, dtype) is None
     assert ModelLogits(model, dtype).snapshot()(images(model)).dtype == tf.float32
 
@@ -154,16 +194,26 @@ def test_a_layer_that_two_networks_share():
     model = chain(shared, layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(4))
     x = images(model)
     np.testing.assert_allclose(rearranged(model, 'float32')(x), model(x), rtol=1e-4, atol=1e-5)
-    again = chain(shared, layers.MaxPooling2D(2, padding='same'), layers.Flatten(),
-                  layers.Dense(4), shape=(7, 5, 1))
+    again = chain(
+        shared,
+        layers.MaxPooling2D(2, padding='same'),
+        layers.Flatten(),
+        layers.Dense(4),
+        shape=(7, 5, 1),
+    )
     x = images(again)
     np.testing.assert_allclose(rearranged(again, 'float32')(x), again(x), rtol=1e-4, atol=1e-5)
 
 
 def test_images_of_any_size():
-    model = keras.Sequential([
-        keras.Input((None, None, 1)), layers.Conv2D(3, 3, padding='same', activation='relu'),
-        layers.MaxPooling2D(2), layers.Conv2D(4, 1)])
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 1)),
+            layers.Conv2D(3, 3, padding='same', activation='relu'),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(4, 1),
+        ]
+    )
     fast = rearranged(model, 'float32')
     for shape in ((2, 8, 6, 1), (2, 7, 5, 1)):
         x = tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
@@ -193,7 +243,8 @@ def test_a_gpu_gets_the_plain_network_but_from_xla(jit_compile, monkeypatch):
     asked = []
     monkeypatch.setattr(logits, 'rearranged', lambda *args: asked.append(args))
     np.testing.assert_allclose(
-        logits_fn.snapshot()(images(model)), model(images(model)), rtol=1e-4, atol=1e-5)
+        logits_fn.snapshot()(images(model)), model(images(model)), rtol=1e-4, atol=1e-5
+    )
     assert bool(asked) is jit_compile
 
 

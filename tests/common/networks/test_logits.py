@@ -14,12 +14,15 @@ DTYPE = pytest.mark.parametrize('dtype', DTYPES)
 
 def small_model():
     init = keras.initializers.GlorotUniform(seed=1)
-    return keras.Sequential([
-        keras.Input((6, 6, 1)),
-        layers.Conv2D(4, 3, activation='relu', kernel_initializer=init),
-        layers.Flatten(),
-        layers.Dense(5, kernel_initializer=keras.initializers.GlorotUniform(seed=2)),
-    ], name='small')
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(4, 3, activation='relu', kernel_initializer=init),
+            layers.Flatten(),
+            layers.Dense(5, kernel_initializer=keras.initializers.GlorotUniform(seed=2)),
+        ],
+        name='small',
+    )
 
 
 @pytest.fixture(scope='module')
@@ -87,8 +90,9 @@ def test_bfloat16_reaches_every_layer(nested, x, monkeypatch):
     assert DtypeProbe.seen == [tf.bfloat16]
 
 
-@pytest.mark.parametrize('call', [ModelLogits.__call__, lambda f, x: f.snapshot()(x)],
-                         ids=['plain', 'snapshot'])
+@pytest.mark.parametrize(
+    'call', [ModelLogits.__call__, lambda f, x: f.snapshot()(x)], ids=['plain', 'snapshot']
+)
 def test_bfloat16_does_not_round_the_logits(call, model, x):
     logits = call(ModelLogits(model, 'bfloat16'), x)
     rounded = tf.cast(tf.cast(logits, tf.bfloat16), tf.float32)
@@ -111,11 +115,13 @@ def test_weights_assigned_later_are_used(dtype, x):
 
 
 @pytest.mark.parametrize('policy', ['mixed_bfloat16', 'float16', 'float64'])
-@pytest.mark.parametrize('call', [ModelLogits, lambda model: snapshot(ModelLogits(model))],
-                         ids=['direct', 'snapshot'])
+@pytest.mark.parametrize(
+    'call', [ModelLogits, lambda model: snapshot(ModelLogits(model))], ids=['direct', 'snapshot']
+)
 def test_logits_of_models_in_any_precision_are_float32(policy, call, x):
-    model = keras.Sequential([
-        keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4, dtype=policy)])
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4, dtype=policy)]
+    )
     assert model(x).dtype != tf.float32
     logits = call(model)(x)
     assert logits.dtype == tf.float32
@@ -134,6 +140,7 @@ def test_several_outputs_are_refused(x):
 def test_snapshot_of_any_other_function_is_that_function():
     def logits_fn(x):
         return x
+
     assert snapshot(logits_fn) is logits_fn
 
 
@@ -147,8 +154,9 @@ def test_training_mode_is_off_unless_asked_for(x):
 
 
 def test_batch_norm_uses_the_batch_in_training_mode(x):
-    model = keras.Sequential([
-        keras.Input((6, 6, 1)), layers.Flatten(), layers.BatchNormalization()])
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), layers.Flatten(), layers.BatchNormalization()]
+    )
     evaluated = ModelLogits(model)(x).numpy()
     np.testing.assert_allclose(evaluated, tf.reshape(x, [7, -1]), rtol=0.01, atol=0.01)
     trained = ModelLogits(model, training=True)(x).numpy()
@@ -156,9 +164,14 @@ def test_batch_norm_uses_the_batch_in_training_mode(x):
 
 
 def normalizing_model():
-    return keras.Sequential([
-        keras.Input((6, 6, 1)), layers.Conv2D(4, 3, kernel_initializer='ones'),
-        layers.BatchNormalization(momentum=0.9), layers.Flatten()])
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(4, 3, kernel_initializer='ones'),
+            layers.BatchNormalization(momentum=0.9),
+            layers.Flatten(),
+        ]
+    )
 
 
 @DTYPE
@@ -187,9 +200,16 @@ def test_training_mode_without_update_leaves_the_averages_and_uses_the_batch(x, 
 @DTYPE
 @pytest.mark.parametrize('training', [False, True])
 def test_xla_returns_the_same_logits_gradients_and_averages(x, dtype, training):
-    model = keras.Sequential([
-        keras.Input((6, 6, 1)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(),
-        layers.Flatten(), layers.Dense(5)])
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(5),
+        ]
+    )
     initial = model.get_weights()
     results = []
     for jit_compile in (False, True):

@@ -20,9 +20,14 @@ SMALL, WIDE = {'units': 3}, {'units': 5}
 
 def build(config):
     """A linear network with dropout before it, so that random state has to be coped with too."""
-    return keras.Sequential([
-        keras.Input((4,)), keras.layers.Dropout(0.5, seed=1),
-        keras.layers.Dense(config['units'], name='fc')], name=f'net{config["units"]}')
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dropout(0.5, seed=1),
+            keras.layers.Dense(config['units'], name='fc'),
+        ],
+        name=f'net{config["units"]}',
+    )
 
 
 def network(config, value):
@@ -99,8 +104,10 @@ def test_a_damaged_manifest(networks):
     assert 'manifest.json is not JSON' in refusal(networks, 'N')
 
 
-@pytest.mark.parametrize('contents', [
-    '[]', 'null', '{"toy": null}', '{"toy": {"N": {}}}', '{"toy": {"N": {"file": "x"}}}'])
+@pytest.mark.parametrize(
+    'contents',
+    ['[]', 'null', '{"toy": null}', '{"toy": {"N": {}}}', '{"toy": {"N": {"file": "x"}}}'],
+)
 def test_a_manifest_of_another_form(networks, contents):
     (networks.released / 'manifest.json').write_text(contents)
     assert 'manifest.json does not describe networks' in refusal(networks, 'N')
@@ -154,7 +161,7 @@ def test_a_file_of_a_model_folder_has_its_config(networks, tmp_path):
 def test_a_damaged_file_is_named_with_its_digest(networks, released_file, tmp_path, share):
     contents = released_file.read_bytes()
     path = tmp_path / 'damaged.weights.h5'
-    path.write_bytes(contents[:int(share * len(contents))])
+    path.write_bytes(contents[: int(share * len(contents))])
     message = refusal(networks, path)
     assert str(path) in message and sha256(path) in message and 'damaged' in message
 
@@ -166,16 +173,16 @@ def test_a_file_of_another_kind(networks, tmp_path):
 
 def test_weights_of_a_network_with_more_layers(networks, tmp_path):
     # Keras would leave out the last layer, and what is judged would be another network.
-    longer = keras.Sequential([
-        keras.Input((4,)), *network(SMALL, 1).layers, keras.layers.Dense(2)])
+    longer = keras.Sequential([keras.Input((4,)), *network(SMALL, 1).layers, keras.layers.Dense(2)])
     save_weights(longer, tmp_path / 'longer.weights.h5')
     message = refusal(networks, tmp_path / 'longer.weights.h5')
     assert 'arrays' in message and 'belongs to another network' in message
 
 
 def test_weights_of_a_network_with_random_layers(networks, tmp_path):
-    noisy = keras.Sequential([
-        keras.Input((4,)), *network(SMALL, 1).layers, keras.layers.Dropout(0.5, seed=1)])
+    noisy = keras.Sequential(
+        [keras.Input((4,)), *network(SMALL, 1).layers, keras.layers.Dropout(0.5, seed=1)]
+    )
     save_weights(noisy, tmp_path / 'noisy.weights.h5')
     assert kernel(networks.load(str(tmp_path / 'noisy.weights.h5'))) == [1]
 
@@ -205,13 +212,22 @@ def training_checkpoint(folder, config, value, average=None, step=300):
     model = network(config, value)
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.trainable_variables)
-    kept = [] if average is None else [
-        tf.Variable(tf.fill(v.shape, float(average))) for v in model.trainable_variables]
+    kept = (
+        []
+        if average is None
+        else [tf.Variable(tf.fill(v.shape, float(average))) for v in model.trainable_variables]
+    )
     checkpoint = tf.train.Checkpoint(
-        model=model, fixed=list(model.non_trainable_variables), optimizer=optimizer, average=kept,
-        step=tf.Variable(step, dtype=tf.int64), best=tf.Variable(0.5))
+        model=model,
+        fixed=list(model.non_trainable_variables),
+        optimizer=optimizer,
+        average=kept,
+        step=tf.Variable(step, dtype=tf.int64),
+        best=tf.Variable(0.5),
+    )
     manager = tf.train.CheckpointManager(
-        checkpoint, str(folder), max_to_keep=3, checkpoint_name='checkpoint')
+        checkpoint, str(folder), max_to_keep=3, checkpoint_name='checkpoint'
+    )
     return manager.save(checkpoint_number=step)
 
 
@@ -252,15 +268,16 @@ def test_a_damaged_training_checkpoint_is_named(networks, tmp_path, suffix, shar
     contents = path.read_bytes()
     path.unlink()
     if share is not None:
-        path.write_bytes(contents[:int(share * len(contents))])
+        path.write_bytes(contents[: int(share * len(contents))])
     assert prefix in refusal(networks, prefix)
     assert not weights.is_whole(prefix)
 
 
 def tf1_checkpoint(folder):
     prefix = str(folder / 'checkpoint-24900')
-    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=['Variable'], shape_and_slices=[''],
-                      tensors=[tf.zeros(3)])
+    tf.raw_ops.SaveV2(
+        prefix=prefix, tensor_names=['Variable'], shape_and_slices=[''], tensors=[tf.zeros(3)]
+    )
     return prefix
 
 

@@ -17,11 +17,13 @@ from common.programs import flags as shared_flags
 
 RECORD = {'command': 'python -m some.train', 'commit': 'abc1234', 'machine': 'a machine'}
 CONFIG = {'seed': 3, 'batch_size': 100, 'dataset': 'letters'}
-LOG = ('step,examples_per_second,loss_adv\n'
-       '0,,2.3\n'
-       '100,50,1.0\n'  # 200 s for 100 steps of 100
-       '150,100,0.5\n'  # 50 s for 50
-       '150,,\n')
+LOG = (
+    'step,examples_per_second,loss_adv\n'
+    '0,,2.3\n'
+    '100,50,1.0\n'  # 200 s for 100 steps of 100
+    '150,100,0.5\n'  # 50 s for 50
+    '150,,\n'
+)
 
 
 @pytest.fixture
@@ -42,8 +44,18 @@ def released(tmp_path):
 
 
 def row(accuracy, **changes):
-    return {'method': 'pgd', 'steps': 40, 'restarts': 1, 'step_size': 0.01, 'source': 'A',
-            'target': 'A', 'epsilon': 0.3, 'accuracy': accuracy, 'n': 1000, **changes}
+    return {
+        'method': 'pgd',
+        'steps': 40,
+        'restarts': 1,
+        'step_size': 0.01,
+        'source': 'A',
+        'target': 'A',
+        'epsilon': 0.3,
+        'accuracy': accuracy,
+        'n': 1000,
+        **changes,
+    }
 
 
 def put(run, released, name='A'):
@@ -64,10 +76,12 @@ def test_a_training_in_stages(run, released, tmp_path):
     last = tmp_path / 'last'
     shutil.copytree(run, last)
     (last / 'last.weights.h5').write_bytes(b'fine-tuned')
-    (last / 'config.json').write_text(json.dumps(
-        {**CONFIG, 'init_from': str(run / 'last.weights.h5')}))
-    release('letters', 'A', [run, last], weights='last.weights.h5', record=RECORD,
-            released=released)
+    (last / 'config.json').write_text(
+        json.dumps({**CONFIG, 'init_from': str(run / 'last.weights.h5')})
+    )
+    release(
+        'letters', 'A', [run, last], weights='last.weights.h5', record=RECORD, released=released
+    )
     entry = manifest(released)['letters']['A']
     assert (released / entry['file']).read_bytes() == b'fine-tuned'
     assert entry['logs'] == ['letters/A.stage1.log.csv', 'letters/A.stage2.log.csv']
@@ -89,17 +103,22 @@ def test_a_row_measured_again_replaces_the_old_one_only(run, released):
     add_results('letters', 'A', [row(0.9), row(0.8, steps=100)], released=released)
     add_results('letters', 'A', [row(0.7)], 'bfloat16', released=released)
     assert manifest(released)['letters']['A']['results'] == [
-        row(0.7, attack_dtype='bfloat16'), row(0.8, steps=100, attack_dtype='float32')]
+        row(0.7, attack_dtype='bfloat16'),
+        row(0.8, steps=100, attack_dtype='float32'),
+    ]
 
 
 def test_cascades_of_two_presets_are_two_attacks(run, released):
     put(run, released)
-    add_results('letters', 'A', [row(0.5, method='worst_case', preset='standard')],
-                released=released)
+    add_results(
+        'letters', 'A', [row(0.5, method='worst_case', preset='standard')], released=released
+    )
     add_results('letters', 'A', [row(0.6, method='worst_case', preset='quick')], released=released)
     results = manifest(released)['letters']['A']['results']
     assert [(result['preset'], result['accuracy']) for result in results] == [
-        ('standard', 0.5), ('quick', 0.6)]
+        ('standard', 0.5),
+        ('quick', 0.6),
+    ]
 
 
 def test_rows_of_other_networks_are_left_out(run, released):
@@ -125,22 +144,28 @@ def test_large_weights_are_refused(run, released):
     assert not list((released / 'letters').iterdir())
 
 
-SOURCES = {'A': Origin('in one run', (('--fast',),)),
-           'B': Origin('in two', (('--fast', '--seed=1'), ('--slow',)))}
+SOURCES = {
+    'A': Origin('in one run', (('--fast',),)),
+    'B': Origin('in two', (('--fast', '--seed=1'), ('--slow',))),
+}
 COMMON = ('--commit=abc1234', '--machine=a machine')
 
 
 @pytest.fixture
 def program(run_program, released):
     """Arguments -> exit status and standard error of a releasing program."""
+
     def load(path):
         if not pathlib.Path(path).read_bytes().endswith(b'weights'):
             raise UserError(f'{path} holds no weights')
 
     module = types.SimpleNamespace(
-        __name__='letters.release', define_flags=lambda: shared_flags.define_release(list(SOURCES)),
+        __name__='letters.release',
+        define_flags=lambda: shared_flags.define_release(list(SOURCES)),
         main=lambda: put_by_program(
-            'letters', SOURCES, load, **shared_flags.release_settings(), released=released))
+            'letters', SOURCES, load, **shared_flags.release_settings(), released=released
+        ),
+    )
 
     def program(*arguments):
         status, _, error = run_program(module, *arguments)
@@ -156,9 +181,13 @@ def test_the_program_records_the_commands_of_all_stages(run, released, program):
     assert entries['A']['command'] == 'python -m letters.train --fast'
     assert entries['B']['command'] == (
         'python -m letters.train --fast --seed=1 --model_dir=models/stage1 && python -m '
-        'letters.train --slow --init_from=models/stage1 --model_dir=models/stage2')
+        'letters.train --slow --init_from=models/stage1 --model_dir=models/stage2'
+    )
     assert {key: entries['B'][key] for key in ('description', 'commit', 'machine')} == {
-        'description': 'in two', 'commit': 'abc1234', 'machine': 'a machine'}
+        'description': 'in two',
+        'commit': 'abc1234',
+        'machine': 'a machine',
+    }
 
 
 def test_the_program_adds_results(run, released, program, tmp_path):
@@ -168,29 +197,40 @@ def test_the_program_adds_results(run, released, program, tmp_path):
     assert manifest(released)['letters']['A']['results'] == [row(0.5, attack_dtype='bfloat16')]
 
 
-@pytest.mark.parametrize('arguments, message', [
-    ((), 'expected --runs or --results; found neither'),
-    (('--runs=x',), 'expected --commit and --machine with --runs; found one of them empty'),
-    (('--name=B', '--runs=x', *COMMON),
-     'expected --runs to name 2 folders, one for each stage of B; found 1.'),
-    (('--name=C',), '<A|B>')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ((), 'expected --runs or --results; found neither'),
+        (('--runs=x',), 'expected --commit and --machine with --runs; found one of them empty'),
+        (
+            ('--name=B', '--runs=x', *COMMON),
+            'expected --runs to name 2 folders, one for each stage of B; found 1.',
+        ),
+        (('--name=C',), '<A|B>'),
+    ],
+)
 def test_the_program_refuses_what_it_cannot_use(released, program, arguments, message):
     status, error = program(*arguments)
     assert status and message in error and 'Traceback' not in error
     assert not list((released / 'letters').iterdir())
 
 
-@pytest.mark.parametrize('file, contents, message', [
-    ('last.weights.h5', 'junk', 'holds no weights'),
-    ('config.json', '{"seed": 3', 'expected the config.json of a training'),
-    ('config.json', '{"seed": 3}', "found no 'dataset'|KeyError|dataset"),
-    ('config.json', json.dumps({**CONFIG, 'dataset': 'drawn'}), 'found one on drawn ones'),
-    ('log.csv', 'step\n0\n', 'expected the log of a training'),
-    ('rows.json', '{"rows": [{"x": 1}]}', 'expected rows written by eval_attack'),
-    ('rows.json', '{"rows": ["abc"]}', 'expected rows written by eval_attack'),
-    ('rows.json', '{"rows": 3}', 'expected rows written by eval_attack')])
+@pytest.mark.parametrize(
+    'file, contents, message',
+    [
+        ('last.weights.h5', 'junk', 'holds no weights'),
+        ('config.json', '{"seed": 3', 'expected the config.json of a training'),
+        ('config.json', '{"seed": 3}', "found no 'dataset'|KeyError|dataset"),
+        ('config.json', json.dumps({**CONFIG, 'dataset': 'drawn'}), 'found one on drawn ones'),
+        ('log.csv', 'step\n0\n', 'expected the log of a training'),
+        ('rows.json', '{"rows": [{"x": 1}]}', 'expected rows written by eval_attack'),
+        ('rows.json', '{"rows": ["abc"]}', 'expected rows written by eval_attack'),
+        ('rows.json', '{"rows": 3}', 'expected rows written by eval_attack'),
+    ],
+)
 def test_what_is_damaged_leaves_the_release_before_as_it_was(
-        run, released, program, tmp_path, file, contents, message):
+    run, released, program, tmp_path, file, contents, message
+):
     assert program(f'--runs={run}', *COMMON) == (0, '')
     before = {path: path.read_bytes() for path in released.rglob('*') if path.is_file()}
     (run / 'rows.json').write_text(json.dumps({'rows': [row(0.5)]}))

@@ -64,8 +64,10 @@ def test_reads_in_the_order_of_the_names(prefix, arrays):
 
 def test_tf1_saver_restores_variables_and_global_step(prefix, arrays):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        variables = [tf.compat.v1.Variable(tf.zeros(shape), name=name, use_resource=False)
-                     for name, shape in zip(NAMES, SHAPES, strict=True)]
+        variables = [
+            tf.compat.v1.Variable(tf.zeros(shape), name=name, use_resource=False)
+            for name, shape in zip(NAMES, SHAPES, strict=True)
+        ]
         step = tf.compat.v1.train.get_or_create_global_step()
         latest = tf.train.latest_checkpoint(str(prefix.parent))
         tf.compat.v1.train.Saver().restore(session, latest)
@@ -84,7 +86,10 @@ def test_a_moved_folder_still_names_its_newest_checkpoint(prefix, tmp_path):
 
 def test_writes_the_three_files_and_nothing_else(prefix):
     assert sorted(os.listdir(prefix.parent)) == [
-        'checkpoint', 'checkpoint-300.data-00000-of-00001', 'checkpoint-300.index']
+        'checkpoint',
+        'checkpoint-300.data-00000-of-00001',
+        'checkpoint-300.index',
+    ]
 
 
 def test_writing_again_replaces(prefix, arrays):

@@ -50,16 +50,19 @@ def test_full_help_is_no_failure(run_program):
     assert run_program(program(never, define_flags), '--helpfull')[0] == 0
 
 
-@pytest.mark.parametrize('arguments, words', [
-    (['--epsilon=-1'], ['--epsilon=-1', 'non-negative']),
-    (['--epsilon=nan'], ['--epsilon=nan', 'finite']),
-    (['--epsilon=inf'], ['--epsilon=inf', 'finite']),
-    (['--own=1.5'], ['--own=1.5', 'int']),
-    (['--own=-2'], ['--own=-2', 'non-negative']),
-    (['--onw=2'], ["'onw'", 'Did you mean: ', 'own. See']),
-    (['0.3'], ["'0.3'", 'flags only']),
-    (['--own=2', 'a', 'b'], ["'a b'", 'flags only']),
-])
+@pytest.mark.parametrize(
+    'arguments, words',
+    [
+        (['--epsilon=-1'], ['--epsilon=-1', 'non-negative']),
+        (['--epsilon=nan'], ['--epsilon=nan', 'finite']),
+        (['--epsilon=inf'], ['--epsilon=inf', 'finite']),
+        (['--own=1.5'], ['--own=1.5', 'int']),
+        (['--own=-2'], ['--own=-2', 'non-negative']),
+        (['--onw=2'], ["'onw'", 'Did you mean: ', 'own. See']),
+        (['0.3'], ["'0.3'", 'flags only']),
+        (['--own=2', 'a', 'b'], ["'a b'", 'flags only']),
+    ],
+)
 def test_wrong_command_lines_are_one_line_and_a_failure(run_program, arguments, words):
     status, out, err = run_program(program(never, define_flags), *arguments)
     assert (status, out) == (1, '')
@@ -103,9 +106,11 @@ def test_a_reader_that_has_gone_makes_no_traceback():
         'def main():\n'
         '    for _ in range(100_000):\n'
         '        print("a line", flush=True)\n'
-        'cli.run(main, lambda: None)\n')
+        'cli.run(main, lambda: None)\n'
+    )
     process = subprocess.Popen(
-        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == 'a line\n'
     process.stdout.close()
     assert process.wait(60) == 1
@@ -115,12 +120,19 @@ def test_a_reader_that_has_gone_makes_no_traceback():
 
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='this system has no full device')
 def test_a_full_disk_under_the_output_makes_no_traceback():
-    code = ('import sys\nfrom common.programs import cli\n'
-            'cli.run(lambda: print("a line", flush=True), lambda: None)')
+    code = (
+        'import sys\nfrom common.programs import cli\n'
+        'cli.run(lambda: print("a line", flush=True), lambda: None)'
+    )
     with open('/dev/full', 'w') as full:
         process = subprocess.run(
-            [sys.executable, '-c', code], stdout=full, stderr=subprocess.PIPE, text=True,
-            cwd=pathlib.Path(cli.__file__).parents[2], timeout=120)
+            [sys.executable, '-c', code],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=pathlib.Path(cli.__file__).parents[2],
+            timeout=120,
+        )
     error = process.stderr.splitlines()[-1]
     assert process.returncode == 1 and error.startswith('error: ') and 'No space left' in error
     assert 'Traceback' not in process.stderr

@@ -11,17 +11,28 @@ from common.programs import flags as shared_flags
 @pytest.fixture
 def told(run_program):
     """(*flags) -> (name's end, command, chosen images) of a program that makes figures."""
+
     def run(*arguments):
         found = []
 
         def main():
             settings = shared_flags.study_settings('tiny.figures')
-            found.append((settings['variant'], settings['command'], settings['every'],
-                          shared_flags.chosen_examples()))
+            found.append(
+                (
+                    settings['variant'],
+                    settings['command'],
+                    settings['every'],
+                    shared_flags.chosen_examples(),
+                )
+            )
 
         program = types.SimpleNamespace(
-            __name__='tiny.figures', main=main, define_flags=lambda: shared_flags.define_figures(
-                {'1': 'first', '2': 'second'}, ('tiny', 'drawn'), epsilon='8', batch_size=100))
+            __name__='tiny.figures',
+            main=main,
+            define_flags=lambda: shared_flags.define_figures(
+                {'1': 'first', '2': 'second'}, ('tiny', 'drawn'), epsilon='8', batch_size=100
+            ),
+        )
         status, _, err = run_program(program, *arguments)
         assert status == 0, err
         return found[0]
@@ -31,15 +42,25 @@ def told(run_program):
 
 def test_by_default_nothing_is_added(told):
     assert told('--figure=1', '--output_dir=/somewhere/else') == (
-        '', 'python -m tiny.figures', 1, slice(None, None, 1))
+        '',
+        'python -m tiny.figures',
+        1,
+        slice(None, None, 1),
+    )
     assert told('--seed=0', '--every=1')[0] == ''  # the defaults, typed
 
 
-@pytest.mark.parametrize('flags, end', [
-    (('--budget=quick',), '_budget_quick'), (('--dataset=drawn',), '_dataset_drawn'),
-    (('--every=10', '--seed=3'), '_every_10_seed_3'), (('--epsilon=0.1',), '_epsilon_0.1'),
-    (('--restarts=2000',), '_restarts_2000'), (('--attack_dtype=bfloat16',),
-                                               '_attack_dtype_bfloat16')])
+@pytest.mark.parametrize(
+    'flags, end',
+    [
+        (('--budget=quick',), '_budget_quick'),
+        (('--dataset=drawn',), '_dataset_drawn'),
+        (('--every=10', '--seed=3'), '_every_10_seed_3'),
+        (('--epsilon=0.1',), '_epsilon_0.1'),
+        (('--restarts=2000',), '_restarts_2000'),
+        (('--attack_dtype=bfloat16',), '_attack_dtype_bfloat16'),
+    ],
+)
 def test_whatever_shapes_the_numbers_is_in_the_name_and_in_the_command(told, flags, end):
     variant, command, *_ = told('--figure=2', *flags)
     assert sorted(variant.split('_')) == sorted(end.split('_'))
@@ -54,15 +75,18 @@ def test_networks_of_the_same_file_name_have_names_of_their_own(run_program):
         commands.append(shared_flags.as_typed('tiny.eval'))
 
     program = types.SimpleNamespace(
-        __name__='tiny.eval', main=main,
-        define_flags=lambda: shared_flags.define_checkpoint('target', 'A', 'The network'))
+        __name__='tiny.eval',
+        main=main,
+        define_flags=lambda: shared_flags.define_checkpoint('target', 'A', 'The network'),
+    )
     targets = ('runs/one/best.weights.h5', 'my runs/two/best.weights.h5', 'A_nat')
     for target in targets:
         run_program(program, f'--target={target}')
     assert len(set(names)) == 3 and names[2] == '_target_A_nat'
     assert all(name.startswith('_target_best.weights.h5_') for name in names[:2])
     assert [shlex.split(command)[-1] for command in commands] == [
-        f'--target={target}' for target in targets]
+        f'--target={target}' for target in targets
+    ]
 
 
 def test_a_quick_budget_takes_every_100th_image_unless_told(told):

@@ -13,12 +13,19 @@ from common.report.exhibit import Exhibit, Picture, Table, read, read_all
 
 PNG = b'\x89PNG\r\n\x1a\n and so on'
 EXHIBIT = Exhibit(
-    key='digits_figure_1', title='Losses <&> "more"', command='python -m a.b --figure=1',
-    setting='10 images', networks={'A_nat': '0123456789abcdef'},
+    key='digits_figure_1',
+    title='Losses <&> "more"',
+    command='python -m a.b --figure=1',
+    setting='10 images',
+    networks={'A_nat': '0123456789abcdef'},
     remarks=('A_nat loses | more * than <A>.',),
-    tables=(Table.of('Losses', [
-        {'network': 'A_nat', 'loss': 1.5}, {'network': 'A', 'loss': None}]),),
-    pictures=(Picture('digits.png', 'a "histogram"'),), data={'losses': [1.5, None]}, seconds=2.5)
+    tables=(
+        Table.of('Losses', [{'network': 'A_nat', 'loss': 1.5}, {'network': 'A', 'loss': None}]),
+    ),
+    pictures=(Picture('digits.png', 'a "histogram"'),),
+    data={'losses': [1.5, None]},
+    seconds=2.5,
+)
 
 
 @pytest.fixture
@@ -44,8 +51,14 @@ def test_numbers_from_the_cache_keep_the_date_and_time_that_they_took(folder):
     assert read(path).pictures == ()
 
 
-@pytest.mark.parametrize('change', [
-    {'data': {'losses': [2.5, None]}}, {'networks': {'A_nat': 'another'}}, {'setting': '9 images'}])
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'data': {'losses': [2.5, None]}},
+        {'networks': {'A_nat': 'another'}},
+        {'setting': '9 images'},
+    ],
+)
 def test_other_numbers_have_a_date_of_their_own(folder, change):
     (folder / 'digits_figure_1.exhibit.json').unlink()
     dataclasses.replace(EXHIBIT, date='2001-02-03', seconds=3000.0).write(folder)
@@ -53,13 +66,25 @@ def test_other_numbers_have_a_date_of_their_own(folder, change):
     assert read(newer.write(folder)) == newer
 
 
-@pytest.mark.parametrize('change', [
-    {'seconds': 'ten'}, {'seconds': None}, {'networks': ['A']}, {'networks': {'A': 5}},
-    {'title': 3}, {'remarks': [None]}, {'remarks': 7}, {'tables': {'title': 'x'}},
-    {'tables': [{'title': 1, 'columns': ['a'], 'rows': []}]},
-    {'tables': [{'title': 'x', 'columns': ['a', 'b'], 'rows': [['1']]}]},
-    {'tables': [{'title': 'x', 'columns': ['a'], 'rows': [1]}]},
-    {'pictures': ['a.png']}, {'pictures': [{'file': 1, 'words': 'x'}]}, {'date': 2026}])
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'seconds': 'ten'},
+        {'seconds': None},
+        {'networks': ['A']},
+        {'networks': {'A': 5}},
+        {'title': 3},
+        {'remarks': [None]},
+        {'remarks': 7},
+        {'tables': {'title': 'x'}},
+        {'tables': [{'title': 1, 'columns': ['a'], 'rows': []}]},
+        {'tables': [{'title': 'x', 'columns': ['a', 'b'], 'rows': [['1']]}]},
+        {'tables': [{'title': 'x', 'columns': ['a'], 'rows': [1]}]},
+        {'pictures': ['a.png']},
+        {'pictures': [{'file': 1, 'words': 'x'}]},
+        {'date': 2026},
+    ],
+)
 def test_fields_of_another_kind_are_refused(folder, change):
     path = folder / 'digits_figure_1.exhibit.json'
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -69,9 +94,18 @@ def test_fields_of_another_kind_are_refused(folder, change):
 
 
 def test_exhibits_come_in_the_papers_order(tmp_path):
-    keys = ['digits_table_1', 'digits_table_1_every_10', 'digits_figure_1', 'digits_figure_3',
-            'digits_landscape', 'digits_transfer', 'digits_confusion', 'digits_another',
-            'faces_table_1', 'faces_epsilons']
+    keys = [
+        'digits_table_1',
+        'digits_table_1_every_10',
+        'digits_figure_1',
+        'digits_figure_3',
+        'digits_landscape',
+        'digits_transfer',
+        'digits_confusion',
+        'digits_another',
+        'faces_table_1',
+        'faces_epsilons',
+    ]
     for key in sorted(keys):
         dataclasses.replace(EXHIBIT, key=key, pictures=()).write(tmp_path)
     assert [exhibit.key for exhibit in read_all(tmp_path)] == keys
@@ -102,8 +136,9 @@ class Page(html.parser.HTMLParser):
         if tag not in ('meta', 'img', 'link'):
             self.open.append(tag)
         self.fetched += [value for name, value in attributes if name in ('src', 'srcset')]
-        self.fetched += [value for name, value in attributes
-                         if name == 'href' and not value.startswith('#')]
+        self.fetched += [
+            value for name, value in attributes if name == 'href' and not value.startswith('#')
+        ]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

@@ -4,11 +4,18 @@ import pytest
 
 from common.report.paper_table import PaperRow, PaperTable
 
-ROWS = PaperTable((
-    PaperRow('natural', 0, 1, 'A', 0.9), PaperRow('fgsm', 1, 1, 'A', 0.8),
-    PaperRow('pgd', 7, 2, 'A', 0.7), PaperRow('pgd', 7, 1, 'A_nat', 0.6),
-    PaperRow('cw', 7, 1, 'B', 0.5), PaperRow('fgsm', 1, 1, 'A_nat', None, target='A_nat'),
-), epsilon=8.0, step_size=2.0)
+ROWS = PaperTable(
+    (
+        PaperRow('natural', 0, 1, 'A', 0.9),
+        PaperRow('fgsm', 1, 1, 'A', 0.8),
+        PaperRow('pgd', 7, 2, 'A', 0.7),
+        PaperRow('pgd', 7, 1, 'A_nat', 0.6),
+        PaperRow('cw', 7, 1, 'B', 0.5),
+        PaperRow('fgsm', 1, 1, 'A_nat', None, target='A_nat'),
+    ),
+    epsilon=8.0,
+    step_size=2.0,
+)
 
 
 class Recorder:
@@ -32,18 +39,49 @@ def on(target, *rows):
 NATURAL = ('natural', 0, 1, 'A')
 
 
-@pytest.mark.parametrize('target, released, expected', [
-    ('A', ['A', 'A_nat', 'B'], [
-        *on('A', NATURAL, ('fgsm', 1, 1, 'A'), ('pgd', 7, 2, 'A'), ('pgd', 7, 1, 'A_nat'),
-            ('cw', 7, 1, 'B')),
-        *on('A_nat', ('fgsm', 1, 1, 'A_nat'))]),
-    ('A', ['A'], on('A', NATURAL, ('fgsm', 1, 1, 'A'), ('pgd', 7, 2, 'A'))),
-    ('mine', ['A', 'A_nat'], on(
-        'mine', ('natural', 0, 1, 'mine'), ('fgsm', 1, 1, 'mine'), ('pgd', 7, 2, 'mine'),
-        ('pgd', 7, 1, 'A_nat'))),
-    ('A_nat', ['A', 'A_nat', 'B'], on(
-        'A_nat', ('natural', 0, 1, 'A_nat'), ('fgsm', 1, 1, 'A_nat'), ('pgd', 7, 2, 'A_nat'),
-        ('cw', 7, 1, 'B')))])
+@pytest.mark.parametrize(
+    'target, released, expected',
+    [
+        (
+            'A',
+            ['A', 'A_nat', 'B'],
+            [
+                *on(
+                    'A',
+                    NATURAL,
+                    ('fgsm', 1, 1, 'A'),
+                    ('pgd', 7, 2, 'A'),
+                    ('pgd', 7, 1, 'A_nat'),
+                    ('cw', 7, 1, 'B'),
+                ),
+                *on('A_nat', ('fgsm', 1, 1, 'A_nat')),
+            ],
+        ),
+        ('A', ['A'], on('A', NATURAL, ('fgsm', 1, 1, 'A'), ('pgd', 7, 2, 'A'))),
+        (
+            'mine',
+            ['A', 'A_nat'],
+            on(
+                'mine',
+                ('natural', 0, 1, 'mine'),
+                ('fgsm', 1, 1, 'mine'),
+                ('pgd', 7, 2, 'mine'),
+                ('pgd', 7, 1, 'A_nat'),
+            ),
+        ),
+        (
+            'A_nat',
+            ['A', 'A_nat', 'B'],
+            on(
+                'A_nat',
+                ('natural', 0, 1, 'A_nat'),
+                ('fgsm', 1, 1, 'A_nat'),
+                ('pgd', 7, 2, 'A_nat'),
+                ('cw', 7, 1, 'B'),
+            ),
+        ),
+    ],
+)
 def test_rows_from_a_are_made_from_the_target(monkeypatch, capsys, target, released, expected):
     monkeypatch.setattr('common.report.paper_table.table', lambda rows: str(rows))
     recorder = Recorder(target, [])

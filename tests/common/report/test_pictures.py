@@ -20,7 +20,8 @@ def drawn(path, x, x_adv, robust, **bounds):
     for dy in range(SCALE):
         for dx in range(SCALE):
             np.testing.assert_array_equal(
-                inside[:, :, dy::SCALE, dx::SCALE], inside[:, :, ::SCALE, ::SCALE])
+                inside[:, :, dy::SCALE, dx::SCALE], inside[:, :, ::SCALE, ::SCALE]
+            )
     return rows, inside[:, :, ::SCALE, ::SCALE]
 
 

@@ -49,9 +49,28 @@ def header_of(shape, descr="'<f4'"):
     return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
 
 
-@pytest.mark.parametrize('dtype', [
-    '<f2', '<f4', '<f8', 'g', '>f2', '>f4', '>f8', 'i1', 'u1', '<i2', '>i2', '<u2', '>u4', '<i8',
-    '>i8', '<u8', '>u8'])
+@pytest.mark.parametrize(
+    'dtype',
+    [
+        '<f2',
+        '<f4',
+        '<f8',
+        'g',
+        '>f2',
+        '>f4',
+        '>f8',
+        'i1',
+        'u1',
+        '<i2',
+        '>i2',
+        '<u2',
+        '>u4',
+        '<i8',
+        '>i8',
+        '<u8',
+        '>u8',
+    ],
+)
 @pytest.mark.parametrize('order', ['C', 'F'])
 def test_reads_every_real_dtype_byte_order_and_memory_order(path, dtype, order):
     values = np.arange(24).reshape(SHAPE)
@@ -89,15 +108,18 @@ def test_tells_how_to_mend_a_shape_of_the_right_size(path, found):
     assert 'save x.reshape(6, 4)' in refusal(load, path)
 
 
-@pytest.mark.parametrize('values, name', [
-    (np.zeros(SHAPE, bool), 'bool'),
-    (np.zeros(SHAPE, np.complex64), 'complex64'),
-    (np.full(SHAPE, '0.5'), '<U3'),
-    (np.full(SHAPE, b'0.5'), '|S3'),
-    (np.zeros(SHAPE, 'datetime64[s]'), 'datetime64'),
-    (np.zeros(SHAPE, [('red', 'f4')]), 'red'),
-    (np.zeros(SHAPE, 'V2'), 'V2'),  # what np.save makes of bfloat16
-])
+@pytest.mark.parametrize(
+    'values, name',
+    [
+        (np.zeros(SHAPE, bool), 'bool'),
+        (np.zeros(SHAPE, np.complex64), 'complex64'),
+        (np.full(SHAPE, '0.5'), '<U3'),
+        (np.full(SHAPE, b'0.5'), '|S3'),
+        (np.zeros(SHAPE, 'datetime64[s]'), 'datetime64'),
+        (np.zeros(SHAPE, [('red', 'f4')]), 'red'),
+        (np.zeros(SHAPE, 'V2'), 'V2'),  # what np.save makes of bfloat16
+    ],
+)
 def test_refuses_other_dtypes(path, values, name):
     np.save(path, values)
     message = refusal(load, path)
@@ -137,12 +159,15 @@ def _npz_bytes():
     return stream.getvalue()
 
 
-@pytest.mark.parametrize('contents, found', [
-    (b'', 'an empty file'),
-    (_npz_bytes(), 'an .npz or other zip archive'),
-    (b'0.1 0.2 0.3\n', 'something else'),
-    (b'\x93NUMP', 'something else'),
-])
+@pytest.mark.parametrize(
+    'contents, found',
+    [
+        (b'', 'an empty file'),
+        (_npz_bytes(), 'an .npz or other zip archive'),
+        (b'0.1 0.2 0.3\n', 'something else'),
+        (b'\x93NUMP', 'something else'),
+    ],
+)
 def test_refuses_what_is_no_npy_file(path, contents, found):
     path.write_bytes(contents)
     message = refusal(load, path)
@@ -334,8 +359,7 @@ def test_writes_predictions_as_int64_under_the_name_given(tmp_path, name):
     saved = np.load(tmp_path / name)
     np.testing.assert_array_equal(saved, [3, 1, 4])
     assert saved.dtype == np.int64
-    assert [entry.name for entry in (tmp_path / name).parent.iterdir()] == [
-        (tmp_path / name).name]
+    assert [entry.name for entry in (tmp_path / name).parent.iterdir()] == [(tmp_path / name).name]
 
 
 def test_refuses_to_write_predictions_over_a_folder(tmp_path):
@@ -356,19 +380,34 @@ def score(path, four_pixels):
 
     Images in the file are flat: [4].
     """
-    def score(*, submission=path, predictions=path.with_name('pred.npy'), test=four_pixels,
-              image_shape=(4,), ball=UNIT_BALL, stand_in=True):
+
+    def score(
+        *,
+        submission=path,
+        predictions=path.with_name('pred.npy'),
+        test=four_pixels,
+        image_shape=(4,),
+        ball=UNIT_BALL,
+        stand_in=True,
+    ):
         def giving(name, value):
             def give():
                 score.asked.append(name)
                 return value
+
             return give
 
         score.asked = []
         return checker.score(
-            submission, predictions, load_test=giving('data', test), stand_in=stand_in,
-            image_shape=image_shape, make_ball=giving('ball', ball),
-            load_network=giving('network', linear(np.eye(4))), batch_size=7)
+            submission,
+            predictions,
+            load_test=giving('data', test),
+            stand_in=stand_in,
+            image_shape=image_shape,
+            make_ball=giving('ball', ball),
+            load_network=giving('network', linear(np.eye(4))),
+            batch_size=7,
+        )
 
     return score
 
@@ -386,16 +425,20 @@ def with_wrong(examples, rows):
     return x, classes
 
 
-@pytest.mark.parametrize('convert', [
-    lambda x: x, lambda x: x.astype(np.float64), lambda x: x.astype('>f4'), np.asfortranarray])
+@pytest.mark.parametrize(
+    'convert',
+    [lambda x: x, lambda x: x.astype(np.float64), lambda x: x.astype('>f4'), np.asfortranarray],
+)
 def test_score_prints_the_accuracy_and_writes_the_predictions(
-        convert, score, path, predictions, four_pixels, capsys):
+    convert, score, path, predictions, four_pixels, capsys
+):
     x, classes = with_wrong(four_pixels, [3, 4, 29])
     np.save(path, convert(x))
     assert score() == 27 / 30
     assert capsys.readouterr() == (
-        'Data: four pixels, 30 images\nAccuracy: 90.00%\n'
-        f'Predictions written to {predictions}\n', '')
+        f'Data: four pixels, 30 images\nAccuracy: 90.00%\nPredictions written to {predictions}\n',
+        '',
+    )
     np.testing.assert_array_equal(np.load(predictions), classes)
     assert np.load(predictions).dtype == np.int64
     assert score.asked == ['data', 'ball', 'network']
@@ -425,14 +468,18 @@ def test_score_takes_unsigned_bytes_as_they_are(score, path, four_pixels):
         score(test=test, ball=LinfBall(5, 0, 255))
 
 
-@pytest.mark.parametrize('spoil, words', [
-    (lambda x: x[:-1], 'expected an array of shape .* found .29, 4.'),
-    (lambda x: x * np.nan, '30 of 30 images .* NaN'),
-    (lambda x: x + 0.4, '30 of 30 images .* farther than epsilon = 0.3'),
-    (lambda x: -x, '30 of 30 images .* pixel range'),
-])
+@pytest.mark.parametrize(
+    'spoil, words',
+    [
+        (lambda x: x[:-1], 'expected an array of shape .* found .29, 4.'),
+        (lambda x: x * np.nan, '30 of 30 images .* NaN'),
+        (lambda x: x + 0.4, '30 of 30 images .* farther than epsilon = 0.3'),
+        (lambda x: -x, '30 of 30 images .* pixel range'),
+    ],
+)
 def test_score_refuses_a_submission_before_it_asks_for_a_network(
-        spoil, words, score, path, predictions, four_pixels, capsys):
+    spoil, words, score, path, predictions, four_pixels, capsys
+):
     np.save(path, spoil(four_pixels.x.reshape(30, 4)))
     assert re.search(words, refusal(score))
     assert 'network' not in score.asked

@@ -21,9 +21,17 @@ ATTACK = Restarts(PGD(BALL, 3, 0.05), 2)
 @pytest.fixture(scope='module')
 def network():
     keras.utils.set_random_seed(1)
-    return Source('tiny', keras.Sequential([
-        keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(16, activation='tanh'),
-        keras.layers.Dense(3)]))
+    return Source(
+        'tiny',
+        keras.Sequential(
+            [
+                keras.Input(SHAPE),
+                keras.layers.Flatten(),
+                keras.layers.Dense(16, activation='tanh'),
+                keras.layers.Dense(3),
+            ]
+        ),
+    )
 
 
 @pytest.fixture(scope='module')
@@ -35,10 +43,20 @@ def test_set(network):
 @pytest.fixture
 def write(network, test_set, tmp_path):
     """(seed) -> the submission, written to attack.npy."""
+
     def run(seed=0):
         path = tmp_path / 'attack.npy'
-        write_submission(path, ATTACK, network, test_set, ball=BALL, shape=(N, -1),
-                         batch_size=BATCH, seed=seed, attack_dtype='float32')
+        write_submission(
+            path,
+            ATTACK,
+            network,
+            test_set,
+            ball=BALL,
+            shape=(N, -1),
+            batch_size=BATCH,
+            seed=seed,
+            attack_dtype='float32',
+        )
         return np.load(path)
 
     return run
@@ -100,7 +118,7 @@ def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypat
         interrupt(patch, 4)
         with pytest.raises(KeyboardInterrupt):
             write()
-    images, = (tmp_path / 'attack.npy.partial').glob('*.images')
+    (images,) = (tmp_path / 'attack.npy.partial').glob('*.images')
     images.write_bytes(images.read_bytes()[:-4])
     np.testing.assert_array_equal(write(), whole)
     note = capsys.readouterr().err
@@ -108,13 +126,14 @@ def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypat
 
 
 def test_images_that_do_not_belong_to_the_results_are_not_written(
-        write, test_set, tmp_path, monkeypatch):
+    write, test_set, tmp_path, monkeypatch
+):
     with monkeypatch.context() as patch:
         interrupt(patch, 5)
         with pytest.raises(KeyboardInterrupt):
             write()
     # As if the machine had died before the images reached the disk, which the results did.
-    images, = (tmp_path / 'attack.npy.partial').glob('*.images')
+    (images,) = (tmp_path / 'attack.npy.partial').glob('*.images')
     np.lib.format.open_memmap(images, mode='r+')[:] = test_set.x
     with pytest.raises(UserError, match='network judges otherwise.*remove the folder .*partial'):
         write()
@@ -128,7 +147,8 @@ def test_a_file_in_the_place_of_the_folder_is_told_at_once(write, tmp_path):
 
 
 def test_what_another_attack_has_left_is_neither_used_nor_removed(
-        write, whole, tmp_path, monkeypatch):
+    write, whole, tmp_path, monkeypatch
+):
     with monkeypatch.context() as patch:
         interrupt(patch, 4)
         with pytest.raises(KeyboardInterrupt):

@@ -23,18 +23,30 @@ from common.training.trainer import Settings, Trainer
 SHAPE, CLASSES, MOMENTUM = (4, 4, 1), 3, 0.9
 RNG = np.random.default_rng(0)
 EXAMPLES = Examples(
-    RNG.random((64, *SHAPE), dtype=np.float32), RNG.integers(0, CLASSES, 64).astype(np.int32), 'x')
-ALL = {'train_steps': 1, 'batch_size': 64, 'seed': 1, 'sum_loss': False, 'log_every': 100,
-       'learning_rate': Piecewise((0.1,))}
+    RNG.random((64, *SHAPE), dtype=np.float32), RNG.integers(0, CLASSES, 64).astype(np.int32), 'x'
+)
+ALL = {
+    'train_steps': 1,
+    'batch_size': 64,
+    'seed': 1,
+    'sum_loss': False,
+    'log_every': 100,
+    'learning_rate': Piecewise((0.1,)),
+}
 
 
 def build():
     """Normalizes the pixels first, so that the moving averages are known."""
     init = keras.initializers.GlorotUniform(seed=1)
-    return keras.Sequential([
-        keras.Input(SHAPE), keras.layers.BatchNormalization(momentum=MOMENTUM),
-        keras.layers.Conv2D(3, 3, activation='relu', kernel_initializer=init),
-        keras.layers.Flatten(), keras.layers.Dense(CLASSES, kernel_initializer=init)])
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.BatchNormalization(momentum=MOMENTUM),
+            keras.layers.Conv2D(3, 3, activation='relu', kernel_initializer=init),
+            keras.layers.Flatten(),
+            keras.layers.Dense(CLASSES, kernel_initializer=init),
+        ]
+    )
 
 
 def pgd(steps, epsilon=1e-6):
@@ -44,8 +56,15 @@ def pgd(steps, epsilon=1e-6):
 
 def trained(folder, *, attack=None, augment=None, model=None, **settings):
     model = model or build()
-    Trainer(model, Momentum(0.1), attack, EXAMPLES, Settings(**{**ALL, **settings}), folder,
-            augment=augment).train()
+    Trainer(
+        model,
+        Momentum(0.1),
+        attack,
+        EXAMPLES,
+        Settings(**{**ALL, **settings}),
+        folder,
+        augment=augment,
+    ).train()
     return model
 
 
@@ -60,14 +79,16 @@ def updates(model):
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('crafting', ['train', 'train_frozen', 'eval'])
 def test_moving_averages_move_with_every_gradient_as_in_the_challenge(
-        tmp_path, steps, dtype, crafting):
+    tmp_path, steps, dtype, crafting
+):
     model = trained(tmp_path, attack=pgd(steps), crafting=crafting, attack_dtype=dtype)
     expected = steps + 1 if crafting == 'train' else 1
     assert updates(model) == pytest.approx(expected, rel=1e-3 if dtype == 'float32' else 0.02)
 
 
-@pytest.mark.parametrize('crafting, training', [
-    ('train', True), ('train_frozen', True), ('eval', False)])
+@pytest.mark.parametrize(
+    'crafting, training', [('train', True), ('train_frozen', True), ('eval', False)]
+)
 def test_examples_are_crafted_with_the_network_that_crafting_names(tmp_path, crafting, training):
     @dataclasses.dataclass(frozen=True)
     class MeanLogit:
@@ -83,8 +104,9 @@ def test_examples_are_crafted_with_the_network_that_crafting_names(tmp_path, cra
     order = ShuffledBatches(64, 64, ALL['seed'])(0)
     expected = EXAMPLES.x[order] + np.mean(reference(EXAMPLES.x[order], training=training))
     images = []
-    trainer = Trainer(build(), Momentum(0.1), MeanLogit(), EXAMPLES,
-                      Settings(**ALL, crafting=crafting), tmp_path)
+    trainer = Trainer(
+        build(), Momentum(0.1), MeanLogit(), EXAMPLES, Settings(**ALL, crafting=crafting), tmp_path
+    )
     step = trainer._train_step
     trainer._train_step = lambda *args: images.append(step(*args)) or images[-1]
     trainer.train()
@@ -95,19 +117,23 @@ def test_weight_decay_pulls_kernels_and_nothing_else(tmp_path):
     start = build()
     free, decayed = (trained(tmp_path / str(decay), weight_decay=decay) for decay in (0.0, 0.3))
     for before, without, with_decay in zip(
-            start.trainable_variables, free.trainable_variables, decayed.trainable_variables,
-            strict=True):
+        start.trainable_variables,
+        free.trainable_variables,
+        decayed.trainable_variables,
+        strict=True,
+    ):
         pull = 0.1 * 0.3 * before.numpy() if before.name == 'kernel' else 0
         np.testing.assert_allclose(with_decay, without - pull, rtol=1e-5, atol=1e-6)
 
 
 def test_mixed_precision_rounds_the_pass_and_not_the_weights(tmp_path):
-    exact, mixed = (trained(tmp_path / dtype, train_dtype=dtype)
-                    for dtype in ('float32', 'bfloat16'))
+    exact, mixed = (
+        trained(tmp_path / dtype, train_dtype=dtype) for dtype in ('float32', 'bfloat16')
+    )
     start = build()
     for before, a, b in zip(
-            start.trainable_variables, exact.trainable_variables, mixed.trainable_variables,
-            strict=True):
+        start.trainable_variables, exact.trainable_variables, mixed.trainable_variables, strict=True
+    ):
         assert b.dtype == 'float32'
         step, other = a.numpy() - before.numpy(), b.numpy() - before.numpy()
         assert np.any(step != other)
@@ -117,9 +143,15 @@ def test_mixed_precision_rounds_the_pass_and_not_the_weights(tmp_path):
 
 def test_xla_trains_the_same_network(tmp_path):
     plain, compiled = (
-        trained(tmp_path / str(jit), attack=pgd(2, 0.1), train_steps=3, crafting='train',
-                jit_compile=jit).get_weights()
-        for jit in (False, True))
+        trained(
+            tmp_path / str(jit),
+            attack=pgd(2, 0.1),
+            train_steps=3,
+            crafting='train',
+            jit_compile=jit,
+        ).get_weights()
+        for jit in (False, True)
+    )
     for one, other in zip(plain, compiled, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -131,8 +163,15 @@ def test_augmentation_comes_before_the_attack_and_differs_from_step_to_step(tmp_
         tf.py_function(lambda s: seeds.append(tuple(s.numpy())), [seed], [])
         return x + 5
 
-    trainer = Trainer(build(), Momentum(0.1), pgd(1, epsilon=0.25), EXAMPLES,
-                      Settings(**{**ALL, 'train_steps': 3}), tmp_path, augment=brighten)
+    trainer = Trainer(
+        build(),
+        Momentum(0.1),
+        pgd(1, epsilon=0.25),
+        EXAMPLES,
+        Settings(**{**ALL, 'train_steps': 3}),
+        tmp_path,
+        augment=brighten,
+    )
     step = trainer._train_step
     trainer._train_step = lambda *args: shown.append(step(*args)) or shown[-1]
     trainer.train()
@@ -144,14 +183,22 @@ def test_augmentation_comes_before_the_attack_and_differs_from_step_to_step(tmp_
 
 def test_logged_natural_accuracy_is_of_what_the_adversary_starts_from(tmp_path):
     """Augmented, and by the network with the batch's statistics."""
+
     def blank(x, seed):
         return 0 * x
 
     seen = []
     for augment in (None, blank):
         folder = tmp_path / str(augment is None)
-        trained(folder, model=build_with(1e4), augment=augment, train_steps=1, crafting='train',
-                learning_rate=Piecewise((0.0,)), log_every=1)
+        trained(
+            folder,
+            model=build_with(1e4),
+            augment=augment,
+            train_steps=1,
+            crafting='train',
+            learning_rate=Piecewise((0.0,)),
+            log_every=1,
+        )
         with open(folder / 'log.csv', newline='') as file:
             row = next(csv.DictReader(file))
         seen.append((row['accuracy_nat'], row['loss_nat'], row['loss_adv']))
@@ -167,8 +214,14 @@ def build_with(moving_mean):
 
 
 def test_averaging_covers_the_statistics_too(tmp_path):
-    model = trained(tmp_path, attack=pgd(3), train_steps=6, weight_averaging=0.5,
-                    crafting='train', checkpoint_every=6)
+    model = trained(
+        tmp_path,
+        attack=pgd(3),
+        train_steps=6,
+        weight_averaging=0.5,
+        crafting='train',
+        checkpoint_every=6,
+    )
     averaged = build()
     averaged.load_weights(tmp_path / 'last.weights.h5')
     now, average = (m.layers[0].moving_mean.numpy()[0] for m in (model, averaged))
@@ -186,9 +239,17 @@ def test_averaging_covers_the_statistics_too(tmp_path):
 
 
 def test_a_run_in_two_parts_is_the_same_run(tmp_path):
-    settings = {'attack': pgd(2, 0.1), 'crafting': 'train', 'attack_dtype': 'bfloat16',
-                'train_dtype': 'bfloat16', 'weight_decay': 0.01, 'batch_size': 12,
-                'drop_remainder': True, 'checkpoint_every': 3, 'weight_averaging': 0.5}
+    settings = {
+        'attack': pgd(2, 0.1),
+        'crafting': 'train',
+        'attack_dtype': 'bfloat16',
+        'train_dtype': 'bfloat16',
+        'weight_decay': 0.01,
+        'batch_size': 12,
+        'drop_remainder': True,
+        'checkpoint_every': 3,
+        'weight_averaging': 0.5,
+    }
     whole = trained(tmp_path / 'whole', train_steps=8, **settings)
     trained(tmp_path / 'parts', train_steps=3, **settings)
     parts = trained(tmp_path / 'parts', train_steps=8, **settings)
@@ -196,7 +257,7 @@ def test_a_run_in_two_parts_is_the_same_run(tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-MIRRORED = textwrap.dedent('''
+MIRRORED = textwrap.dedent("""
     import pathlib, sys
     import tensorflow as tf
     cpu = tf.config.list_physical_devices('CPU')[0]
@@ -214,7 +275,7 @@ MIRRORED = textwrap.dedent('''
                   t.Settings(**{**t.ALL, 'weight_decay': 0.1}, crafting=crafting),
                   folder / f'{steps}{crafting}', strategy=strategy).train()
         print('UPDATES', float(t.updates(model)))
-''')
+""")
 
 
 @pytest.mark.slow
@@ -222,9 +283,13 @@ def test_two_devices_and_their_statistics(tmp_path):
     here = pathlib.Path(__file__)
     process = subprocess.run(
         [sys.executable, '-c', MIRRORED, str(here.parents[3]), str(here.parent), str(tmp_path)],
-        capture_output=True, text=True, timeout=300)
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert process.returncode == 0, process.stderr
-    found = [float(line.split()[1]) for line in process.stdout.splitlines()
-             if line.startswith('UPDATES')]
+    found = [
+        float(line.split()[1]) for line in process.stdout.splitlines() if line.startswith('UPDATES')
+    ]
     # The first device's, which come close to everything's with half of the images.
     assert found == pytest.approx([4, 13, 1], rel=0.1)

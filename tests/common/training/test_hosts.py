@@ -16,7 +16,7 @@ import pytest
 from common.errors import UserError
 from common.training.trainer import make_strategy
 
-WORKER = textwrap.dedent('''
+WORKER = textwrap.dedent("""
     import pathlib, sys
     sys.path[:0] = [sys.argv[1], sys.argv[2]]
     from common.training import make_strategy
@@ -41,7 +41,7 @@ WORKER = textwrap.dedent('''
               folder / 'plain', strategy=strategy).train()
     np.savez(folder / sys.argv[4], *[v.numpy() for v in model.trainable_variables],
              **{f'plain_{i}': v.numpy() for i, v in enumerate(plain.trainable_variables)})
-''')
+""")
 
 
 def free_ports(count):
@@ -54,7 +54,7 @@ def free_ports(count):
     return ports
 
 
-FOR_EVER = textwrap.dedent('''
+FOR_EVER = textwrap.dedent("""
     import pathlib, sys
     sys.path[:0] = [sys.argv[1], sys.argv[2]]
     from common.training import make_strategy
@@ -66,7 +66,7 @@ FOR_EVER = textwrap.dedent('''
     t.Trainer(model, optimizer, None, t.EXAMPLES,
               t.Settings(**{**t.ALL, 'train_steps': 10**9, 'batch_size': 16}, checkpoint_every=2),
               pathlib.Path(sys.argv[3]) / 'run', strategy=strategy).train()
-''')
+""")
 
 
 def start(folder, workers, script):
@@ -76,10 +76,23 @@ def start(folder, workers, script):
     processes = []
     for index in range(workers):
         config = {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
-        processes.append(subprocess.Popen(
-            [sys.executable, '-c', script, str(here.parents[3]), str(here.parent), str(folder),
-             f'{index}.npz'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, 'TF_CONFIG': json.dumps(config)}))
+        processes.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    '-c',
+                    script,
+                    str(here.parents[3]),
+                    str(here.parent),
+                    str(folder),
+                    f'{index}.npz',
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, 'TF_CONFIG': json.dumps(config)},
+            )
+        )
     return processes
 
 
@@ -100,19 +113,26 @@ def test_two_hosts_train_as_one_and_only_the_first_writes(tmp_path):
         folder.mkdir()
     started = {folder: start(folder, workers, WORKER) for folder, workers in folders.items()}
     ((one,), _), ((first, second), said) = (
-        results(folder, processes) for folder, processes in started.items())
+        results(folder, processes) for folder, processes in started.items()
+    )
     for name, expected in one.items():
         np.testing.assert_array_equal(first[name], second[name])
         # With batch statistics each host normalizes with its own half of the batch.
         tolerance = 1e-5 if name.startswith('plain') else 0.1
         assert np.abs(first[name] - expected).max() < tolerance * max(1, np.abs(expected).max())
     assert {path.name for path in (tmp_path / 'two').iterdir()} == {
-        '0.npz', '1.npz', 'run', 'plain'}
+        '0.npz',
+        '1.npz',
+        'run',
+        'plain',
+    }
     for name in ('one', 'two'):  # events.* bear the time and the host
         files = {path.name for path in (tmp_path / name / 'run').glob('[!e]*')}
         assert files == {'checkpoint', 'log.csv', 'last.weights.h5'} | {
-            f'checkpoint-{step}.{suffix}' for step in (2, 4)
-            for suffix in ('index', 'data-00000-of-00001')}
+            f'checkpoint-{step}.{suffix}'
+            for step in (2, 4)
+            for suffix in ('index', 'data-00000-of-00001')
+        }
     assert 'going on from step 2' in said[0] and not said[1]
 
 
@@ -128,11 +148,20 @@ def test_all_hosts_stop_after_the_same_step_when_one_is_told_to(tmp_path):
         assert err.rstrip().endswith('KeyboardInterrupt'), err[-2000:]
 
 
-@pytest.mark.parametrize('value', [
-    '{', '[1]', '"a"', '{"cluster": []}', '{"cluster": null}', '{"cluster": {"worker": null}}',
-    '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}}',
-    '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, '
-    '"task": {"type": "worker", "index": 7}}'])
+@pytest.mark.parametrize(
+    'value',
+    [
+        '{',
+        '[1]',
+        '"a"',
+        '{"cluster": []}',
+        '{"cluster": null}',
+        '{"cluster": {"worker": null}}',
+        '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}}',
+        '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, '
+        '"task": {"type": "worker", "index": 7}}',
+    ],
+)
 def test_a_broken_tf_config_is_refused(monkeypatch, value):
     monkeypatch.setenv('TF_CONFIG', value)
     with pytest.raises(UserError, match='TF_CONFIG: expected a JSON object'):

@@ -19,16 +19,23 @@ SEED = tf.constant([1, 2])
 @pytest.fixture(scope='module')
 def model():
     keras.utils.set_random_seed(0)
-    return keras.Sequential([
-        keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(8, 'relu'),
-        keras.layers.Dense(3)])
+    return keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, 'relu'),
+            keras.layers.Dense(3),
+        ]
+    )
 
 
 @pytest.fixture(scope='module')
 def images():
     rng = np.random.default_rng(0)
-    return (tf.constant(rng.uniform(size=(20, 4, 4, 1)), tf.float32),
-            tf.constant(rng.integers(0, 3, 20), tf.int32))
+    return (
+        tf.constant(rng.uniform(size=(20, 4, 4, 1)), tf.float32),
+        tf.constant(rng.integers(0, 3, 20), tf.int32),
+    )
 
 
 def probabilities(logits):
@@ -97,8 +104,13 @@ def test_divergence_is_zero_from_itself_and_finite_far_away():
 
 
 def config(**changes):
-    return {'objective': 'trades', 'trades_beta': 2.0, 'adversary': 'pgd', 'random_start': True,
-            'loss': 'xent'} | changes
+    return {
+        'objective': 'trades',
+        'trades_beta': 2.0,
+        'adversary': 'pgd',
+        'random_start': True,
+        'loss': 'xent',
+    } | changes
 
 
 def test_the_objective_by_its_flags():
@@ -106,8 +118,10 @@ def test_the_objective_by_its_flags():
     assert training_objective(config(objective='pgd', adversary='none')) == SaddlePoint()
 
 
-@pytest.mark.parametrize('flag,value', [
-    ('adversary', 'none'), ('adversary', 'fgsm'), ('random_start', False), ('loss', 'cw')])
+@pytest.mark.parametrize(
+    'flag,value',
+    [('adversary', 'none'), ('adversary', 'fgsm'), ('random_start', False), ('loss', 'cw')],
+)
 def test_an_adversary_that_trades_cannot_have_is_refused(flag, value):
     with pytest.raises(UserError, match=f'--{flag}: expected'):
         training_objective(config(**{flag: value}))

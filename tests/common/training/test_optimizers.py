@@ -25,7 +25,8 @@ def test_the_learning_rate_stays_outside_of_the_velocity():
     rates = [0.1] * 20 + [0.01] * 20
     assert descend(Momentum(0.1), rates, [1.0] * 40)[-1] == pytest.approx(-14.00, abs=0.005)
     assert descend(keras.optimizers.SGD(0.1, 0.9), rates, [1.0] * 40)[-1] == pytest.approx(
-        -20.25, abs=0.005)
+        -20.25, abs=0.005
+    )
 
 
 def test_agrees_with_tensorflow_1():
@@ -36,14 +37,16 @@ def test_agrees_with_tensorflow_1():
         rate = tf.compat.v1.placeholder(tf.float32, [])
         gradient = tf.compat.v1.placeholder(tf.float32, [])
         update = tf.compat.v1.train.MomentumOptimizer(rate, 0.7).apply_gradients(
-            [(gradient, variable)])
+            [(gradient, variable)]
+        )
         session.run(tf.compat.v1.global_variables_initializer())
         expected = []
         for r, g in zip(rates, gradients, strict=True):
             session.run(update, {rate: r, gradient: g})
             expected.append(session.run(variable))
     np.testing.assert_allclose(
-        descend(Momentum(0.1, 0.7), rates, gradients), expected, rtol=1e-5, atol=1e-7)
+        descend(Momentum(0.1, 0.7), rates, gradients), expected, rtol=1e-5, atol=1e-7
+    )
 
 
 def test_config_makes_an_equal_optimizer():

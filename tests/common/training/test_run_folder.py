@@ -30,12 +30,15 @@ def test_check_writes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize('act', [run_folder.check, run_folder.prepare])
-@pytest.mark.parametrize('change, shown', [
-    ({'steps': 20}, 'steps: 40 there, 20 now'),
-    ({'filters': ['8', '16']}, "filters: ['32', '64'] there, ['8', '16'] now"),
-    ({'new': 1}, 'new: (absent) there, 1 now'),
-    ({'steps': 20, 'epsilon': 0.1}, 'epsilon: 0.3 there, 0.1 now; steps: 40 there, 20 now'),
-])
+@pytest.mark.parametrize(
+    'change, shown',
+    [
+        ({'steps': 20}, 'steps: 40 there, 20 now'),
+        ({'filters': ['8', '16']}, "filters: ['32', '64'] there, ['8', '16'] now"),
+        ({'new': 1}, 'new: (absent) there, 1 now'),
+        ({'steps': 20, 'epsilon': 0.1}, 'epsilon: 0.3 there, 0.1 now; steps: 40 there, 20 now'),
+    ],
+)
 def test_another_config_is_refused_with_the_difference(tmp_path, act, change, shown):
     run_folder.prepare(tmp_path, CONFIG)
     before = (tmp_path / 'config.json').read_bytes()

@@ -66,26 +66,55 @@ EXAMPLES, HELD_OUT = make_examples(64), make_examples(32, seed=1)
 def build(dropout=False):
     def dense(units, seed, **kwargs):
         return keras.layers.Dense(
-            units, kernel_initializer=keras.initializers.GlorotUniform(seed=seed), **kwargs)
+            units, kernel_initializer=keras.initializers.GlorotUniform(seed=seed), **kwargs
+        )
 
-    layers = [keras.Input(SHAPE), keras.layers.Flatten(), dense(6, 1, activation='relu'),
-              dense(CLASSES, 2)]
+    layers = [
+        keras.Input(SHAPE),
+        keras.layers.Flatten(),
+        dense(6, 1, activation='relu'),
+        dense(CLASSES, 2),
+    ]
     if dropout:
         layers.insert(1, keras.layers.Dropout(0.2, seed=3))
         layers.insert(4, keras.layers.Dropout(0.5, seed=4))
     return keras.Sequential(layers)
 
 
-def make_trainer(folder, *, attack=ATTACK, dropout=False, adam=False, validation=None,
-                 examples=EXAMPLES, model=None, objective=SaddlePoint(), **settings):
+def make_trainer(
+    folder,
+    *,
+    attack=ATTACK,
+    dropout=False,
+    adam=False,
+    validation=None,
+    examples=EXAMPLES,
+    model=None,
+    objective=SaddlePoint(),
+    **settings,
+):
     settings = {
-        'train_steps': 10, 'batch_size': 8, 'seed': SEED, 'learning_rate': Piecewise((0.02,)),
-        'log_every': 2, 'checkpoint_every': 3, **settings}
+        'train_steps': 10,
+        'batch_size': 8,
+        'seed': SEED,
+        'learning_rate': Piecewise((0.02,)),
+        'log_every': 2,
+        'checkpoint_every': 3,
+        **settings,
+    }
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = keras.optimizers.Adam(epsilon=1e-8) if adam else keras.optimizers.SGD(momentum=0.9)
-    return Trainer(model or build(dropout), optimizer, attack, examples, Settings(**settings),
-                   folder, validation, objective=objective)
+    return Trainer(
+        model or build(dropout),
+        optimizer,
+        attack,
+        examples,
+        Settings(**settings),
+        folder,
+        validation,
+        objective=objective,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +147,11 @@ def log_rows(folder):
 def tensors(folder, step=10):
     """Everything that a checkpoint holds, except how often the process saved."""
     reader = tf.train.load_checkpoint(str(pathlib.Path(folder) / f'checkpoint-{step}'))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if not name.startswith(('_CHECKPOINTABLE', 'save_counter'))}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith(('_CHECKPOINTABLE', 'save_counter'))
+    }
 
 
 def weights(folder, name='last', dropout=False):
@@ -146,10 +178,18 @@ CASES = {
     'dropout': {'attack': None, 'dropout': True, 'weight_averaging': 0.9},
     'validation': {'attack': None, 'validation': Validation(HELD_OUT, None), 'validate_every': 3},
     'everything': {
-        'validation': Validation(HELD_OUT, ATTACK, 20), 'validate_every': 4, 'dropout': True,
-        'adam': True, 'weight_averaging': 0.5,
-        'epsilon_factor': LinearRise(8), 'sum_loss': False, 'attack_dtype': 'bfloat16',
-        'learning_rate': Cosine(0.02, 10, 2), 'log_every': 1, 'batch_size': 12},
+        'validation': Validation(HELD_OUT, ATTACK, 20),
+        'validate_every': 4,
+        'dropout': True,
+        'adam': True,
+        'weight_averaging': 0.5,
+        'epsilon_factor': LinearRise(8),
+        'sum_loss': False,
+        'attack_dtype': 'bfloat16',
+        'learning_rate': Cosine(0.02, 10, 2),
+        'log_every': 1,
+        'batch_size': 12,
+    },
 }
 
 
@@ -187,20 +227,28 @@ def finish(folder, case='natural'):
     make_trainer(folder, **CASES[case]).train()
 
 
-@pytest.mark.parametrize('case, settings', [
-    *((case, {'checkpoint_every': 5}) for case in CASES),
-    ('everything', {'checkpoint_every': 3})])
+@pytest.mark.parametrize(
+    'case, settings',
+    [*((case, {'checkpoint_every': 5}) for case in CASES), ('everything', {'checkpoint_every': 3})],
+)
 def test_ten_steps_are_five_and_five(tmp_path, run_of, case, settings):
     settings = {**CASES[case], **settings}
     killed_run(tmp_path, 5 if settings['checkpoint_every'] == 5 else 8, **settings)
     make_trainer(tmp_path, **settings).train()
-    assert_same_run(run_of(case), tmp_path, settings.get('dropout', False),
-                    best='validation' in settings)
+    assert_same_run(
+        run_of(case), tmp_path, settings.get('dropout', False), best='validation' in settings
+    )
 
 
 def test_the_network_learns(tmp_path):
-    make_trainer(tmp_path, train_steps=200, attack=PGD(LinfBall(0.05), 2, 0.04), log_every=199,
-                 checkpoint_every=1000, adam=True).train()
+    make_trainer(
+        tmp_path,
+        train_steps=200,
+        attack=PGD(LinfBall(0.05), 2, 0.04),
+        log_every=199,
+        checkpoint_every=1000,
+        adam=True,
+    ).train()
     first, last = log_rows(tmp_path)
     assert float(first['accuracy_adv']) < 0.6
     assert float(last['accuracy_adv']) >= 0.9
@@ -220,18 +268,21 @@ def crash(monkeypatch, owner, name, call):
     monkeypatch.setattr(owner, name, function)
 
 
-@pytest.mark.parametrize('owner, name, call', [
-    # Each save calls _record_state twice: with the new checkpoint listed, and with the old removed.
-    (tf.train.CheckpointManager, '_record_state', 1),
-    pytest.param(tf.train.CheckpointManager, '_record_state', 2, marks=pytest.mark.slow),
-    (tf.train.CheckpointManager, '_record_state', 5),
-    pytest.param(tf.train.CheckpointManager, '_record_state', 8, marks=pytest.mark.slow),
-    pytest.param(common.training.trainer, 'save_weights', 2, marks=pytest.mark.slow),
-    (common.training.trainer, 'save_weights', 5),
-    (common.files.os, 'replace', 1),
-    (common.files.os, 'replace', 3),
-    (common.training.log.Log, 'write', 5),
-])
+@pytest.mark.parametrize(
+    'owner, name, call',
+    [
+        # Each save calls _record_state twice: with the new checkpoint listed, then without the old.
+        (tf.train.CheckpointManager, '_record_state', 1),
+        pytest.param(tf.train.CheckpointManager, '_record_state', 2, marks=pytest.mark.slow),
+        (tf.train.CheckpointManager, '_record_state', 5),
+        pytest.param(tf.train.CheckpointManager, '_record_state', 8, marks=pytest.mark.slow),
+        pytest.param(common.training.trainer, 'save_weights', 2, marks=pytest.mark.slow),
+        (common.training.trainer, 'save_weights', 5),
+        (common.files.os, 'replace', 1),
+        (common.files.os, 'replace', 3),
+        (common.training.log.Log, 'write', 5),
+    ],
+)
 def test_killed_while_files_are_written(tmp_path, monkeypatch, run_of, owner, name, call):
     with monkeypatch.context() as patch:
         crash(patch, owner, name, call)
@@ -241,11 +292,14 @@ def test_killed_while_files_are_written(tmp_path, monkeypatch, run_of, owner, na
     assert_same_run(run_of('validation'), tmp_path, best=True)
 
 
-@pytest.mark.parametrize('owner, name, call', [
-    (csv.DictWriter, 'writerows', 1),  # in the new log.csv
-    (common.files.os, 'replace', 1),  # of the old one by it
-    (common.files.os, 'replace', 2),  # of the weights
-])
+@pytest.mark.parametrize(
+    'owner, name, call',
+    [
+        (csv.DictWriter, 'writerows', 1),  # in the new log.csv
+        (common.files.os, 'replace', 1),  # of the old one by it
+        (common.files.os, 'replace', 2),  # of the weights
+    ],
+)
 def test_killed_again_while_resuming(killed, monkeypatch, run_of, owner, name, call):
     with monkeypatch.context() as patch:
         crash(patch, owner, name, call)
@@ -270,7 +324,7 @@ def test_killed_inside_the_first_checkpoint(tmp_path, run_of, share):
     killed_run(tmp_path, 5, **CASES['natural'])
     index = tmp_path / 'checkpoint-3.index'
     contents = index.read_bytes()
-    index.write_bytes(contents[:int(share * len(contents))])
+    index.write_bytes(contents[: int(share * len(contents))])
     (tmp_path / 'checkpoint').unlink()
     (tmp_path / 'last.weights.h5').unlink()
     finish(tmp_path)
@@ -286,8 +340,9 @@ def test_killed_inside_a_later_checkpoint(killed, run_of):
     (killed / '.of_somebody_else').write_bytes(b'whole')
     finish(killed)
     assert_same_run(run_of('natural'), killed)
-    assert {p.name for p in killed.iterdir() if not p.name.startswith(('events', 'checkpoint-'))
-            } == {'checkpoint', 'last.weights.h5', 'log.csv', '.of_somebody_else'}
+    assert {
+        p.name for p in killed.iterdir() if not p.name.startswith(('events', 'checkpoint-'))
+    } == {'checkpoint', 'last.weights.h5', 'log.csv', '.of_somebody_else'}
     assert not list(killed.glob('*_temp'))
 
 
@@ -316,11 +371,15 @@ def test_a_finished_run_only_completes_its_weights(tmp_path, run_of):
 def test_the_last_three_checkpoints_stay(tmp_path):
     killed_run(tmp_path, 7, attack=None, checkpoint_every=2)
     assert sorted(p.name for p in tmp_path.glob('*.index')) == [
-        'checkpoint-2.index', 'checkpoint-4.index', 'checkpoint-6.index']
+        'checkpoint-2.index',
+        'checkpoint-4.index',
+        'checkpoint-6.index',
+    ]
     make_trainer(tmp_path, attack=None, checkpoint_every=2).train()
     for ending in ('index', 'data-00000-of-00001'):
         assert sorted(p.name for p in tmp_path.glob(f'checkpoint-*.{ending}')) == [
-            f'checkpoint-{step}.{ending}' for step in (10, 6, 8)]
+            f'checkpoint-{step}.{ending}' for step in (10, 6, 8)
+        ]
 
 
 def test_a_moved_folder_resumes(killed, tmp_path, run_of):
@@ -330,6 +389,7 @@ def test_a_moved_folder_resumes(killed, tmp_path, run_of):
 
 
 # Damage.
+
 
 def refusal(folder, **settings):
     with pytest.raises(UserError) as caught:
@@ -345,7 +405,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(killed, run_of,
     newest = killed / 'checkpoint-6'
     path = pathlib.Path(f'{newest}{suffix}')
     contents = path.read_bytes()
-    path.write_bytes(contents[:int(share * len(contents))])
+    path.write_bytes(contents[: int(share * len(contents))])
     log = (killed / 'log.csv').read_text()
     message = refusal(killed)
     assert f'the checkpoint {newest} is damaged' in message
@@ -390,9 +450,19 @@ def test_a_checkpoint_of_another_network(killed):
     assert 'of another network' in refusal(killed, dropout=True)
 
 
-@pytest.mark.parametrize('tail', [
-    b'5', b'4,0.5,0.02,1,0.9', b'3,,,,,,,,,0.5,', b'\0\0\0\0', b'\xff\xfe,\xff\n', b'3,1,2\n',
-    b'x,' * 11 + b'\n', b'3' + b',1' * 30 + b'\n'])
+@pytest.mark.parametrize(
+    'tail',
+    [
+        b'5',
+        b'4,0.5,0.02,1,0.9',
+        b'3,,,,,,,,,0.5,',
+        b'\0\0\0\0',
+        b'\xff\xfe,\xff\n',
+        b'3,1,2\n',
+        b'x,' * 11 + b'\n',
+        b'3' + b',1' * 30 + b'\n',
+    ],
+)
 def test_half_a_line_at_the_end_of_the_log(killed, tail):
     with open(killed / 'log.csv', 'ab') as file:
         file.write(tail)
@@ -407,9 +477,16 @@ def test_a_log_that_is_only_half_there(killed, run_of):
     assert_same_run(run_of('natural'), killed)
 
 
-@pytest.mark.parametrize('limit', [
-    0, pytest.param(200, marks=pytest.mark.slow), 600, pytest.param(3000, marks=pytest.mark.slow),
-    12_000])
+@pytest.mark.parametrize(
+    'limit',
+    [
+        0,
+        pytest.param(200, marks=pytest.mark.slow),
+        600,
+        pytest.param(3000, marks=pytest.mark.slow),
+        12_000,
+    ],
+)
 def test_a_full_disk(tmp_path, capsys, run_of, limit):
     # capsys: captured output must not go to a file, for a limit of file sizes stands for the disk.
     whole = run_of('natural')
@@ -430,11 +507,15 @@ def test_a_full_disk(tmp_path, capsys, run_of, limit):
 
 # Losses that are not finite.
 
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(killed):
     before = stamps(killed)
     message = refusal(killed, learning_rate=At(6, lambda: float('inf')))
-    assert re.search('stopped at step 7: expected a finite loss and finite weights, but the loss'
-                     ' became (nan|inf)', message)
+    assert re.search(
+        'stopped at step 7: expected a finite loss and finite weights, but the loss'
+        ' became (nan|inf)',
+        message,
+    )
     assert f'the last good checkpoint is {killed / "checkpoint-6"}' in message
     assert '--learning_rate' in message and 'a new --model_dir' in message
     assert stamps(killed) == before
@@ -449,17 +530,26 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_not_validated(tmp_path):
-    message = refusal(tmp_path, learning_rate=At(1, lambda: float('inf')), validate_every=2,
-                      validation=Validation(HELD_OUT, None))
+    message = refusal(
+        tmp_path,
+        learning_rate=At(1, lambda: float('inf')),
+        validate_every=2,
+        validation=Validation(HELD_OUT, None),
+    )
     assert 'training stopped at step 2' in message and '--learning_rate' in message
     assert not (tmp_path / 'best.weights.h5').exists()
 
 
 def test_statistics_that_are_not_finite_are_never_saved(tmp_path):
     """Batch statistics hide an infinite moving average from the loss."""
-    model = keras.Sequential([
-        keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.BatchNormalization(),
-        keras.layers.Dense(CLASSES)])
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Flatten(),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(CLASSES),
+        ]
+    )
     model.layers[1].moving_variance.assign(tf.fill([16], float('inf')))
     assert 'weights' in refusal(tmp_path, model=model)
     assert stamps(tmp_path) == {}
@@ -467,12 +557,16 @@ def test_statistics_that_are_not_finite_are_never_saved(tmp_path):
 
 # Interruptions.
 
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_run_goes_on(tmp_path, run_of, number):
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt):
-        make_trainer(tmp_path, learning_rate=At(4, lambda: os.kill(os.getpid(), number)),
-                     **CASES['validation']).train()
+        make_trainer(
+            tmp_path,
+            learning_rate=At(4, lambda: os.kill(os.getpid(), number)),
+            **CASES['validation'],
+        ).train()
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert (tmp_path / 'checkpoint-5.index').exists()  # the step in progress was finished
     finish(tmp_path, 'validation')
@@ -499,6 +593,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 
 # What is computed.
 
+
 def adam_reference(sum_loss, batch_size=8, steps=6):
     """TF1's AdamOptimizer on a linear softmax classifier, in float64."""
     w, b = np.zeros((16, CLASSES)), np.zeros(CLASSES)
@@ -513,7 +608,7 @@ def adam_reference(sum_loss, batch_size=8, steps=6):
         d = p - np.eye(CLASSES)[EXAMPLES.y[index]]
         if not sum_loss:
             d /= batch_size
-        rate = 0.01 * np.sqrt(1 - 0.999**(step + 1)) / (1 - 0.9**(step + 1))
+        rate = 0.01 * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
         for parameter, gradient, slot in zip((w, b), (x.T @ d, d.sum(axis=0)), slots, strict=True):
             slot[0] = 0.9 * slot[0] + 0.1 * gradient
             slot[1] = 0.999 * slot[1] + 0.001 * gradient**2
@@ -526,13 +621,25 @@ SCALE = 1e-7  # gradients near Adam's epsilon, without which it would hide the g
 
 @pytest.mark.parametrize('sum_loss', [True, False])
 def test_six_steps_of_tf1_adam(tmp_path, sum_loss):
-    model = keras.Sequential([
-        keras.Input(SHAPE), keras.layers.Flatten(),
-        keras.layers.Dense(CLASSES, kernel_initializer='zeros')])
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Flatten(),
+            keras.layers.Dense(CLASSES, kernel_initializer='zeros'),
+        ]
+    )
     scaled = dataclasses.replace(EXAMPLES, x=np.float32(SCALE) * EXAMPLES.x)
     make_trainer(
-        tmp_path, model=model, examples=scaled, attack=None, sum_loss=sum_loss, train_steps=6,
-        learning_rate=Piecewise((0.01,)), log_every=1, adam=True).train()
+        tmp_path,
+        model=model,
+        examples=scaled,
+        attack=None,
+        sum_loss=sum_loss,
+        train_steps=6,
+        learning_rate=Piecewise((0.01,)),
+        log_every=1,
+        adam=True,
+    ).train()
     w, b = adam_reference(sum_loss)
     # 8 float32 roundings a step in Adam, and cancellation in p - y.
     np.testing.assert_allclose(model.get_weights()[0], w, rtol=1e-4, atol=1e-7)
@@ -558,14 +665,21 @@ class Shift:
 
 
 def mean_loss(model, x, y):
-    return float(np.mean(keras.losses.sparse_categorical_crossentropy(
-        y, model(x), from_logits=True)))
+    return float(
+        np.mean(keras.losses.sparse_categorical_crossentropy(y, model(x), from_logits=True))
+    )
 
 
 def test_the_network_trains_on_the_adversarial_examples_of_the_warmed_up_radius(tmp_path):
     model, reference = build(), build()
-    make_trainer(tmp_path, model=model, attack=Shift(2.0), learning_rate=Piecewise((0.0,)),
-                 epsilon_factor=LinearRise(4), log_every=1).train()
+    make_trainer(
+        tmp_path,
+        model=model,
+        attack=Shift(2.0),
+        learning_rate=Piecewise((0.0,)),
+        epsilon_factor=LinearRise(4),
+        log_every=1,
+    ).train()
     batches = ShuffledBatches(len(EXAMPLES), 8, SEED)
     factors = [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1]
     for step, (row, factor) in enumerate(zip(log_rows(tmp_path), factors, strict=True)):
@@ -574,7 +688,8 @@ def test_the_network_trains_on_the_adversarial_examples_of_the_warmed_up_radius(
         np.testing.assert_allclose(
             [float(row['loss_nat']), float(row['loss_adv'])],
             [mean_loss(reference, x, y), mean_loss(reference, x + np.float32(2 * factor), y)],
-            rtol=2e-5)  # the log has six digits
+            rtol=2e-5,
+        )  # the log has six digits
         assert float(row['epoch']) == step / 8
 
 
@@ -595,9 +710,11 @@ def test_averaged_weights(tmp_path):
         found = tensors(tmp_path, step)
         raw = build()
         tf.train.Checkpoint(model=raw).restore(
-            str(tmp_path / f'checkpoint-{step}')).expect_partial()
+            str(tmp_path / f'checkpoint-{step}')
+        ).expect_partial()
         return raw.get_weights(), [
-            found[f'average/{i}/.ATTRIBUTES/VARIABLE_VALUE'] for i in range(4)]
+            found[f'average/{i}/.ATTRIBUTES/VARIABLE_VALUE'] for i in range(4)
+        ]
 
     expected = build().get_weights()
     for step in range(10):
@@ -618,17 +735,25 @@ def test_averaged_weights(tmp_path):
 def test_the_best_weights_are_those_of_the_best_validation(tmp_path):
     # The last rate destroys what was learned.
     make_trainer(
-        tmp_path, attack=None, validation=Validation(HELD_OUT, None), validate_every=8,
-        checkpoint_every=8, keep=20, train_steps=40,
-        learning_rate=Piecewise((0.05, 5.0), (32,))).train()
-    scores = {int(row['step']): float(row['validation_accuracy_nat'])
-              for row in log_rows(tmp_path) if row['validation_accuracy_nat']}
+        tmp_path,
+        attack=None,
+        validation=Validation(HELD_OUT, None),
+        validate_every=8,
+        checkpoint_every=8,
+        keep=20,
+        train_steps=40,
+        learning_rate=Piecewise((0.05, 5.0), (32,)),
+    ).train()
+    scores = {
+        int(row['step']): float(row['validation_accuracy_nat'])
+        for row in log_rows(tmp_path)
+        if row['validation_accuracy_nat']
+    }
     assert list(scores) == [8, 16, 24, 32, 40]
     best = max(scores, key=scores.get)  # the first of equals
     assert scores[best] > scores[40]
     model = build()
-    tf.train.Checkpoint(model=model).restore(
-        str(tmp_path / f'checkpoint-{best}')).expect_partial()
+    tf.train.Checkpoint(model=model).restore(str(tmp_path / f'checkpoint-{best}')).expect_partial()
     for a, b in zip(weights(tmp_path, 'best'), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -641,10 +766,18 @@ def test_an_equal_score_is_not_a_better_one(tmp_path, monkeypatch):
     y[:3] = (y[:3] + 1) % CLASSES
     saved = []
     original = common.training.trainer.save_weights
-    monkeypatch.setattr(common.training.trainer, 'save_weights',
-                        lambda m, path: (saved.append(path.name), original(m, path)))
-    make_trainer(tmp_path, model=model, learning_rate=Piecewise((0.0,)), validate_every=2,
-                 validation=Validation(Examples(x, y, 'ten'), None)).train()
+    monkeypatch.setattr(
+        common.training.trainer,
+        'save_weights',
+        lambda m, path: (saved.append(path.name), original(m, path)),
+    )
+    make_trainer(
+        tmp_path,
+        model=model,
+        learning_rate=Piecewise((0.0,)),
+        validate_every=2,
+        validation=Validation(Examples(x, y, 'ten'), None),
+    ).train()
     assert {row['validation_accuracy_nat'] for row in log_rows(tmp_path)} == {'', '0.7'}
     assert saved.count('best.weights.h5') == 1
 
@@ -655,7 +788,8 @@ def test_validation_under_attack_is_what_counts(tmp_path):
     assert last['step'] == '10'
     assert float(last['validation_accuracy_adv']) < float(last['validation_accuracy_nat'])
     assert tensors(tmp_path)['best/.ATTRIBUTES/VARIABLE_VALUE'] == np.float32(
-        last['validation_accuracy_adv'])
+        last['validation_accuracy_adv']
+    )
 
 
 def test_the_log(tmp_path):
@@ -676,7 +810,8 @@ def test_the_lines_on_the_terminal(tmp_path, capsys):
     number = r'\d+\.\d\d%'
     assert re.fullmatch(f'step 0: natural {number}, adversarial {number} of the batch', lines[0])
     assert re.fullmatch(
-        f'step 5: natural {number}, adversarial {number} of the batch, \\d+ examples/s', lines[1])
+        f'step 5: natural {number}, adversarial {number} of the batch, \\d+ examples/s', lines[1]
+    )
 
 
 def test_a_run_that_goes_on_says_so(killed, capsys):
@@ -693,19 +828,30 @@ def test_summaries_have_the_challenges_tags(tmp_path):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append(event.step)
-    assert found == {tag: [0, 4, 8, 9] for tag in (
-        'accuracy adv train', 'accuracy adv', 'xent adv train', 'xent adv', 'images adv train')}
+    assert found == {
+        tag: [0, 4, 8, 9]
+        for tag in (
+            'accuracy adv train',
+            'accuracy adv',
+            'xent adv train',
+            'xent adv',
+            'images adv train',
+        )
+    }
 
 
 def test_pictures_of_the_summaries_show_the_whole_range_of_pixels(tmp_path):
     x = np.tile(np.array([0, 128, 255], np.float32)[:, None, None, None], (1, 4, 4, 1))
     with Log(tmp_path, 0, (0.0, 255.0)) as log:
         log.summarize({'step': 0, 'accuracy_adv': 0.5, 'loss_adv': 1.0}, x)
-    path, = tmp_path.glob('events.out.tfevents.*')
-    pictures = [tf.io.decode_png(picture).numpy().flat[0]
-                for event in tf.compat.v1.train.summary_iterator(str(path))
-                for value in event.summary.value if value.tag == 'images adv train'
-                for picture in tf.make_ndarray(value.tensor)[2:]]
+    (path,) = tmp_path.glob('events.out.tfevents.*')
+    pictures = [
+        tf.io.decode_png(picture).numpy().flat[0]
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == 'images adv train'
+        for picture in tf.make_ndarray(value.tensor)[2:]
+    ]
     assert pictures == [0, 128, 255]
 
 
@@ -714,41 +860,77 @@ def of_radius(epsilon):
 
 
 def test_evaluations_without_images_are_refused():
-    config = {'validation_examples': 10, 'validate_every': 5, 'adversary': 'pgd',
-              'validation_attack': 'pgd', 'validation_epsilon': None}
+    config = {
+        'validation_examples': 10,
+        'validate_every': 5,
+        'adversary': 'pgd',
+        'validation_attack': 'pgd',
+        'validation_epsilon': None,
+    }
     nothing = Examples(np.empty((0, 2, 2, 1), np.float32), np.empty(0, np.int32), 'x')
     with pytest.raises(UserError, match='--validate_every: expected held-out images'):
         validation_of(config, nothing, None)
     assert validation_of({**config, 'validate_every': 0}, nothing, None) is None
 
 
-@pytest.mark.parametrize('adversary, name, epsilon, expected', [
-    ('pgd', 'pgd', None, of_radius(0.5)), ('pgd', 'pgd', 0.25, of_radius(0.25)),
-    ('pgd', 'odi', 0.25, ODI(APGD(LinfBall(0.25), ATTACK.steps, Margin()))),
-    ('none', 'odi', None, None)])
+@pytest.mark.parametrize(
+    'adversary, name, epsilon, expected',
+    [
+        ('pgd', 'pgd', None, of_radius(0.5)),
+        ('pgd', 'pgd', 0.25, of_radius(0.25)),
+        ('pgd', 'odi', 0.25, ODI(APGD(LinfBall(0.25), ATTACK.steps, Margin()))),
+        ('none', 'odi', None, None),
+    ],
+)
 def test_what_held_out_images_are_judged_under(adversary, name, epsilon, expected):
-    config = {'validation_examples': 10, 'validate_every': 5, 'adversary': adversary,
-              'epsilon': 0.5, 'validation_attack': name, 'validation_epsilon': epsilon}
+    config = {
+        'validation_examples': 10,
+        'validate_every': 5,
+        'adversary': adversary,
+        'epsilon': 0.5,
+        'validation_attack': name,
+        'validation_epsilon': epsilon,
+    }
     assert validation_of(config, EXAMPLES, of_radius).attack == expected
 
 
 # Settings.
 
+
 def flags(**changes):
-    return {'train_steps': 100, 'batch_size': 8, 'seed': 1, 'learning_rate': 0.1,
-            'schedule': 'constant', 'boundaries': [], 'learning_rate_warmup': 0,
-            'epsilon_warmup': 0, 'jit_compile': False, 'weight_averaging': 0.0,
-            'attack_dtype': 'float32',
-            'log_every': 10, 'checkpoint_every': 10, 'validate_every': 0, **changes}
+    return {
+        'train_steps': 100,
+        'batch_size': 8,
+        'seed': 1,
+        'learning_rate': 0.1,
+        'schedule': 'constant',
+        'boundaries': [],
+        'learning_rate_warmup': 0,
+        'epsilon_warmup': 0,
+        'jit_compile': False,
+        'weight_averaging': 0.0,
+        'attack_dtype': 'float32',
+        'log_every': 10,
+        'checkpoint_every': 10,
+        'validate_every': 0,
+        **changes,
+    }
 
 
-@pytest.mark.parametrize('changes, rates', [
-    ({}, {0: 0.1, 99: 0.1}),
-    ({'schedule': 'piecewise', 'boundaries': ['40', '60']},
-     {0: 0.1, 40: 0.1, 41: 0.01, 60: 0.01, 61: 0.001, 99: 0.001}),
-    ({'schedule': 'cosine', 'learning_rate_warmup': 20},
-     {0: 0.005, 19: 0.1, 20: 0.1, 60: 0.05, 100: 0}),
-])
+@pytest.mark.parametrize(
+    'changes, rates',
+    [
+        ({}, {0: 0.1, 99: 0.1}),
+        (
+            {'schedule': 'piecewise', 'boundaries': ['40', '60']},
+            {0: 0.1, 40: 0.1, 41: 0.01, 60: 0.01, 61: 0.001, 99: 0.001},
+        ),
+        (
+            {'schedule': 'cosine', 'learning_rate_warmup': 20},
+            {0: 0.005, 19: 0.1, 20: 0.1, 60: 0.05, 100: 0},
+        ),
+    ],
+)
 def test_learning_rates(changes, rates):
     settings = settings_of(flags(**changes), sum_loss=False)
     assert not settings.sum_loss
@@ -775,7 +957,7 @@ def test_a_batch_larger_than_the_training_set(tmp_path):
 
 # Several devices.
 
-MIRRORED = textwrap.dedent('''
+MIRRORED = textwrap.dedent("""
     import json, pathlib, sys
     import tensorflow as tf
     cpu = tf.config.list_physical_devices('CPU')[0]
@@ -811,7 +993,7 @@ MIRRORED = textwrap.dedent('''
     except UserError as error:
         result['odd'] = str(error)
     print('RESULT', json.dumps(result))
-''')
+""")
 
 
 @pytest.mark.slow
@@ -819,7 +1001,10 @@ def test_two_devices_train_as_one(tmp_path):
     here = pathlib.Path(__file__)
     process = subprocess.run(
         [sys.executable, '-c', MIRRORED, str(here.parents[3]), str(here.parent), str(tmp_path)],
-        capture_output=True, text=True, timeout=600)
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.rpartition('RESULT')[2])
     for one, two, parts in zip(result['one'], result['two'], result['parts'], strict=True):
@@ -827,8 +1012,7 @@ def test_two_devices_train_as_one(tmp_path):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(two, parts, rtol=1e-5, atol=1e-6)
     for name in ('one', 'two', 'parts'):
-        assert [row['step'] for row in log_rows(tmp_path / name)] == [
-            '0', '2', '3', '4', '5', '6']
+        assert [row['step'] for row in log_rows(tmp_path / name)] == ['0', '2', '3', '4', '5', '6']
     assert '--batch_size: expected a multiple of the number of devices, 2; found 7' in result['odd']
 
 

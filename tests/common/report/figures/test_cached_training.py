@@ -15,18 +15,27 @@ from common.training.schedules import Piecewise
 from common.training.trainer import Settings, Trainer
 
 CONFIG = {'steps': 4, 'seed': 1}
-IMAGES = Examples(np.random.default_rng(0).uniform(size=(12, 1, 1, 3)).astype(np.float32),
-                  np.arange(12, dtype=np.int32) % 3, 'made-up')
+IMAGES = Examples(
+    np.random.default_rng(0).uniform(size=(12, 1, 1, 3)).astype(np.float32),
+    np.arange(12, dtype=np.int32) % 3,
+    'made-up',
+)
 
 
 def build():
-    return keras.Sequential([keras.Input((1, 1, 3)), keras.layers.Flatten(),
-                             keras.layers.Dense(3, kernel_initializer='zeros')])
+    return keras.Sequential(
+        [
+            keras.Input((1, 1, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, kernel_initializer='zeros'),
+        ]
+    )
 
 
 def train(config, folder, data_dir, until=None):
-    settings = Settings(until or config['steps'], 4, config['seed'], Piecewise((0.1,)),
-                        checkpoint_every=2)
+    settings = Settings(
+        until or config['steps'], 4, config['seed'], Piecewise((0.1,)), checkpoint_every=2
+    )
     trainer = Trainer(build(), keras.optimizers.SGD(0.1), None, IMAGES, settings, folder)
     run_folder.prepare(folder, config)
     trainer.train()
@@ -45,11 +54,20 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize('name, contents, until', [
-    ('config.json', b'{', 2), ('config.json', b'[]', None), ('config.json', b'{"steps": 5}', None),
-    ('checkpoint', b'\x8c no list', None), ('checkpoint', b'', 2),
-    ('checkpoint-*.index', b'no index', 2), ('checkpoint-*.index', None, None),
-    ('checkpoint-*.data*', b'no data', None), ('checkpoint-*.data*', None, 2)])
+@pytest.mark.parametrize(
+    'name, contents, until',
+    [
+        ('config.json', b'{', 2),
+        ('config.json', b'[]', None),
+        ('config.json', b'{"steps": 5}', None),
+        ('checkpoint', b'\x8c no list', None),
+        ('checkpoint', b'', 2),
+        ('checkpoint-*.index', b'no index', 2),
+        ('checkpoint-*.index', None, None),
+        ('checkpoint-*.data*', b'no data', None),
+        ('checkpoint-*.data*', None, 2),
+    ],
+)
 def test_a_damaged_training_is_done_again(tmp_path, whole, capsys, name, contents, until):
     folder = tmp_path / 'run'
     train(CONFIG, folder, None, until)

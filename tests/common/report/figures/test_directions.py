@@ -6,7 +6,8 @@ from common.report.figures import directions
 def measured(share, n=800):
     results = [(0.1, share)] * len(directions._DIMENSIONS)
     return directions._Measured(
-        4, n, {'PGD': [0.0] * 11}, {'maxima': results, 'random signs': results})
+        4, n, {'PGD': [0.0] * 11}, {'maxima': results, 'random signs': results}
+    )
 
 
 def test_shares_of_combinations_have_a_number_and_an_interval():
@@ -18,7 +19,10 @@ def test_shares_of_combinations_have_a_number_and_an_interval():
     table = directions._tables(both)[1]
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert (row['misclassified'], row['95% interval'], row['n']) == (
-        '50.0%', '46.5% to 53.5%', '800')
+        '50.0%',
+        '46.5% to 53.5%',
+        '800',
+    )
 
 
 def test_a_single_combination_leaves_nearly_everything_open():

@@ -40,10 +40,15 @@ def network(reference):
     if seed is None:
         raise UserError(f'there is no network {reference!r}')
     init = [keras.initializers.RandomNormal(stddev=0.7, seed=10 * seed + i) for i in range(2)]
-    return keras.Sequential([
-        keras.Input(SHAPE), keras.layers.Rescaling(2.0, offset=-1.0), keras.layers.Flatten(),
-        keras.layers.Dense(8, activation='tanh', kernel_initializer=init[0]),
-        keras.layers.Dense(3, kernel_initializer=init[1])])
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Rescaling(2.0, offset=-1.0),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, activation='tanh', kernel_initializer=init[0]),
+            keras.layers.Dense(3, kernel_initializer=init[1]),
+        ]
+    )
 
 
 TEST = Examples(X, np.argmax(network('A')(X), axis=1).astype(np.int32), 'made-up test')
@@ -51,8 +56,17 @@ TEST = Examples(X, np.argmax(network('A')(X), axis=1).astype(np.int32), 'made-up
 
 @pytest.fixture
 def study(tmp_path):
-    return Study('tiny', 'Tiny', TEST, network, PGD(LinfBall(0.1), 4, 0.04), 'pixels',
-                 'python -m tiny.figures', tmp_path, batch_size=8)
+    return Study(
+        'tiny',
+        'Tiny',
+        TEST,
+        network,
+        PGD(LinfBall(0.1), 4, 0.04),
+        'pixels',
+        'python -m tiny.figures',
+        tmp_path,
+        batch_size=8,
+    )
 
 
 @pytest.fixture
@@ -62,15 +76,28 @@ def released(tmp_path_factory):
     (folder / 'one.csv').write_text(header + '0,2.0,0.5\n5,,\n10,1.0,1\n')
     (folder / 'two.csv').write_text(header + '0,0.9,1\n10,0.5,1\n')
     return folder, {
-        'logs': ['one.csv', 'two.csv'], 'command': 'python -m tiny.train', 'seed': 5,
-        'notes': 'The first one against PGD-2.', 'config': {'attack_dtype': 'bfloat16'}}
+        'logs': ['one.csv', 'two.csv'],
+        'command': 'python -m tiny.train',
+        'seed': 5,
+        'notes': 'The first one against PGD-2.',
+        'config': {'attack_dtype': 'bfloat16'},
+    }
 
 
 @pytest.fixture(scope='module')
 def shared_study(tmp_path_factory):
     """For tests of all figures, which find in the cache what another has computed."""
-    return Study('tiny', 'Tiny', TEST, network, PGD(LinfBall(0.1), 4, 0.04), 'pixels',
-                 'python -m tiny.figures', tmp_path_factory.mktemp('report'), batch_size=8)
+    return Study(
+        'tiny',
+        'Tiny',
+        TEST,
+        network,
+        PGD(LinfBall(0.1), 4, 0.04),
+        'pixels',
+        'python -m tiny.figures',
+        tmp_path_factory.mktemp('report'),
+        batch_size=8,
+    )
 
 
 FAST_FIGURES = [name for name in catalogue.FIGURES if name != '4']
@@ -78,6 +105,7 @@ FAST_FIGURES = [name for name in catalogue.FIGURES if name != '4']
 
 def sweep(study):
     """Stands in for training: a network's name is written where its weights would be."""
+
     def train(config, folder, data_dir):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'name').write_text(NAMES[config['width'], config['adversary']])
@@ -88,19 +116,31 @@ def sweep(study):
     widths = {'1': {'width': 'narrow'}, '2': {'width': 'broad'}}
     config = {'train_steps': 7, 'batch_size': 2, 'seed': 0}
     return study, capacity.Sweep(
-        widths, config, train, None, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'},
-        longer=3)
+        widths, config, train, None, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'}, longer=3
+    )
 
 
-NAMES = {('narrow', 'none'): 'A_nat', ('broad', 'none'): 'A_prime', ('narrow', 'fgsm'): 'A_prime',
-         ('broad', 'fgsm'): 'A_nat', ('narrow', 'pgd'): 'A_nat'}
+NAMES = {
+    ('narrow', 'none'): 'A_nat',
+    ('broad', 'none'): 'A_prime',
+    ('narrow', 'fgsm'): 'A_prime',
+    ('broad', 'fgsm'): 'A_nat',
+    ('narrow', 'pgd'): 'A_nat',
+}
 
 
 def make(name, study):
     networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
     details = catalogue.Details(
-        CLASSES, networks, radii=RADII, steps=(1, 2, 3), restarts=(1, 2), step_sizes=(0.01, 0.1),
-        capacity=sweep, restarts_of_an_image=5)
+        CLASSES,
+        networks,
+        radii=RADII,
+        steps=(1, 2, 3),
+        restarts=(1, 2),
+        step_sizes=(0.01, 0.1),
+        capacity=sweep,
+        restarts_of_an_image=5,
+    )
     return catalogue.makers_of(details)[name](study)
 
 
@@ -145,7 +185,8 @@ def test_images_are_numbered_as_in_the_whole_test_set(study):
     for name in ('2', 'examples'):
         numbers, whole = (
             np.ravel(make(name, s).data['image' if name == '2' else 'images'])
-            for s in (study, every))
+            for s in (study, every)
+        )
         np.testing.assert_array_equal(whole, 10 * numbers)
     assert f'{10 * study.images(4)[0]}' in make('2', every).setting
 
@@ -175,7 +216,8 @@ def test_what_was_computed_is_not_computed_again(study, monkeypatch):
 def test_the_cache_of_another_network_is_not_used(study):
     before = strength.epsilons(study, RADII)
     changed = dataclasses.replace(
-        study, load=lambda name: network({'A': 'A_prime', 'A_nat': 'A_nat'}[name]))
+        study, load=lambda name: network({'A': 'A_prime', 'A_nat': 'A_nat'}[name])
+    )
     after = strength.epsilons(changed, RADII)
     assert after.data['A'] != before.data['A'] and after.data['A_nat'] == before.data['A_nat']
 
@@ -195,13 +237,15 @@ def test_accuracy_falls_with_epsilon_from_the_natural_one(study):
 
 
 def test_more_restarts_never_leave_more(study):
-    data = strength.convergence(
-        study, steps=(1, 4), restarts=(1, 2, 4), step_sizes=(0.04,)).data
+    data = strength.convergence(study, steps=(1, 4), restarts=(1, 2, 4), step_sizes=(0.04,)).data
     accuracies = [point['accuracy'] for point in data['restarts']]
     assert accuracies == sorted(accuracies, reverse=True)
     # The study's own attack is a point of every curve.
-    assert (data['steps'][1]['accuracy'] == data['restarts'][0]['accuracy']
-            == data['step size'][0]['accuracy'])
+    assert (
+        data['steps'][1]['accuracy']
+        == data['restarts'][0]['accuracy']
+        == data['step size'][0]['accuracy']
+    )
 
 
 def test_gradients_agree_with_themselves(study):
@@ -243,8 +287,9 @@ def test_figure_4_tells_of_the_training_and_not_of_test_images(study, released):
     assert 'crafted in bfloat16, seed 5' in setting and 'python -m tiny.train' in setting
 
 
-@pytest.mark.parametrize('contents', [
-    None, '', 'step\n1\n', 'step,loss_adv,epsilon_factor\n0,a,1\n'])
+@pytest.mark.parametrize(
+    'contents', [None, '', 'step\n1\n', 'step,loss_adv,epsilon_factor\n0,a,1\n']
+)
 def test_a_damaged_log_is_named(study, released, contents):
     folder, entry = released
     if contents is None:
@@ -310,7 +355,8 @@ def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study)
     assert row['training_loss'] == pytest.approx(nine.accuracy(study.pgd, 'A', 'A').loss)
     natural = dataclasses.replace(study.pgd, steps=0, random_start=False)
     assert rows['none', '1']['training_loss'] == pytest.approx(
-        nine.accuracy(natural, 'A_nat', 'A_nat').loss)
+        nine.accuracy(natural, 'A_nat', 'A_nat').loss
+    )
     moved = {(t['source'], t['target']): t for t in exhibit.data['transferred']}
     # From three networks to the five others each.
     assert len(moved) == len(exhibit.data['transferred']) == 15
@@ -318,8 +364,7 @@ def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study)
     stands = study.accuracy(study.pgd, 'A_nat', 'A')  # the stand-ins behind these names
     natural = study.accuracy(natural, 'A', 'A')
     assert found['n'] == np.sum(natural.correct)
-    assert found['fooled'] * found['n'] == pytest.approx(
-        np.sum(natural.correct & ~stands.correct))
+    assert found['fooled'] * found['n'] == pytest.approx(np.sum(natural.correct & ~stands.correct))
     assert exhibit.data['longer']['natural'] == rows['none', '2']['natural']  # the same stand-in
     shown = f'{rows["pgd", "1"]["PGD"]["accuracy"]:.1%} under PGD'
     assert shown in ' '.join(exhibit.remarks)
@@ -329,8 +374,13 @@ def test_figure_3_of_one_width_says_nothing_of_capacity(study):
     def one(study):
         study, two = sweep(study)
         return study, dataclasses.replace(
-            two, widths={'2': two.widths['2']}, longer=1, commands={'A': 'how A was trained'},
-            papers={('2', 'pgd'): (0.9, 0.5, 0.4)}, why='it is smaller')
+            two,
+            widths={'2': two.widths['2']},
+            longer=1,
+            commands={'A': 'how A was trained'},
+            papers={('2', 'pgd'): (0.9, 0.5, 0.4)},
+            why='it is smaller',
+        )
 
     exhibit = capacity.figure_3(*one(study))
     said = ' '.join(exhibit.remarks)
@@ -341,12 +391,15 @@ def test_figure_3_of_one_width_says_nothing_of_capacity(study):
     column = exhibit.tables[0].columns.index('the paper')
     assert [row[column] for row in exhibit.tables[0].rows] == ['-', '-', '90.0% / 50.0% / 40.0%']
     assert {t['source'] for t in exhibit.data['transferred']} == {
-        'natural training, width 2', 'PGD training, width 2'}
+        'natural training, width 2',
+        'PGD training, width 2',
+    }
 
 
 def test_losses_are_judged_in_float32_whatever_attacks_compute_in(study):
     rough = dataclasses.replace(
-        study, attack_dtype='bfloat16', pgd=dataclasses.replace(study.pgd, steps=0))
+        study, attack_dtype='bfloat16', pgd=dataclasses.replace(study.pgd, steps=0)
+    )
     exact = dataclasses.replace(rough, attack_dtype='float32')
     for name in ('1', '2'):  # without a step both judge the same random points
         assert make(name, rough).data == make(name, exact).data
@@ -363,18 +416,32 @@ def test_thinned_losses_keep_both_ends():
 
 def details(**changes):
     networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
-    return catalogue.Details(**{
-        'classes': CLASSES, 'released': networks, 'radii': RADII, 'steps': (1, 2),
-        'restarts': (1, 2), 'step_sizes': (0.01,), 'capacity': sweep, 'restarts_of_an_image': 5,
-        **changes})
+    return catalogue.Details(
+        **{
+            'classes': CLASSES,
+            'released': networks,
+            'radii': RADII,
+            'steps': (1, 2),
+            'restarts': (1, 2),
+            'step_sizes': (0.01,),
+            'capacity': sweep,
+            'restarts_of_an_image': 5,
+            **changes,
+        }
+    )
 
 
 def test_of_all_figures_those_that_can_be_made_are_made(study, monkeypatch, capsys):
     def refuse(study):
         raise UserError('no such radius')
 
-    monkeypatch.setattr(catalogue, 'makers_of', lambda _: {
-        name: restarts.figure_2 if name == 'confusion' else refuse for name in catalogue.FIGURES})
+    monkeypatch.setattr(
+        catalogue,
+        'makers_of',
+        lambda _: {
+            name: restarts.figure_2 if name == 'confusion' else refuse for name in catalogue.FIGURES
+        },
+    )
     with pytest.raises(UserError, match='not made.*: 1, 2, .*examples'):
         catalogue.make('all', study, details())
     assert (study.output_dir / 'tiny_figure_2.exhibit.json').exists()
@@ -383,8 +450,10 @@ def test_of_all_figures_those_that_can_be_made_are_made(study, monkeypatch, caps
         catalogue.make('3', study, details())
 
 
-@pytest.mark.parametrize('changes, ball, words', [
-    ({}, LinfBall(0.0), 'above 0'), ({'released': {'A': {}}}, LinfBall(0.1), 'A_nat')])
+@pytest.mark.parametrize(
+    'changes, ball, words',
+    [({}, LinfBall(0.0), 'above 0'), ({'released': {'A': {}}}, LinfBall(0.1), 'A_nat')],
+)
 def test_what_no_figure_can_be_made_of(study, changes, ball, words):
     study = dataclasses.replace(study, pgd=dataclasses.replace(study.pgd, ball=ball))
     with pytest.raises(UserError, match=words):
@@ -395,5 +464,5 @@ def test_confusion_without_mistakes_or_without_some_classes():
     counts = np.diag([3, 0, 2])
     assert examples._mistakes(counts, np.eye(3), CLASSES) == ['No image is misclassified.']
     counts[2] = [1, 0, 1]
-    said, = examples._mistakes(counts, counts / [[3], [1], [2]], CLASSES)
+    (said,) = examples._mistakes(counts, counts / [[3], [1], [2]], CLASSES)
     assert 'zero for two (50.0% of that class)' in said and 'least robust class is two' in said

@@ -17,13 +17,14 @@ RANDOM = geometry._RANDOM
 def points(shared=0.0, size=1.0, pixels=2000, count=12):
     """[count, pixels] signs, of which a share are the same in all points."""
     signs = RNG.choice((-1.0, 1.0), (count, pixels)).astype(np.float32)
-    signs[:, :int(shared * pixels)] = 1
+    signs[:, : int(shared * pixels)] = 1
     return size * signs
 
 
 def found(perturbations, correlations=(0.5, 0.3)):
     return geometry._Found.of(
-        [perturbations], [np.full(len(perturbations), c) for c in correlations])
+        [perturbations], [np.full(len(perturbations), c) for c in correlations]
+    )
 
 
 def uniform(clipped=False):
@@ -32,8 +33,9 @@ def uniform(clipped=False):
 
 
 def remarks(natural, trained, clipped=False):
-    return geometry._remarks({'A_nat': natural, 'A': trained},
-                             {RANDOM: uniform(), CLIPPED: uniform(clipped)})
+    return geometry._remarks(
+        {'A_nat': natural, 'A': trained}, {RANDOM: uniform(), CLIPPED: uniform(clipped)}
+    )
 
 
 def test_shares_of_signs_are_of_the_pixels_that_both_move():
@@ -72,15 +74,20 @@ def test_maxima_further_apart_than_random_points_lie_at_corners():
     assert 'corners' not in near
 
 
-@pytest.mark.parametrize('size, shared, distances, angles', [
-    (3**-0.5, 0.0, r'for it \((1.00|0.99|1.01) times\)', r'for it \(90 degrees\)'),
-    (1.0, 0.0, r'against it \(1.7[234] times\)', r'for it \(90 degrees\)'),
-    (0.1, 0.8, r'against it \(0.08 times\)', r'against it \(37 degrees\)')])
+@pytest.mark.parametrize(
+    'size, shared, distances, angles',
+    [
+        (3**-0.5, 0.0, r'for it \((1.00|0.99|1.01) times\)', r'for it \(90 degrees\)'),
+        (1.0, 0.0, r'against it \(1.7[234] times\)', r'for it \(90 degrees\)'),
+        (0.1, 0.8, r'against it \(0.08 times\)', r'against it \(37 degrees\)'),
+    ],
+)
 def test_what_speaks_for_and_against_close_to(size, shared, distances, angles):
     said = remarks(found(points(shared, size)), found(points()))
-    said, = [remark for remark in said if remark.startswith('The paper: distances')]
-    assert re.search(f'naturally trained, the distances are {distances}, the angles {angles}; adv',
-                     said)
+    (said,) = [remark for remark in said if remark.startswith('The paper: distances')]
+    assert re.search(
+        f'naturally trained, the distances are {distances}, the angles {angles}; adv', said
+    )
     assert 'adversarially trained, the distances are against it (1.7' in said
 
 
@@ -91,11 +98,18 @@ def test_clipped_and_other_random_points_can_tell_different_things():
     assert re.search(r'and for it beside clipped ones \((1.0|0.9)', said)
 
 
-@pytest.mark.parametrize('correlations, words', [
-    ((0.5, 0.3), '0 of 12 are negative (against it), and the mean correlation goes from 0.500 at '
-                 'an eighth of the radius to 0.300 at the whole (for it)'),
-    ((0.1, -0.1), '12 of 12 are negative (for it)'),
-    ((0.3, 0.3), 'to 0.300 at the whole (against it)')])
+@pytest.mark.parametrize(
+    'correlations, words',
+    [
+        (
+            (0.5, 0.3),
+            '0 of 12 are negative (against it), and the mean correlation goes from 0.500 at '
+            'an eighth of the radius to 0.300 at the whole (for it)',
+        ),
+        ((0.1, -0.1), '12 of 12 are negative (for it)'),
+        ((0.3, 0.3), 'to 0.300 at the whole (against it)'),
+    ],
+)
 def test_inner_products_for_and_against(correlations, words):
     assert words in remarks(found(points(), correlations), found(points()))[-1]
 

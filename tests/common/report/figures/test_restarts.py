@@ -20,8 +20,9 @@ def test_small_losses_are_compared_with_each_other_and_not_with_a_floor():
     assert large == said.replace('e-20', '')
 
 
-@pytest.mark.parametrize('values, most', [
-    ([0, 0, 0], '1 to 1'), ([0.5], '1 to 1'), ([0, 0, 30], 'inf to inf')])
+@pytest.mark.parametrize(
+    'values, most', [([0, 0, 0], '1 to 1'), ([0.5], '1 to 1'), ([0, 0, 30], 'inf to inf')]
+)
 def test_losses_of_zero_and_single_losses_are_compared_without_a_warning(values, most):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -39,9 +40,16 @@ def test_levelling_off_does_not_depend_on_the_size_of_the_losses(scale):
     assert 'brings 25% of the rise of the mean loss, which has not levelled off' in said
 
 
-@pytest.mark.parametrize('curve', [
-    [3.0, 3.0, 3.0, 3.0, 3.0], [0.0] * 5, [4.0, 3.0, 2.0, 1.0, 1.0],
-    [3.0, 3.0, 3.0, 3.0, 3.0 + 2.4e-7], [5.0]])
+@pytest.mark.parametrize(
+    'curve',
+    [
+        [3.0, 3.0, 3.0, 3.0, 3.0],
+        [0.0] * 5,
+        [4.0, 3.0, 2.0, 1.0, 1.0],
+        [3.0, 3.0, 3.0, 3.0, 3.0 + 2.4e-7],
+        [5.0],
+    ],
+)
 def test_what_does_not_rise_is_said_not_to(curve):
     curve = np.array([curve], np.float32)
     said = restarts._levelling(both(curve))

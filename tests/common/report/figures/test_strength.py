@@ -16,8 +16,9 @@ TEST = Examples(np.zeros((10, 2, 2, 1), np.float32), LABELS, 'made-up test')
 
 @pytest.fixture
 def study(tmp_path):
-    return Study('tiny', 'Tiny', TEST, None, PGD(LinfBall(0.1), 4, 0.04), 'pixels', 'python',
-                 tmp_path)
+    return Study(
+        'tiny', 'Tiny', TEST, None, PGD(LinfBall(0.1), 4, 0.04), 'pixels', 'python', tmp_path
+    )
 
 
 def outcome(correct):
@@ -30,10 +31,15 @@ def standing(*counts, n=10):
 
 
 def verdict(base, **variants):
-    return strength._verdict(base, {
-        name.replace('_', ' '): {value: strength.paired(base, found)
-                                 for value, found in values.items()}
-        for name, values in variants.items()})
+    return strength._verdict(
+        base,
+        {
+            name.replace('_', ' '): {
+                value: strength.paired(base, found) for value, found in values.items()
+            }
+            for name, values in variants.items()
+        },
+    )
 
 
 def test_paired_counts_images_and_not_accuracies():
@@ -42,7 +48,8 @@ def test_paired_counts_images_and_not_accuracies():
     assert (found.net, found.n, found.share) == (1, 6, pytest.approx(1 / 6))
     back = strength.paired(other, base)
     assert back.net == -1 and back.interval == pytest.approx(
-        (-found.interval[1], -found.interval[0]))
+        (-found.interval[1], -found.interval[0])
+    )
 
 
 def test_the_paired_interval_is_agresti_and_mins():
@@ -142,23 +149,27 @@ def test_radii_are_floats_so_that_the_cache_knows_an_attack_by_one_name():
 
 
 def test_where_nothing_is_left_is_told_of_both_networks(study):
-    said, = strength._end(study, (0, 0.2, 0.5), {
-        'A_nat': standing(9, 0, 0), 'A': standing(10, 3, 0)})
-    assert said.startswith('A_nat keeps none of 10 images from epsilon 0.2 on; '
-                           'A keeps none of 10 images from epsilon 0.5 on.')
+    (said,) = strength._end(
+        study, (0, 0.2, 0.5), {'A_nat': standing(9, 0, 0), 'A': standing(10, 3, 0)}
+    )
+    assert said.startswith(
+        'A_nat keeps none of 10 images from epsilon 0.2 on; '
+        'A keeps none of 10 images from epsilon 0.5 on.'
+    )
     assert 'From 0.5 on one grey image' in said and '50.0% of these 10 images' in said
     assert 'not strong enough' not in said
 
 
 def test_below_half_the_pixel_range_nothing_is_said_of_grey_images(study):
-    said, = strength._end(study, (0, 0.2, 0.4), {'A': standing(0, 0, 5)})
+    (said,) = strength._end(study, (0, 0.2, 0.4), {'A': standing(0, 0, 5)})
     assert 'A keeps 50.00%' in said and 'at epsilon 0.4' in said and 'grey' not in said
 
 
 def test_what_stands_beyond_the_bound_tells_that_the_attack_is_weak(study):
     radii = (0.4, 0.5, 0.6)
-    said, = strength._end(study, radii, {'A_nat': standing(9, 5, 0), 'A': standing(9, 6, 5)})
-    assert ('But A keeps 60.0% at epsilon 0.5, which shows that the attack is not strong enough '
-            'there.') in said
-    said, = strength._end(study, radii, {'A_nat': standing(9, 5, 5), 'A': standing(9, 5, 5)})
+    (said,) = strength._end(study, radii, {'A_nat': standing(9, 5, 0), 'A': standing(9, 6, 5)})
+    assert (
+        'But A keeps 60.0% at epsilon 0.5, which shows that the attack is not strong enough there.'
+    ) in said
+    (said,) = strength._end(study, radii, {'A_nat': standing(9, 5, 5), 'A': standing(9, 5, 5)})
     assert 'not strong enough' not in said  # the bound itself can be kept
