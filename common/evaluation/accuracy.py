@@ -91,8 +91,8 @@ class Judge:
                 'expected numbers as logits; the network returned NaN'
                 + (
                     ' for images that hold NaN themselves. They are damaged, or an attack '
-                    "made them by a gradient that is NaN, as a square root's is at 0: give the network "
-                    'one there.'
+                    "made them by a gradient that is NaN, as a square root's is at 0: give the "
+                    'network one there.'
                     if nan_in_x
                     else '. Its weights are damaged: train or fetch them again.'
                 )
