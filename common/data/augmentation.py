@@ -2,8 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
+
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""([batch, ...] float32 images, [2] integer seed) -> images of the same shape."""
 
 
 @dataclasses.dataclass(frozen=True)

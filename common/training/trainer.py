@@ -22,6 +22,7 @@ import tqdm
 
 from common.attacks import PGD, Attack, CompiledAttack
 from common.attacks.by_name import validation_attack
+from common.data.augmentation import Augment
 from common.data.batches import Examples, ShuffledBatches, batches_from
 from common.errors import UserError, reason
 from common.evaluation.accuracy import Judge, compiled_accuracy, natural_accuracy
@@ -35,9 +36,6 @@ from common.training.log import Log
 from common.training.objectives import Objective, SaddlePoint
 from common.training.schedules import Cosine, LinearRise, Piecewise, Schedule
 from common.training.signals import stopping_on_signals
-
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""([batch, ...] float32 images, [2] integer seed) -> images of the same shape."""
 
 CRAFTING = ('eval', 'train', 'train_frozen')
 

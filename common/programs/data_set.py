@@ -1,0 +1,165 @@
+"""What the programs have to know of a data set: one value, and nothing else differs between them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from common.attacks import PGD
+from common.data.augmentation import Augment
+from common.data.batches import Examples
+from common.losses import CrossEntropy, Loss
+from common.networks.challenge_models import Release
+from common.networks.registry import Networks, Origin
+from common.report.paper_table import PaperTable
+from common.threat_model import LinfBall
+
+Load = Callable[..., Examples]
+"""(split, *, dataset, data_dir) -> all images of 'train' or 'test' in their original order.
+
+`dataset` is one of the data set's `names`; `data_dir` a folder of TFDS's prepared data sets or None.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureRanges:
+    """Where figures measure accuracy.
+
+    Attributes:
+        radii: radii of the ball, in pixel units, from 0.
+        steps: numbers of PGD steps.
+        restarts: numbers of PGD restarts.
+        step_sizes: sizes of a PGD step, in pixel units.
+    """
+
+    radii: Sequence[float]
+    steps: Sequence[int]
+    restarts: Sequence[int]
+    step_sizes: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChallengeModels:
+    """The models that the challenge's authors released.
+
+    Attributes:
+        releases: name -> zip with a TF1 checkpoint.
+        network: makes a network of the released kind, with any weights.
+        import_tf1: copies the weights of the TF1 checkpoint with that prefix into such a network.
+    """
+
+    releases: Mapping[str, Release]
+    network: Callable[[], keras.Model]
+    import_tf1: Callable[[keras.Model, str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """One data set with its networks and everything that the paper and its challenge fix for it.
+
+    Attributes:
+        key: beginning of file names, key of the manifest, and package of its programs: 'mnist'.
+        title: for people: 'MNIST'.
+        names: what --dataset offers: the real images first, a drawn stand-in (if any) last.
+        load: images by split and name.
+        lower: smallest pixel value, from the loader to the submission.
+        upper: largest pixel value.
+        classes: names of the classes.
+        epsilon: l-inf radius of the challenge, in pixel units.
+        steps: PGD steps of the paper's evaluation.
+        step_size: size of a PGD step, in pixel units.
+        watched_steps: PGD steps while a training is watched (`eval`).
+        batch_size: images a batch of evaluations; the challenge's eval_batch_size.
+        submission_shape: shape of one image in a submission.
+        networks: builds and loads networks.
+        origins: released network -> what it is and the commands that train it.
+        training: settings of a training, the challenge's own as defaults.
+        recipes: name -> other settings; the first one is `training` itself.
+        augmentation: what --augment does to training images before the attack; None for nothing.
+        holds_out_last: whether held-out training images are the last ones instead of the first.
+        compared: the two released networks that the paper's figures compare -> how they were
+            trained, in words; the naturally trained one first.
+        table: the paper's table of this data set; None for no paper.
+        table_name: what the paper calls it.
+        more_tables: name of a column -> further published numbers.
+        figure_ranges: where figures measure; None for no such figures.
+        capacity: (study, epsilon, name, data_dir) -> figure 3's study and its networks.
+        capacity_epsilon: figure 3's radius, where it is another one.
+        challenge_models: what `fetch_model` downloads; None for nothing.
+    """
+
+    key: str
+    title: str
+    names: tuple[str, ...]
+    load: Load
+    lower: float
+    upper: float
+    classes: tuple[str, ...]
+    epsilon: float
+    steps: int
+    step_size: float
+    batch_size: int
+    submission_shape: tuple[int, ...]
+    networks: Networks
+    watched_steps: int | None = None
+    origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
+    training: Any = None
+    recipes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    augmentation: Augment | None = None
+    holds_out_last: bool = False
+    compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    table: PaperTable | None = None
+    table_name: str = 'Table 1'
+    more_tables: Mapping[str, PaperTable] = dataclasses.field(default_factory=dict)
+    figure_ranges: FigureRanges | None = None
+    capacity: Callable[..., tuple] | None = None
+    capacity_epsilon: float | None = None
+    challenge_models: ChallengeModels | None = None
+
+    @property
+    def unit(self) -> str:
+        """The pixels' unit, in words."""
+        return f'pixels from {self.lower:g} to {self.upper:g}'
+
+    def is_real(self, name: str) -> bool:
+        """Whether --dataset=`name` means the published images, not a stand-in."""
+        return name == self.names[0]
+
+    def load_training(
+        self, validation_size: int, *, dataset: str | None = None, data_dir: str | None = None
+    ) -> tuple[Examples, Examples]:
+        """Training images, and the `validation_size` ones that are held out of them.
+
+        Raises:
+            UserError: the data are not available, or are not the published ones.
+        """
+        examples = self.load('train', dataset=dataset or self.names[0], data_dir=data_dir)
+        if self.holds_out_last:
+            kept = max(len(examples) - validation_size, 0)
+            return examples.subset(slice(kept)), examples.subset(slice(kept, None))
+        return (
+            examples.subset(slice(validation_size, None)),
+            examples.subset(slice(validation_size)),
+        )
+
+    def ball(self, epsilon: float | None = None) -> LinfBall:
+        """The threat model; by default with the challenge's radius (in pixel units)."""
+        return LinfBall(self.epsilon if epsilon is None else epsilon, self.lower, self.upper)
+
+    def pgd(
+        self,
+        epsilon: float | None = None,
+        steps: int | None = None,
+        step_size: float | None = None,
+        loss: Loss = CrossEntropy(),
+        random_start: bool = True,
+    ) -> PGD:
+        """The challenge's PGD (`LinfPGDAttack`); None takes the challenge's own value."""
+        return PGD(
+            self.ball(epsilon),
+            self.steps if steps is None else steps,
+            self.step_size if step_size is None else step_size,
+            loss,
+            random_start,
+        )
