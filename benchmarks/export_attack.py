@@ -28,7 +28,7 @@ from common.networks.fast_gradients import rearranged
 from common.networks.logits import DTYPES, LogitsFn, ModelLogits
 from common.programs import cli
 from mnist import dataset, model
-from mnist.pgd_attack import STEP_SIZE, challenge_pgd
+from mnist.data_set import MNIST
 
 FLAGS = flags.FLAGS
 
@@ -64,7 +64,7 @@ def main() -> None:
     settings = {
         'steps': FLAGS.steps,
         'epsilon': dataset.EPSILON,
-        'step_size': STEP_SIZE,
+        'step_size': MNIST.step_size,
         'image_shape': dataset.IMAGE_SHAPE,
         'num_classes': dataset.NUM_CLASSES,
         'flop_per_gradient': FLOP_PER_GRADIENT,
@@ -83,7 +83,7 @@ def _arrangements(network: keras.Model, dtype: str) -> dict[str, Callable[[], Lo
 def _exported(
     network: keras.Model, make_logits_fn: Callable[[], LogitsFn], batch_size: int
 ) -> bytes:
-    attack = challenge_pgd(steps=FLAGS.steps)
+    attack = MNIST.pgd(steps=FLAGS.steps)
 
     @tf.function(autograph=False, jit_compile=True)
     def perturb(weights, x, y, seed):

@@ -31,7 +31,7 @@ from common.evaluation.concurrent_batches import in_order
 from common.networks.logits import DTYPES, ModelLogits
 from common.programs import cli
 from mnist import dataset, model
-from mnist.pgd_attack import STEP_SIZE, challenge_pgd
+from mnist.data_set import MNIST
 
 FLAGS = flags.FLAGS
 OURS = 'this project'
@@ -93,7 +93,7 @@ def _rates(crafts: dict[str, Craft], batches: list[Examples]) -> dict[str, float
 
 def _ours(network: keras.Model) -> dict[str, Craft]:
     def attack(dtype: str) -> Craft:
-        perturb = CompiledAttack(challenge_pgd(steps=FLAGS.steps), ModelLogits(network, dtype))
+        perturb = CompiledAttack(MNIST.pgd(steps=FLAGS.steps), ModelLogits(network, dtype))
         return lambda x, y: perturb(tf.constant(x), tf.constant(y), seed=(0, 0)).numpy()
 
     crafts = {f'{OURS}, {dtype}': attack(dtype) for dtype in DTYPES}
@@ -107,7 +107,7 @@ def _cleverhans(network: keras.Model) -> dict[str, Craft]:
             network,
             tf.constant(x),
             dataset.EPSILON,
-            STEP_SIZE,
+            MNIST.step_size,
             FLAGS.steps,
             np.inf,
             clip_min=0.0,
@@ -121,7 +121,7 @@ def _cleverhans(network: keras.Model) -> dict[str, Craft]:
 def _foolbox(network: keras.Model) -> dict[str, Craft]:
     foolbox = importlib.import_module('foolbox')
     target = foolbox.TensorFlowModel(network, bounds=(0, 1))
-    attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP_SIZE, steps=FLAGS.steps)
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=MNIST.step_size, steps=FLAGS.steps)
     return {
         'Foolbox (TensorFlow)': lambda x, y: attack.run(
             target, tf.constant(x), tf.constant(y), epsilon=dataset.EPSILON
@@ -134,7 +134,7 @@ def _art(network: keras.Model) -> dict[str, Craft]:
         art_network(network),
         norm=np.inf,
         eps=dataset.EPSILON,
-        eps_step=STEP_SIZE,
+        eps_step=MNIST.step_size,
         max_iter=FLAGS.steps,
         num_random_init=1,
         batch_size=FLAGS.batch_size,
@@ -160,7 +160,7 @@ def _torch(network: keras.Model) -> dict[str, Craft]:
         parameter.requires_grad_(False)
     last = importlib.import_module('copy').deepcopy(ported).to(memory_format=torch.channels_last)
     pgd = functools.partial(
-        in_torch.pgd, epsilon=dataset.EPSILON, step_size=STEP_SIZE, steps=FLAGS.steps
+        in_torch.pgd, epsilon=dataset.EPSILON, step_size=MNIST.step_size, steps=FLAGS.steps
     )
     crafts = {
         f'PyTorch {torch.__version__}': lambda x, y: pgd(ported, *tensors(x, y)),
@@ -173,7 +173,7 @@ def _torch(network: keras.Model) -> dict[str, Craft]:
         print(f'left out: torchattacks ({error})')
         return crafts
     attack = torchattacks.PGD(
-        ported, eps=dataset.EPSILON, alpha=STEP_SIZE, steps=FLAGS.steps, random_start=True
+        ported, eps=dataset.EPSILON, alpha=MNIST.step_size, steps=FLAGS.steps, random_start=True
     )
     return {**crafts, 'torchattacks': lambda x, y: attack(*tensors(x, y))}
 

@@ -23,7 +23,7 @@ from absl import flags
 from machine import describe_machine
 
 from cifar10 import dataset, model
-from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
+from cifar10.data_set import CIFAR10
 from common.data.batches import Examples, ShuffledBatches, batches_from
 from common.networks.logits import DTYPES
 from common.programs import cli
@@ -38,7 +38,7 @@ def define_flags() -> None:
     """Defines this program's flags."""
     flags.DEFINE_enum('width', 'simple', list(model.WIDTHS), 'Width of network A.')
     flags.DEFINE_integer('batch_size', 128, 'Examples a step.', lower_bound=1)
-    flags.DEFINE_integer('steps', TRAINING_STEPS, 'PGD steps.', lower_bound=0)
+    flags.DEFINE_integer('steps', CIFAR10.watched_steps, 'PGD steps.', lower_bound=0)
     flags.DEFINE_integer('train_steps', 20, 'Training steps that are timed.', lower_bound=1)
 
 
@@ -91,7 +91,7 @@ def _training_rate(examples: Examples, dtype: str, jit_compile: bool) -> float:
             Trainer(
                 model.network_a(FLAGS.width),
                 Momentum(0.1),
-                challenge_pgd(steps=FLAGS.steps),
+                CIFAR10.pgd(steps=FLAGS.steps),
                 examples,
                 settings,
                 folder,

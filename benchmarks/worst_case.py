@@ -34,7 +34,7 @@ from common.networks.logits import DTYPES, ModelLogits
 from common.programs import cli
 from common.statistics import wilson_interval
 from mnist import dataset, model
-from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
+from mnist.data_set import MNIST
 
 FLAGS = flags.FLAGS
 Craft = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -91,9 +91,9 @@ def _our_cascade(network: keras.Model, test: Examples) -> tuple[np.ndarray, floa
     """Which images stand, and the seconds, compilation included."""
     stages = preset(
         FLAGS.preset,
-        challenge_pgd().ball,
-        steps=STEPS,
-        step_size=STEP_SIZE,
+        MNIST.pgd().ball,
+        steps=MNIST.steps,
+        step_size=MNIST.step_size,
         num_classes=dataset.NUM_CLASSES,
     )
     verdict = worst_case(
@@ -117,7 +117,7 @@ def _run(
     stages: dict[str, Craft], network: keras.Model, test: Examples
 ) -> tuple[np.ndarray, float]:
     """The peer's attacks one after the other on what stands; the natural images come first."""
-    judge, ball, start = Judge(ModelLogits(network)), challenge_pgd().ball, time.perf_counter()
+    judge, ball, start = Judge(ModelLogits(network)), MNIST.pgd().ball, time.perf_counter()
     standing = np.ones(len(test), bool)
     for name, craft in {'natural': lambda x, y: x, **stages}.items():
         for index in _batches(np.flatnonzero(standing)):
@@ -175,7 +175,7 @@ def _art(network: keras.Model) -> dict[str, Craft]:
 
 
 def _inside(x_adv: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return challenge_pgd().ball.project(tf.constant(x_adv, tf.float32), tf.constant(x)).numpy()
+    return MNIST.pgd().ball.project(tf.constant(x_adv, tf.float32), tf.constant(x)).numpy()
 
 
 if __name__ == '__main__':

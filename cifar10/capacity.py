@@ -6,8 +6,8 @@ The wide network takes GPUs; once it is trained and released, it belongs in WIDT
 import dataclasses
 
 from cifar10 import dataset, train
+from cifar10.data_set import CIFAR10
 from cifar10.paper import SIMPLE_TRAININGS
-from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import FAST
 from common.attacks import PGD
 from common.errors import UserError
@@ -79,7 +79,7 @@ def sweep(
             f'expected --epsilon={dataset.EPSILON:g} for figure 3, with which the '
             f'released networks were trained; found {epsilon:g}.'
         )
-    study = dataclasses.replace(study, pgd=challenge_pgd())
+    study = dataclasses.replace(study, pgd=CIFAR10.pgd())
     config = {**_CONFIG, 'dataset': name, 'seed': study.seed}
     if study.quick:
         config.update(_QUICK)
@@ -90,7 +90,7 @@ def sweep(
     def adversary(config: dict) -> PGD | None:
         # The released A's last stage met the paper's adversary, not the recipe's shorter one.
         if config['adversary'] == 'pgd':
-            return challenge_pgd(steps=TRAINING_STEPS)
+            return CIFAR10.pgd(steps=CIFAR10.watched_steps)
         return train.adversary(config)
 
     records = registry.manifest().get('cifar10', {})

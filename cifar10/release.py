@@ -6,22 +6,10 @@
 The runs are those of `cifar10.sources`, in their order.
 """
 
-from cifar10 import model
-from cifar10.sources import SOURCES
-from common.networks import release
-from common.programs import cli
-from common.programs import flags as shared_flags
+from cifar10.data_set import CIFAR10
+from common.programs import cli, release
 
-
-def define_flags() -> None:
-    """Defines this program's flags."""
-    shared_flags.define_release(list(SOURCES))
-
-
-def main() -> None:
-    """Reads the flags and writes weights and manifest."""
-    release.put('cifar10', SOURCES, model.load, **shared_flags.release_settings())
-
+main = cli.Door(release, CIFAR10)
 
 if __name__ == '__main__':
-    cli.run(main, define_flags)
+    main()

@@ -8,40 +8,10 @@ the reason and exit status 1. The challenge's own checker accepted NaN, and let 
 wrap around; both are mended here.
 """
 
-from absl import flags
+from cifar10.data_set import CIFAR10
+from common.programs import cli, run_attack
 
-from cifar10 import dataset, model
-from common.attacks.by_name import checked_ball
-from common.networks.logits import ModelLogits
-from common.programs import cli
-from common.programs import flags as shared_flags
-from common.submission import checker
-
-FLAGS = flags.FLAGS
-_BATCH_SIZE = 100  # as the challenge's evaluation; only speed and memory depend on it
-
-
-def define_flags() -> None:
-    """Defines this program's flags."""
-    shared_flags.define_data(dataset.DATASETS)
-    shared_flags.define_ball(dataset.EPSILON)
-    shared_flags.define_network()
-    shared_flags.define_submission()
-
-
-def main() -> None:
-    """Reads the flags and scores the submission."""
-    checker.score(
-        FLAGS.input,
-        FLAGS.predictions,
-        load_test=lambda: dataset.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir),
-        stand_in=FLAGS.dataset != 'cifar10',
-        image_shape=dataset.IMAGE_SHAPE,
-        make_ball=lambda: checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER),
-        load_network=lambda: ModelLogits(model.load(FLAGS.checkpoint)),
-        batch_size=_BATCH_SIZE,
-    )
-
+main = cli.Door(run_attack, CIFAR10)
 
 if __name__ == '__main__':
-    cli.run(main, define_flags)
+    main()

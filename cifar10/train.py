@@ -14,10 +14,10 @@ import tensorflow as tf
 from absl import flags
 
 from cifar10 import dataset, model
-from cifar10.pgd_attack import STEP_SIZE, TRAINING_STEPS, challenge_pgd
+from cifar10.data_set import CIFAR10
 from cifar10.recipes import RECIPES
 from common.attacks import PGD
-from common.attacks.by_name import checked_ball, training_adversary
+from common.attacks.by_name import training_adversary
 from common.networks.logits import DTYPES
 from common.networks.weights import copy_weights, has_begun
 from common.programs import cli
@@ -33,13 +33,7 @@ _NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
 
 def define_flags() -> None:
     """Defines this program's flags, the challenge's config.json as defaults."""
-    shared_flags.define_attack(
-        dataset.DATASETS,
-        epsilon=dataset.EPSILON,
-        steps=TRAINING_STEPS,
-        step_size=STEP_SIZE,
-        seed=451760341,
-    )
+    shared_flags.define_attack(CIFAR10, steps=CIFAR10.watched_steps, seed=451760341)
     shared_flags.define_loss()
     shared_flags.define_training(
         recipes=tuple(RECIPES),
@@ -94,7 +88,7 @@ def main() -> None:
     if FLAGS.objective == 'trades' and not FLAGS['crafting'].present:
         FLAGS.crafting = 'eval'  # as TRADES' authors do
     shared_flags.settle_model_dir('cifar10')
-    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
+    shared_flags.checked_ball(CIFAR10)
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)
     train(config, folder, FLAGS.data_dir)
@@ -130,7 +124,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         training,
         settings,
         folder,
-        validation_of(config, held_out, challenge_pgd),
+        validation_of(config, held_out, CIFAR10.pgd),
         strategy,
         dataset.AUGMENTATION if config['augment'] else None,
         training_objective(config),

@@ -5,7 +5,7 @@ import dataclasses
 from common.report.figures.capacity import Sweep
 from common.report.figures.study import Study
 from mnist import dataset, train
-from mnist.pgd_attack import challenge_pgd
+from mnist.data_set import MNIST
 
 EPSILON = 0.1
 WIDTHS = {
@@ -63,7 +63,7 @@ def sweep(
         data_dir: folder of TFDS's prepared data sets.
     """
     epsilon = EPSILON if epsilon is None else epsilon
-    study = dataclasses.replace(study, pgd=challenge_pgd(epsilon))
+    study = dataclasses.replace(study, pgd=MNIST.pgd(epsilon))
     config = {
         **_CONFIG,
         'dataset': name,

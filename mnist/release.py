@@ -6,22 +6,10 @@
 The runs are those of `mnist.sources`, in their order.
 """
 
-from common.networks import release
-from common.programs import cli
-from common.programs import flags as shared_flags
-from mnist import model
-from mnist.sources import SOURCES
+from common.programs import cli, release
+from mnist.data_set import MNIST
 
-
-def define_flags() -> None:
-    """Defines this program's flags."""
-    shared_flags.define_release(list(SOURCES))
-
-
-def main() -> None:
-    """Reads the flags and writes weights and manifest."""
-    release.put('mnist', SOURCES, model.load, **shared_flags.release_settings())
-
+main = cli.Door(release, MNIST)
 
 if __name__ == '__main__':
-    cli.run(main, define_flags)
+    main()

@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 
 from common.attacks import PGD
-from common.attacks.by_name import checked_ball, training_adversary
+from common.attacks.by_name import training_adversary
 from common.networks.weights import copy_weights, has_begun
 from common.programs import cli
 from common.programs import flags as shared_flags
@@ -22,7 +22,7 @@ from common.training import run_folder
 from common.training.objectives import training_objective
 from common.training.trainer import Trainer, make_strategy, settings_of, validation_of
 from mnist import dataset, model
-from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
+from mnist.data_set import MNIST
 from mnist.recipes import RECIPES
 
 FLAGS = flags.FLAGS
@@ -31,9 +31,7 @@ _NOT_IN_CONFIG = ('model_dir', 'data_dir', 'recipe')
 
 def define_flags() -> None:
     """Defines this program's flags, the challenge's config.json as defaults."""
-    shared_flags.define_attack(
-        dataset.DATASETS, epsilon=dataset.EPSILON, steps=STEPS, step_size=STEP_SIZE, seed=4557077
-    )
+    shared_flags.define_attack(MNIST, steps=MNIST.steps, seed=4557077)
     shared_flags.define_loss()
     shared_flags.define_training(
         recipes=tuple(RECIPES),
@@ -77,7 +75,7 @@ def main() -> None:
     shared_flags.apply_recipe(RECIPES)
     shared_flags.drop_what_the_schedule_ignores()
     shared_flags.settle_model_dir('mnist')
-    checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach())
+    shared_flags.checked_ball(MNIST)
     config = shared_flags.as_config(without=_NOT_IN_CONFIG)
     folder = run_folder.check(FLAGS.model_dir, config)
     train(config, folder, FLAGS.data_dir)
@@ -109,7 +107,7 @@ def train(config: dict[str, Any], folder: pathlib.Path, data_dir: str | None) ->
         training,
         settings_of(config, sum_loss=True),
         folder,
-        validation_of(config, held_out, challenge_pgd),
+        validation_of(config, held_out, MNIST.pgd),
         strategy,
         dataset.AUGMENTATION if config['augment'] else None,
         training_objective(config),

@@ -4,6 +4,7 @@ import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
 
 # isort: split
 import contextlib
+import dataclasses
 import importlib
 import io
 import sys
@@ -43,20 +44,26 @@ def art():
 
 @pytest.fixture(scope='session')
 def run_program():
-    """(module, *arguments) -> (exit status, standard output, standard error) of an entry point.
+    """(module, *arguments, **changes) -> (exit status, output, standard error) of a program.
 
-    It runs in this process, which spares the seconds of importing TensorFlow, and leaves no flags
-    behind.
+    The module is a door, whose data set has some fields changed, or has `main` and `define_flags`
+    of its own. It runs in this process, which spares the seconds of importing TensorFlow, and
+    leaves no flags behind.
     """
     app.define_help_flags()  # absl defines them once in the life of a process
 
-    def run(module, *arguments):
+    def run(module, *arguments, **changes):
         arguments_before, flags_before = sys.argv, set(flags.FLAGS)
         sys.argv = [module.__name__, *map(str, arguments)]
         out, err, status = io.StringIO(), io.StringIO(), 0
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                cli.run(module.main, module.define_flags)
+                if isinstance(module.main, cli.Door):
+                    door = module.main
+                    changed = dataclasses.replace(door.data_set, **changes)
+                    dataclasses.replace(door, data_set=changed)()
+                else:
+                    cli.run(module.main, module.define_flags)
         except SystemExit as stop:
             status = stop.code or 0
         finally:

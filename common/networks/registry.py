@@ -40,13 +40,18 @@ class Networks:
     import_tf1: Callable[[keras.Model, str], None]
     released: pathlib.Path = RELEASED
 
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Released name -> its entry in manifest.json."""
+        return manifest(self.released).get(self.data_set, {})
+
     def load(self, reference: str) -> keras.Model:
         """The network that `reference` names, with its weights.
 
         Raises:
             UserError: there is no such network, or its files are damaged.
         """
-        entries = manifest(self.released).get(self.data_set, {})
+        entries = self.entries
         if reference in entries:
             return self._load_released(entries[reference])
         folder = self.folder(reference)
@@ -64,7 +69,7 @@ class Networks:
 
     def folder(self, reference: str) -> pathlib.Path | None:
         """The folder that `reference` names; None for anything else, released names before all."""
-        if reference in manifest(self.released).get(self.data_set, {}):
+        if reference in self.entries:
             return None
         # Unlike pathlib's, these answer False to a name that is too long.
         return pathlib.Path(reference) if os.path.isdir(reference) else None

@@ -1,26 +1,60 @@
 """How every program of the project starts, fails and stops."""
 
+import dataclasses
 import errno
+import functools
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 from absl import app, flags, logging
 
 from common.errors import UserError
 
 
-def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
+@dataclasses.dataclass(frozen=True)
+class Door:
+    """A program of one data set, as `python -m <data set>.<program>` runs it.
+
+    Attributes:
+        program: a module of `common.programs` with `define_flags(data_set)` and `main(data_set)`,
+            and `resumes()` where an interrupted run may leave nothing to resume from.
+        data_set: the `common.programs.data_set.DataSet` that the program works on.
+    """
+
+    program: ModuleType
+    data_set: Any
+
+    def __call__(self) -> None:
+        """Parses the command line and runs the program."""
+        run(
+            functools.partial(self.program.main, self.data_set),
+            functools.partial(self.program.define_flags, self.data_set),
+            getattr(self.program, 'resumes', _always),
+        )
+
+
+def _always() -> bool:
+    return True
+
+
+def run(
+    main: Callable[[], None],
+    define_flags: Callable[[], None],
+    resumes: Callable[[], bool] = _always,
+) -> None:
     """Defines the program's flags, parses the command line and runs `main`.
 
     A UserError or wrong flags become one line on standard error and exit status 1, Ctrl-C exit
-    status 130, and `--help` is no failure. A program that does not always go on where it was
-    interrupted has a function `resumes` beside its `main`, which tells.
+    status 130, and `--help` is no failure.
 
     Args:
         main: the program; reads flags and passes plain values on.
         define_flags: defines all flags. They become key flags of the program, so that `--help`
             lists those defined by shared functions too.
+        resumes: whether the same command continues an interrupted run.
     """
     before = set(flags.FLAGS)
     define_flags()
@@ -42,7 +76,6 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
             print(f'error: {error}', file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
-            resumes = main.__globals__.get('resumes', lambda: True)
             print(
                 'interrupted; '
                 + ('run the same command again to go on' if resumes() else 'nothing was kept'),

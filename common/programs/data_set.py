@@ -1,4 +1,4 @@
-"""What the programs have to know of a data set: one value, and nothing else differs between them."""
+"""What the programs have to know of a data set: one value, which says all that differs."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,8 @@ from common.threat_model import LinfBall
 Load = Callable[..., Examples]
 """(split, *, dataset, data_dir) -> all images of 'train' or 'test' in their original order.
 
-`dataset` is one of the data set's `names`; `data_dir` a folder of TFDS's prepared data sets or None.
+`dataset` is one of the data set's `names`; `data_dir` a folder of TFDS's prepared data
+sets, or None.
 """
 
 
@@ -73,6 +74,7 @@ class DataSet:
         batch_size: images a batch of evaluations; the challenge's eval_batch_size.
         submission_shape: shape of one image in a submission.
         networks: builds and loads networks.
+        default_network: the network that programs take if none is named; None asks for one.
         origins: released network -> what it is and the commands that train it.
         training: settings of a training, the challenge's own as defaults.
         recipes: name -> other settings; the first one is `training` itself.
@@ -102,6 +104,7 @@ class DataSet:
     batch_size: int
     submission_shape: tuple[int, ...]
     networks: Networks
+    default_network: str | None = None
     watched_steps: int | None = None
     origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
     training: Any = None

@@ -1,41 +1,32 @@
-"""Flags that several programs share. Functions only: a program calls what it needs.
+"""Flags that several programs share, and what programs make of them.
 
-Defaults that differ between data sets are arguments.
+Functions only: a program calls what it needs. Defaults that differ between data sets are arguments.
 """
 
-import hashlib
-import os
-import pathlib
-import re
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from common.attacks.by_name import IGNORED, QUERIES, VALIDATION_ATTACKS
-from common.errors import UserError
-from common.files import require_writable
+from common.attacks.by_name import IGNORED, VALIDATION_ATTACKS
+from common.data.batches import Examples
+from common.evaluation.crafting import Crafting
 from common.networks.logits import DTYPES
+from common.programs.data_set import DataSet
+from common.threat_model import LinfBall
 from common.training.objectives import OBJECTIVES
 
-WORST_CASE = 'worst_case'
-"""The --method that is a cascade."""
-
+_BYTE_RANGE = 255  # of pixels whose unit is a grey level
 _FINITE = 'expected a finite number'
 _MOST = 2**31 - 1  # attacks count in int32
 _COUNTABLE = f'expected at most {_MOST:,}'
 
 
-def define_data(datasets: tuple[str, ...]) -> None:
+def define_data(names: tuple[str, ...]) -> None:
     """--dataset and --data_dir."""
-    flags.DEFINE_enum(
-        'dataset',
-        datasets[0],
-        list(datasets),
-        f'Which images. {datasets[-1]!r} is a stand-in that needs no download.',
-    )
+    stand_in = f' {names[-1]!r} is a stand-in that needs no download.' if len(names) > 1 else ''
+    flags.DEFINE_enum('dataset', names[0], list(names), f'Which images.{stand_in}')
     flags.DEFINE_string(
         'data_dir',
         None,
@@ -44,13 +35,11 @@ def define_data(datasets: tuple[str, ...]) -> None:
     )
 
 
-def define_attack(
-    datasets: tuple[str, ...], *, epsilon: float, steps: int, step_size: float, seed: int = 0
-) -> None:
+def define_attack(data_set: DataSet, *, steps: int | None = None, seed: int = 0) -> None:
     """What every program with an attack has: the data, the ball, PGD, the seed, the precision."""
-    define_data(datasets)
-    define_ball(epsilon)
-    define_pgd(steps, step_size)
+    define_data(data_set.names)
+    define_ball(data_set.epsilon)
+    define_pgd(data_set.steps if steps is None else steps, data_set.step_size)
     define_seed(seed)
     define_attack_dtype()
 
@@ -63,7 +52,12 @@ def define_ball(epsilon: float) -> None:
         'Radius of the l-inf ball, in pixel units of the data set.',
         lower_bound=0.0,
     )
-    flags.register_validator('epsilon', _is_finite, message=_FINITE)
+    require_finite('epsilon')
+
+
+def require_finite(name: str) -> None:
+    """Refuses infinity and NaN as the value of a flag."""
+    flags.register_validator(name, _is_finite, message=_FINITE)
 
 
 def define_pgd(steps: int, step_size: float) -> None:
@@ -246,39 +240,6 @@ def define_training(
     )
 
 
-def define_release(names: Sequence[str]) -> None:
-    """Flags of the programs that put networks among the released ones.
-
-    Args:
-        names: of the networks.
-    """
-    flags.DEFINE_enum('name', names[0], names, 'Name of the network.')
-    flags.DEFINE_list('runs', [], "Model folders of its training's stages.")
-    flags.DEFINE_string('weights', 'last.weights.h5', 'Which weights file of the last one.')
-    flags.DEFINE_string('commit', None, 'The commit it was trained with.')
-    flags.DEFINE_string('machine', None, 'The machine it was trained on.')
-    flags.DEFINE_string('notes', '', 'What else a reader should know.')
-    flags.DEFINE_list('results', [], 'Files written by eval_attack --json, to add to its entry.')
-    define_attack_dtype()
-
-
-def release_settings() -> dict[str, Any]:
-    """These flags' values, as `common.networks.release.put` takes them."""
-    return {
-        name: flags.FLAGS[name].value
-        for name in (
-            'name',
-            'runs',
-            'weights',
-            'commit',
-            'machine',
-            'notes',
-            'results',
-            'attack_dtype',
-        )
-    }
-
-
 def apply_recipe(recipes: dict[str, dict[str, Any]]) -> None:
     """Sets every flag of the chosen --recipe that was not given on the command line."""
     for name, value in recipes[flags.FLAGS.recipe].items():
@@ -309,19 +270,20 @@ def as_config(without: tuple[str, ...]) -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in sorted(names) if name not in without}
 
 
-def define_checkpoint(name: str, default: str, what: str) -> None:
+def define_checkpoint(name: str, default: str | None, what: str) -> None:
     """A flag that names a network."""
     flags.DEFINE_string(
         name,
         default,
         f'{what}: a released name, a model folder, a weights file, or the prefix of '
         'a checkpoint (of this project or of TF1).',
+        required=default is None,
     )
 
 
-def define_network() -> None:
+def define_network(data_set: DataSet) -> None:
     """--checkpoint, and --model_dir as another name for it: the one network of a program."""
-    define_checkpoint('checkpoint', 'A', 'The network')
+    define_checkpoint('checkpoint', data_set.default_network, 'The network')
     flags.DEFINE_alias('model_dir', 'checkpoint')
 
 
@@ -357,130 +319,6 @@ def define_num_examples() -> None:
     )
 
 
-def define_submission() -> None:
-    """--input and --predictions of the checker."""
-    flags.DEFINE_string('input', 'attack.npy', 'The adversarial images, a .npy file.')
-    flags.DEFINE_string(
-        'predictions', 'pred.npy', 'Where the predicted classes are written, as .npy (int64).'
-    )
-
-
-def define_transfer(methods: dict[str, str], presets: dict[str, str], table: str) -> None:
-    """--source, --target, --method, --preset, --output and --table.
-
-    Args:
-        methods: name -> what the attack is.
-        presets: name -> what the cascade of --method=worst_case is.
-        table: the paper's table that --table runs.
-    """
-    define_checkpoint('source', 'A', 'The network whose gradients craft the examples')
-    define_checkpoint('target', 'A', 'The network that is judged')
-    words = '; '.join(f'{name}: {what}' for name, what in methods.items())
-    flags.DEFINE_enum(
-        'method',
-        'pgd',
-        [*methods, 'natural', WORST_CASE],
-        f'The attack. {words}; natural: none; {WORST_CASE}: the cascade of --preset.',
-    )
-    words = '; '.join(f'{name}: {what}' for name, what in presets.items())
-    flags.DEFINE_enum('preset', 'standard', list(presets), f'Of --method={WORST_CASE}. {words}.')
-    flags.DEFINE_string(
-        'output',
-        None,
-        f'With --method={WORST_CASE}: a .npy file for the worst example of each '
-        'image, as the challenge wants submissions.',
-    )
-    flags.DEFINE_boolean(
-        'table',
-        False,
-        f"Run the rows of the paper's {table} against --target, those whose source "
-        'network is there, instead of one attack.',
-    )
-    define_output_dir()
-
-
-def reach() -> float:
-    """How far all steps of the chosen attack lead, in pixel units; infinite where steps adapt."""
-    chosen = {
-        name: flags.FLAGS[name].value for name in ('method', 'adversary') if name in flags.FLAGS
-    }
-    ignored = IGNORED.get(chosen.get('method'), ())
-    if 'steps' in ignored or 'step_size' in ignored or chosen.get('adversary', 'pgd') != 'pgd':
-        return float('inf')
-    return flags.FLAGS.steps * flags.FLAGS.step_size
-
-
-def settle_method() -> None:
-    """Sets Square's default --steps, and looks for flags that --method has no use for.
-
-    Those of other modes are refused, since whoever gives them expects another mode. Those of other
-    methods get a warning: who tries one method after the other leaves them in the command.
-
-    Raises:
-        UserError: a flag of another mode was given.
-    """
-    method = flags.FLAGS.method
-    if flags.FLAGS.table:
-        refuse_with('table', ('source', 'method', 'steps', 'restarts', 'preset', 'output'))
-    elif method == WORST_CASE:
-        refuse_with(f'method={WORST_CASE}', ('source', 'restarts', 'random_start'))
-    else:
-        refuse_with(f'method={method}', ('preset', 'output'))
-        unused = [f'--{name}' for name in IGNORED.get(method, ()) if flags.FLAGS[name].present]
-        if unused:
-            print(f'warning: --method={method} has no use for {", ".join(unused)}', file=sys.stderr)
-    if method == 'square' and not flags.FLAGS['steps'].present:
-        flags.FLAGS.steps = QUERIES
-
-
-def require_outputs() -> None:
-    """Finds out before hours of work whether eval_attack can write what it is asked for.
-
-    Raises:
-        UserError: it cannot, or would write one file over the other.
-    """
-    output, json = flags.FLAGS.output, flags.FLAGS.json
-    if output and json and os.path.realpath(output) == os.path.realpath(json):
-        raise UserError(
-            f'expected two files at --output and --json; found {output} at both. '
-            'Choose another name for one of them.'
-        )
-    for path in filter(None, (output, json)):
-        require_writable(path)
-    if flags.FLAGS.table or flags.FLAGS.method == WORST_CASE:
-        require_writable(pathlib.Path(flags.FLAGS.output_dir, 'cache', 'any'))
-
-
-def keeps_results() -> bool:
-    """Whether an interrupted eval_attack leaves something to go on from."""
-    return bool(flags.FLAGS.table or flags.FLAGS.json or flags.FLAGS.method == WORST_CASE)
-
-
-def refuse_with(chosen: str, others: tuple[str, ...]) -> None:
-    """Refuses flags that were given and that the flag `chosen` makes meaningless.
-
-    Raises:
-        UserError: one was given.
-    """
-    given = [f'--{name}' for name in others if flags.FLAGS[name].present]
-    if given:
-        raise UserError(
-            f'--{chosen} has values of its own; found {", ".join(given)} with it, '
-            'which it would ignore. Drop one or the other.'
-        )
-
-
-def define_json() -> None:
-    """--json."""
-    flags.DEFINE_string(
-        'json',
-        None,
-        'File for the rows as JSON. While it is being computed, FILE.partial (of '
-        'what is meant for the report, the folder cache in --output_dir) keeps what is done, and '
-        'the same command goes on there after an interruption.',
-    )
-
-
 def define_output_dir() -> None:
     """--output_dir of what is meant for the report."""
     flags.DEFINE_string(
@@ -503,129 +341,79 @@ def define_budget() -> None:
     )
 
 
-def define_figures(
-    figures: dict[str, str], datasets: tuple[str, ...], *, epsilon: str, batch_size: int
-) -> None:
-    """All flags of the figures' programs.
-
-    Args:
-        figures: name -> what it shows.
-        datasets: as for `define_data`.
-        epsilon: the default radius, in words.
-        batch_size: the default one.
-    """
-    words = '; '.join(f'{name}: {what}' for name, what in figures.items())
-    flags.DEFINE_enum('figure', 'all', [*figures, 'all'], f'Which one. {words}; all: each of them.')
-    define_data(datasets)
-    flags.DEFINE_float(
-        'epsilon',
-        None,
-        f'Radius of the l-inf ball, in pixel units; by default {epsilon}.',
-        lower_bound=0.0,
-    )
-    flags.register_validator('epsilon', _is_finite, message=_FINITE)
-    define_output_dir()
-    define_budget()
-    flags.DEFINE_integer(
-        'restarts',
-        None,
-        'Restarts around an image in figure 1, in figure 2 (at most 200) and in '
-        "'landscape' (at most 1,000); by default the paper's.",
-        lower_bound=2,
-    )
-    define_num_examples()
-    define_seed(0)
-    define_attack_dtype()
-    define_batch_size(batch_size)
-
-
-def study_settings(program: str) -> dict[str, Any]:
-    """What the flags of `define_figures` say of a `common.report.figures.study.Study`.
-
-    Args:
-        program: name of the module that runs.
-    """
-    values = flags.FLAGS
-    return {
-        'command': as_typed(program),
-        'output_dir': pathlib.Path(values.output_dir),
-        'budget': values.budget,
-        'seed': values.seed,
-        'attack_dtype': values.attack_dtype,
-        'batch_size': values.batch_size,
-        'every': _every(),
-        'variant': variant(),
-        'remark': variant_in_words(),
-    }
-
-
-def as_typed(program: str) -> str:
-    """The command line, with the flags that were given and shape what is computed.
-
-    Without --figure, which each figure knows itself.
-
-    Args:
-        program: name of its module.
-    """
-    return shlex.join(['python', '-m', program, *(flag.serialize() for flag in _shaping())])
-
-
-def variant() -> str:
-    """End of an exhibit's name: the flags that make it another one than the default.
-
-    So a quick look does not take the place of what hours have computed.
-    """
-    given = ''.join(f'_{flag.name}_{_as_name(str(flag.value))}' for flag in _unusual())
-    return re.sub(r'[^\w.+-]', '_', given)
-
-
-def variant_in_words() -> str:
-    """The same flags for the end of a title, such as ' (--every=10)'; '' without any."""
-    given = ', '.join(f'--{flag.name}={pathlib.Path(str(flag.value)).name}' for flag in _unusual())
-    return f' ({given})' if given else ''
-
-
-def _as_name(value: str) -> str:
-    """The last part of a path, and what tells it from others of that name."""
-    name = pathlib.Path(value).name
-    return name if name == value else f'{name}_{hashlib.sha256(value.encode()).hexdigest()[:8]}'
-
-
-def _unusual() -> list[flags.Flag]:
-    """The flags that make a table or figure another one than the default."""
-    return [
-        flag
-        for flag in _shaping()
-        if flag.value != flag.default and flag.name not in ('table', 'method')
-    ]
-
-
-def _shaping() -> list[flags.Flag]:
-    """The flags that were given and shape what is computed."""
-    without = ('figure', 'output_dir', 'output', 'data_dir', 'json')
-    return [
-        flag
-        for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
-        if flag.present and flag.name not in without
-    ]
-
-
 def chosen_examples() -> slice:
     """The test images that --num_examples and --every choose: the first N of every k-th.
 
     A quick budget takes every 100th unless one of them was given.
     """
-    every = _every()
-    stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * every
-    return slice(None, stop, every)
+    step = every()
+    stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * step
+    return slice(None, stop, step)
 
 
-def most_restarts() -> int | None:
-    """Of a table's rows: few where --budget is quick, None for as many as the paper."""
-    return 4 if flags.FLAGS.budget == 'quick' else None
-
-
-def _every() -> int:
+def every() -> int:
+    """--every, or what a quick budget makes of it: `test_images` are every k-th test image."""
     chosen = flags.FLAGS['every'].present or flags.FLAGS['num_examples'].present
     quick = 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick'
     return 100 if quick and not chosen else flags.FLAGS.every
+
+
+def test_images(data_set: DataSet) -> Examples:
+    """The test images that --dataset, --num_examples and --every choose."""
+    test = data_set.load('test', dataset=flags.FLAGS.dataset, data_dir=flags.FLAGS.data_dir)
+    return test.subset(chosen_examples())
+
+
+def crafting(batch_size: int) -> Crafting:
+    """How --seed, --attack_dtype and --jit_compile have examples crafted."""
+    compiled = 'jit_compile' in flags.FLAGS and flags.FLAGS.jit_compile
+    return Crafting(batch_size, flags.FLAGS.seed, flags.FLAGS.attack_dtype, compiled)
+
+
+def reach() -> float:
+    """How far all steps of the chosen attack lead, in pixel units; infinite where steps adapt."""
+    chosen = {
+        name: flags.FLAGS[name].value
+        for name in ('method', 'adversary', 'steps')
+        if name in flags.FLAGS
+    }
+    ignored = IGNORED.get(chosen.get('method'), ())
+    fixed = 'steps' in ignored or 'step_size' in ignored
+    if 'steps' not in chosen or fixed or chosen.get('adversary', 'pgd') != 'pgd':
+        return float('inf')
+    return flags.FLAGS.steps * flags.FLAGS.step_size
+
+
+def checked_ball(data_set: DataSet, epsilon: float | None = None) -> LinfBall:
+    """The ball of --epsilon, with a warning on standard error where it is hardly what was meant.
+
+    Args:
+        data_set: knows the range of pixels.
+        epsilon: radius in pixel units; None takes --epsilon.
+    """
+    epsilon = flags.FLAGS.epsilon if epsilon is None else epsilon
+    ball, extent = data_set.ball(epsilon), data_set.upper - data_set.lower
+    pixels = f'[{ball.lower:g}, {ball.upper:g}]'
+    if epsilon >= extent / 2:
+        _warn(
+            f'--epsilon={epsilon:g} is at least half of the pixel range {pixels}: one grey image '
+            'is within reach of every image, so no classifier can be robust. Numbers mean '
+            f'something below {extent / 2:g}.'
+        )
+    if 0 < epsilon < 1 and extent >= _BYTE_RANGE:
+        _warn(
+            f'--epsilon={epsilon:g} is less than one grey level, since pixels are {ball.lower:g} '
+            f'to {ball.upper:g} here. If it was meant on the scale from 0 to 1, multiply it by '
+            f'{extent:g}: 8/{extent:g} = {8 / extent:.2g} there is --epsilon=8.'
+        )
+    if 0 < reach() < epsilon * (1 - 1e-6):
+        _warn(
+            f'--steps times --step_size is {reach():g}, less than --epsilon={epsilon:g}: the '
+            'attack cannot cross the ball, and networks look more robust than they are. Raise '
+            '--step_size.'
+        )
+    return ball
+
+
+def _warn(words: str) -> None:
+    print(f'warning: {words}', file=sys.stderr)

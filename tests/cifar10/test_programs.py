@@ -19,11 +19,16 @@ from cifar10 import (
     run_attack,
     train,
 )
+from cifar10.challenge_models import RELEASES
+from cifar10.data_set import CIFAR10
 from cifar10.pgd_attack import PGDAttack, challenge_pgd
 from common.attacks import PGD, Square
+from common.evaluation.attack_table import AttackSettings, AttackTable
 from common.evaluation.cascade import Stage
 from common.losses import CrossEntropy
+from common.networks import registry
 from common.networks.logits import ModelLogits
+from common.programs import eval_attack as program
 from common.threat_model import LinfBall
 
 DRAWN = '--dataset=drawn'
@@ -60,7 +65,7 @@ def check(run_program, run, path, tmp_path, *arguments):
 
 def test_the_attacks_defaults_are_the_challenges():
     assert challenge_pgd() == PGD(LinfBall(8.0, 0.0, 255.0), 20, 2.0, CrossEntropy(), True)
-    assert (pgd_attack.TRAINING_STEPS, pgd_attack.BATCH_SIZE) == (7, 100)
+    assert (CIFAR10.watched_steps, CIFAR10.batch_size) == (7, 100)
 
 
 def test_a_step_is_the_challenges(run):
@@ -160,7 +165,7 @@ def test_a_row(run, run_program, tmp_path):
 
 
 def test_the_papers_tables():
-    settings = eval_attack.AttackSettings(LinfBall(8.0, 0.0, 255.0), 2.0, 10, 100)
+    settings = AttackSettings(LinfBall(8.0, 0.0, 255.0), 2.0, 10, 100)
     assert paper.TABLE_2.accuracy('pgd', 20, 1, 'A', 'A', settings) == 0.458
     assert paper.TABLE_2.accuracy('cw', 30, 1, 'A_prime', 'A', settings) == 0.787
     assert paper.SIMPLE.accuracy('pgd', 20, 1, 'A', 'A', settings) == 0.437
@@ -170,8 +175,8 @@ def test_the_papers_tables():
 
 
 def test_the_challenges_models_and_where_they_are():
-    assert set(fetch_model.RELEASES) == {'natural', 'adv_trained', 'secret'}
-    for release in fetch_model.RELEASES.values():
+    assert set(RELEASES) == {'natural', 'adv_trained', 'secret'}
+    for release in RELEASES.values():
         assert release.url.startswith('https://www.dropbox.com/s/') and len(release.sha256) == 64
 
 
@@ -194,20 +199,19 @@ def test_the_networks_are_printed_with_their_counts(run_program, width, count):
 def test_default_numbers_of_steps(program, steps):
     with flagsaver():
         known = set(flags.FLAGS)
-        program.define_flags()
+        program.main.program.define_flags(CIFAR10)
         assert flags.FLAGS['steps'].default == steps
         for name in set(flags.FLAGS) - known:
             delattr(flags.FLAGS, name)
 
 
 def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(eval_attack.registry, 'manifest', lambda *_: {})
+    monkeypatch.setattr(registry, 'manifest', lambda *_: {})
     few = dataclasses.replace(paper.TABLE_2, rows=paper.TABLE_2.rows[:2])
-    monkeypatch.setattr(eval_attack, 'TABLE_2', few)
-    real = dataset.load
-    monkeypatch.setattr(
-        eval_attack.dataset, 'load', lambda split, **_: real(split, dataset='drawn')
-    )  # the paper stands beside the real images only
+
+    def drawn(split, **_):  # the paper stands beside the real images only
+        return dataset.load(split, dataset='drawn')
+
     status, out, err = run_program(
         eval_attack,
         '--table',
@@ -216,6 +220,8 @@ def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
         '--batch_size=10',
         f'--output_dir={tmp_path}',
         f'--json={tmp_path / "rows.json"}',
+        table=few,
+        load=drawn,
     )
     assert status == 0, err
     rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
@@ -237,8 +243,8 @@ def test_the_worst_case_passes_the_checker(run, run_program, tmp_path, monkeypat
             Stage('square', Square(ball, 3), queries=3),
         )
 
-    monkeypatch.setattr(eval_attack, 'preset', few)
-    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
+    monkeypatch.setattr(program, 'preset', few)
+    monkeypatch.setattr(AttackTable, 'checks', lambda *_: [])
     path = tmp_path / 'attack.npy'
     status, out, err = run_program(
         eval_attack,

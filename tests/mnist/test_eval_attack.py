@@ -13,8 +13,10 @@ from common.evaluation.accuracy import adversarial_accuracy
 from common.evaluation.cascade import Stage
 from common.evaluation.worst_case import evaluate
 from common.files import sha256
+from common.networks import registry
 from common.networks.logits import ModelLogits
 from common.networks.weights import save_weights
+from common.programs import eval_attack as program
 from common.report.exhibit import read_all
 from common.report.paper_table import PaperRow, PaperTable
 from common.threat_model import LinfBall
@@ -104,8 +106,8 @@ def test_flags_that_a_method_has_no_use_for(attack):
 
 def test_square_by_default_asks_as_often_as_its_authors(networks, run_program, monkeypatch):
     asked = []
-    monkeypatch.setattr(eval_attack.AttackTable, 'row', lambda self, *row: asked.append(row))
-    monkeypatch.setattr(eval_attack, 'table', lambda *_: '')
+    monkeypatch.setattr(program.AttackTable, 'row', lambda self, *row: asked.append(row))
+    monkeypatch.setattr(program, 'table', lambda *_: '')
     for flags in ([], ['--steps=7']):
         run_program(
             eval_attack,
@@ -309,8 +311,8 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
         PaperRow('pgd', 4, 1, 'B', 0.6),
         PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'),
     )
-    monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01))
-    monkeypatch.setattr(eval_attack.registry, 'manifest', lambda *args: {})
+    monkeypatch.setattr(registry, 'manifest', lambda *args: {})
+    table = PaperTable(few, 0.3, 0.01)
     arguments = (
         '--dataset=drawn',
         '--table',
@@ -322,7 +324,7 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
         f'--output_dir={tmp_path}/report',
         f'--json={tmp_path}/rows.json',
     )
-    status, out, err = run_program(eval_attack, *arguments)
+    status, out, err = run_program(eval_attack, *arguments, table=table)
     assert status == 0, err
     contents = json.loads((tmp_path / 'rows.json').read_text())
     assert 'pgd from B: left out, that network is not released' in out
@@ -341,7 +343,7 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
     assert exhibit.data == contents['rows'] and exhibit.networks.keys() == {networks[0]}
     assert [row[-1] for row in exhibit.tables[0].rows] == ['', '', 'yes']  # pgd is the strongest
     monkeypatch.setattr(CompiledAttack, '__call__', None)
-    assert run_program(eval_attack, *arguments)[0] == 0
+    assert run_program(eval_attack, *arguments, table=table)[0] == 0
     again = json.loads((tmp_path / 'rows.json').read_text())
     assert comparable(again) == comparable(contents)
 
@@ -358,9 +360,9 @@ def worst(run_program, networks, tmp_path, monkeypatch):
             Stage('black box', PGD(ball, steps, step_size), source=networks[1]),
         )
 
-    monkeypatch.setattr(eval_attack, 'preset', few)
+    monkeypatch.setattr(program, 'preset', few)
     monkeypatch.setattr(
-        eval_attack,
+        program,
         'evaluate',
         lambda *arguments, others, **settings: evaluate(
             *arguments, others=[networks[1]], **settings
@@ -439,7 +441,7 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
 
 
 def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, monkeypatch):
-    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])  # tried above
+    monkeypatch.setattr(program.AttackTable, 'checks', lambda *_: [])  # tried above
     whole, parts = tmp_path / 'whole.npy', tmp_path / 'parts.npy'
     assert worst(f'--output={whole}')[0] == 0
     shutil.rmtree(tmp_path / 'report')
@@ -459,7 +461,7 @@ def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, mo
 
 
 def test_a_cut_file_of_examples_is_not_filled_with_zeros(worst, tmp_path, monkeypatch):
-    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
+    monkeypatch.setattr(program.AttackTable, 'checks', lambda *_: [])
     assert worst(f'--output={tmp_path}/a.npy')[0] == 0
     (images,) = (tmp_path / 'report' / 'cache').glob('*.images')
     images.write_bytes(images.read_bytes()[:-5000])
@@ -470,7 +472,7 @@ def test_a_cut_file_of_examples_is_not_filled_with_zeros(worst, tmp_path, monkey
 def test_examples_that_are_not_what_the_record_says_are_not_handed_out(
     worst, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(eval_attack.AttackTable, 'checks', lambda *_: [])
+    monkeypatch.setattr(program.AttackTable, 'checks', lambda *_: [])
     assert worst(f'--output={tmp_path}/a.npy')[0] == 0
     (images,) = (tmp_path / 'report' / 'cache').glob('*.images')
     np.lib.format.open_memmap(images, mode='r+')[:] = 0.5
@@ -560,7 +562,7 @@ def test_results_are_written_even_if_nobody_reads_what_is_printed(attack, monkey
     def gone(*_):
         raise BrokenPipeError
 
-    monkeypatch.setattr(eval_attack, 'table', gone)
+    monkeypatch.setattr(program, 'table', gone)
     monkeypatch.setattr('common.programs.cli._write_no_more', lambda: None)
     status, _, _, rows = attack()
     assert status == 1 and len(rows['rows']) == 1

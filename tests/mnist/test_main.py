@@ -3,31 +3,26 @@
 import importlib
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from mnist import dataset
+from mnist.dataset import load
 
 # `mnist.__main__` by this name, since a module called __main__ is pytest's own.
 quick_start = importlib.import_module('mnist.__main__')
 
 
-@pytest.fixture
-def without_mnist(monkeypatch):
-    load = dataset.load
-
-    def refuse(split, *, dataset='mnist', data_dir=None):
-        if dataset == 'mnist':
-            raise UserError('no MNIST here')
-        return load(split, dataset=dataset)
-
-    monkeypatch.setattr(dataset, 'load', refuse)
+def without_mnist(split, *, dataset, data_dir=None):
+    if dataset == 'mnist':
+        raise UserError('no MNIST here')
+    return load(split, dataset=dataset)
 
 
-def test_falls_back_to_drawn_digits_loudly(run_program, without_mnist, tmp_path):
+def test_falls_back_to_drawn_digits_loudly(run_program, tmp_path):
     picture = tmp_path / 'attack.png'
-    status, out, err = run_program(quick_start, '--num_examples=20', f'--picture={picture}')
+    status, out, err = run_program(
+        quick_start, '--num_examples=20', f'--picture={picture}', load=without_mnist
+    )
     assert status == 0
     assert 'no MNIST here' in err and 'DRAWN' in err
     assert 'drawn digits (a stand-in, not MNIST) test, 20 images' in out
@@ -40,6 +35,6 @@ def test_falls_back_to_drawn_digits_loudly(run_program, without_mnist, tmp_path)
     assert pixels.shape[2] == 3 and len(np.unique(pixels)) > 50
 
 
-def test_does_not_fall_back_where_a_folder_was_named(run_program, without_mnist, tmp_path):
-    status, out, err = run_program(quick_start, f'--data_dir={tmp_path}')
+def test_does_not_fall_back_where_a_folder_was_named(run_program, tmp_path):
+    status, out, err = run_program(quick_start, f'--data_dir={tmp_path}', load=without_mnist)
     assert (status, err) == (1, 'error: no MNIST here\n')

@@ -9,7 +9,8 @@ from common.losses import CrossEntropy, CWMargin
 from common.networks.logits import ModelLogits
 from common.threat_model import LinfBall
 from mnist import model
-from mnist.pgd_attack import BATCH_SIZE, PGDAttack, challenge_pgd
+from mnist.data_set import MNIST
+from mnist.pgd_attack import PGDAttack, challenge_pgd
 
 SEED = tf.constant([0, 1])
 EPSILON, STEP = np.float32(0.3), np.float32(0.01)
@@ -59,7 +60,7 @@ def challenge_loop(network, name, x_nat, y, start, steps):
 
 def test_defaults_are_the_challenges():
     assert challenge_pgd() == PGD(LinfBall(0.3, 0.0, 1.0), 40, 0.01, CrossEntropy(), True)
-    assert BATCH_SIZE == 200
+    assert MNIST.batch_size == 200
 
 
 def test_settings_are_passed_on(network):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from common.networks.registry import Networks
 from mnist import dataset, run_attack
 
 
@@ -30,11 +31,11 @@ def asked(monkeypatch):
     network.layers[-1].set_weights([np.eye(784, 10, dtype=np.float32)])
     references = []
 
-    def load(reference):
+    def load(self, reference):
         references.append(reference)
         return network
 
-    monkeypatch.setattr(run_attack.model, 'load', load)
+    monkeypatch.setattr(Networks, 'load', load)
     return references
 
 
@@ -47,13 +48,14 @@ def paths(tmp_path):
 def score(run_program, paths):
     """(*flags) -> (exit status, standard output, standard error) on drawn digits."""
 
-    def score(*flags):
+    def score(*flags, **changes):
         return run_program(
             run_attack,
             '--dataset=drawn',
             f'--input={paths[0]}',
             f'--predictions={paths[1]}',
             *flags,
+            **changes,
         )
 
     return score
@@ -85,10 +87,10 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, sc
     assert asked == ['A']
 
 
-def test_the_challenges_own_data_are_not_announced(paths, asked, images, run_program, monkeypatch):
-    monkeypatch.setattr(run_attack.dataset, 'load', lambda *args, **kwargs: images)
+def test_the_challenges_own_data_are_not_announced(paths, asked, images, run_program):
     np.save(paths[0], answers(images)[0])
-    assert run_program(run_attack, f'--input={paths[0]}', f'--predictions={paths[1]}') == (
+    arguments = (f'--input={paths[0]}', f'--predictions={paths[1]}')
+    assert run_program(run_attack, *arguments, load=lambda *_, **__: images) == (
         0,
         f'Accuracy: 100.00%\nPredictions written to {paths[1]}\n',
         '',
@@ -96,12 +98,12 @@ def test_the_challenges_own_data_are_not_announced(paths, asked, images, run_pro
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int64])
-def test_integers_are_pixels_of_0_and_1(paths, asked, images, score, monkeypatch, dtype):
+def test_integers_are_pixels_of_0_and_1(paths, asked, images, score, dtype):
     black_and_white = dataset.Examples(np.round(images.x), images.y, images.name)
-    monkeypatch.setattr(run_attack.dataset, 'load', lambda *args, **kwargs: black_and_white)
     np.save(paths[0], black_and_white.x.reshape(2000, 784).astype(dtype))
     # All logits are 0, and the first of equals is taken.
-    assert f'Accuracy: {np.mean(images.y == 0):.2%}\n' in score()[1]
+    out = score(load=lambda *_, **__: black_and_white)[1]
+    assert f'Accuracy: {np.mean(images.y == 0):.2%}\n' in out
 
 
 def test_hands_on_the_name_of_the_network(paths, asked, images, score):
@@ -155,15 +157,15 @@ def test_refuses_an_invalid_submission_before_it_loads_a_network(
     assert not asked and not paths[1].exists()
 
 
-def test_refuses_the_file_before_it_loads_any_data(paths, score, run_program, monkeypatch):
+def test_refuses_the_file_before_it_loads_any_data(paths, score, run_program):
     def load(*args, **kwargs):
         raise AssertionError('loaded data first')
 
-    monkeypatch.setattr(run_attack.dataset, 'load', load)
-    status, _, err = score()
+    status, _, err = score(load=load)
     assert status == 1 and 'No such file' in err
     np.savez(paths[0].with_suffix(''), x=np.zeros(3))
-    status, _, err = run_program(run_attack, f'--input={paths[0].with_suffix(".npz")}')
+    path = paths[0].with_suffix('.npz')
+    status, _, err = run_program(run_attack, f'--input={path}', load=load)
     assert status == 1 and 'npz' in err
 
 

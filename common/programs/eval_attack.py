@@ -1,0 +1,242 @@
+"""Accuracy under an attack: white box, transferred, a table of the paper, or a cascade."""
+
+import os
+import pathlib
+import sys
+from typing import Any
+
+from absl import flags
+
+from common.attacks.by_name import IGNORED, METHODS, QUERIES
+from common.errors import UserError
+from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.cascades_by_name import PRESETS, preset
+from common.evaluation.rows import Row, table, write_rows
+from common.evaluation.worst_case import evaluate
+from common.files import partial_folder, require_writable
+from common.networks.registry import stands_for
+from common.programs import as_typed
+from common.programs import flags as shared_flags
+from common.programs.data_set import DataSet
+from common.report.exhibit import Exhibit
+from common.report.paper_table import nothing
+from common.report.tables import table_exhibit, worst_case_exhibit
+
+FLAGS = flags.FLAGS
+WORST_CASE = 'worst_case'
+"""The --method that is a cascade."""
+
+
+def define_flags(data_set: DataSet) -> None:
+    """Defines the program's flags."""
+    shared_flags.define_attack(data_set)
+    shared_flags.define_jit_compile()
+    shared_flags.define_restarts()
+    shared_flags.define_batch_size(data_set.batch_size)
+    default = data_set.default_network
+    shared_flags.define_checkpoint(
+        'source', default, 'The network whose gradients craft the examples'
+    )
+    shared_flags.define_checkpoint('target', default, 'The network that is judged')
+    words = '; '.join(f'{name}: {what}' for name, what in METHODS.items())
+    flags.DEFINE_enum(
+        'method',
+        'pgd',
+        [*METHODS, 'natural', WORST_CASE],
+        f'The attack. {words}; natural: none; {WORST_CASE}: the cascade of --preset.',
+    )
+    words = '; '.join(f'{name}: {what}' for name, what in PRESETS.items())
+    flags.DEFINE_enum('preset', 'standard', list(PRESETS), f'Of --method={WORST_CASE}. {words}.')
+    flags.DEFINE_string(
+        'output',
+        None,
+        f'With --method={WORST_CASE}: a .npy file for the worst example of each '
+        'image, as the challenge wants submissions.',
+    )
+    flags.DEFINE_boolean(
+        'table',
+        False,
+        f"Run the rows of the paper's {data_set.table_name} against --target, those whose source "
+        'network is there, instead of one attack.',
+    )
+    shared_flags.define_output_dir()
+    shared_flags.define_num_examples()
+    shared_flags.define_budget()
+    flags.DEFINE_string(
+        'json',
+        None,
+        'File for the rows as JSON. While it is being computed, FILE.partial (of '
+        'what is meant for the report, the folder cache in --output_dir) keeps what is done, and '
+        'the same command goes on there after an interruption.',
+    )
+
+
+def resumes() -> bool:
+    """Whether the same command continues an interrupted run."""
+    return bool(FLAGS.table or FLAGS.json or FLAGS.method == WORST_CASE)
+
+
+def main(data_set: DataSet) -> None:
+    """Reads the flags, evaluates and prints a table."""
+    _settle_method(data_set)
+    _require_outputs()
+    attacks = _attack_table(data_set)
+    test = attacks.examples
+    print(
+        f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
+        flush=True,
+    )
+    exhibit = None
+    if FLAGS.table:
+        rows, exhibit = _papers_table(data_set, attacks)
+    elif FLAGS.method == WORST_CASE:
+        rows, exhibit = _worst_case(data_set, attacks)
+    else:
+        rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
+    # Before anything is printed, since nobody may be reading any more.
+    written = exhibit.write(FLAGS.output_dir) if exhibit is not None else None
+    if FLAGS.json and FLAGS.method != WORST_CASE:
+        write_rows(FLAGS.json, rows)
+        if not FLAGS.table:
+            attacks.forget()
+    print(table(rows, data_set.table.kinds if data_set.table else None))
+    if written is not None:
+        print(f'wrote {written}')
+
+
+def _attack_table(data_set: DataSet) -> AttackTable:
+    test = shared_flags.test_images(data_set)
+    cache = None
+    if FLAGS.table:
+        cache = pathlib.Path(FLAGS.output_dir, 'cache')
+    elif FLAGS.json:
+        cache = partial_folder(FLAGS.json)
+    settings = AttackSettings(
+        shared_flags.checked_ball(data_set),
+        FLAGS.step_size,
+        len(data_set.classes),
+        shared_flags.crafting(FLAGS.batch_size),
+        FLAGS.random_start,
+    )
+    published = data_set.is_real(FLAGS.dataset) and data_set.table is not None
+    return AttackTable(
+        test,
+        FLAGS.target,
+        load=data_set.networks.load,
+        settings=settings,
+        partial_folder=cache,
+        stands_for=stands_for(FLAGS.target, data_set.origins),
+        paper=data_set.table.accuracy if published else nothing,
+        more_papers={
+            name: more.accuracy for name, more in data_set.more_tables.items() if published
+        },
+    )
+
+
+def _papers_table(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exhibit]:
+    """The rows of the paper's table, and their exhibit."""
+    most_restarts = 4 if FLAGS.budget == 'quick' else None
+    rows = data_set.table.run(attacks, FLAGS.target, data_set.networks.entries, most_restarts)
+    name = data_set.table_name.lower()
+    exhibit = table_exhibit(
+        rows,
+        **_shown(data_set, name.replace(' ', '_'), name, attacks),
+        kinds=data_set.table.kinds,
+        why=data_set.table.why if FLAGS.target == data_set.default_network else (),
+    )
+    return rows, exhibit
+
+
+def _worst_case(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exhibit]:
+    """The row of a cascade, and its exhibit."""
+    settings, test = attacks.settings, attacks.examples
+    others = [name for name in data_set.networks.entries if name != FLAGS.target]
+    stages = preset(
+        FLAGS.preset,
+        settings.ball,
+        steps=FLAGS.steps,
+        step_size=FLAGS.step_size,
+        num_classes=settings.num_classes,
+        others=others,
+    )
+    judgement = evaluate(
+        attacks,
+        stages,
+        pathlib.Path(FLAGS.output_dir, 'cache'),
+        preset=FLAGS.preset,
+        others=others,
+        output=FLAGS.output,
+        shape=(len(test), *data_set.submission_shape),
+        json=FLAGS.json,
+    )
+    exhibit = worst_case_exhibit(
+        judgement, **_shown(data_set, 'worst_case', f'worst case of {attacks.name}', attacks)
+    )
+    return [judgement.row], exhibit
+
+
+def _shown(data_set: DataSet, name: str, title: str, attacks: AttackTable) -> dict[str, Any]:
+    """What every exhibit of this program has in common."""
+    test = attacks.examples
+    return {
+        'key': f'{data_set.key}_{name}{as_typed.suffix()}',
+        'title': f'{data_set.title}: {title}{as_typed.in_words()}',
+        'command': as_typed.command(f'{data_set.key}.eval_attack'),
+        'networks': attacks.digests,
+        'setting': f'{test.name}, {len(test):,} images; {attacks.settings}; budget {FLAGS.budget}',
+    }
+
+
+def _settle_method(data_set: DataSet) -> None:
+    """Sets the default --steps of a method, and looks for flags that --method ignores.
+
+    Flags of other modes are refused, since whoever gives them expects another mode. Those of other
+    methods get a warning: who tries one method after the other leaves them in the command.
+
+    Raises:
+        UserError: a flag of another mode was given.
+    """
+    if FLAGS.table:
+        if data_set.table is None:
+            raise UserError(f'--table: the paper has no table of {data_set.title}. Drop it.')
+        _refuse_with('table', ('source', 'method', 'steps', 'restarts', 'preset', 'output'))
+    elif FLAGS.method == WORST_CASE:
+        _refuse_with(f'method={WORST_CASE}', ('source', 'restarts', 'random_start'))
+    else:
+        _refuse_with(f'method={FLAGS.method}', ('preset', 'output'))
+        unused = [f'--{name}' for name in IGNORED.get(FLAGS.method, ()) if FLAGS[name].present]
+        if unused:
+            print(
+                f'warning: --method={FLAGS.method} has no use for {", ".join(unused)}',
+                file=sys.stderr,
+            )
+    if FLAGS.method == 'square' and not FLAGS['steps'].present:
+        FLAGS.steps = QUERIES
+
+
+def _refuse_with(chosen: str, others: tuple[str, ...]) -> None:
+    """Refuses flags that were given and that the flag `chosen` makes meaningless."""
+    given = [f'--{name}' for name in others if FLAGS[name].present]
+    if given:
+        raise UserError(
+            f'--{chosen} has values of its own; found {", ".join(given)} with it, '
+            'which it would ignore. Drop one or the other.'
+        )
+
+
+def _require_outputs() -> None:
+    """Fails early if what is asked for cannot be written.
+
+    Raises:
+        UserError: it cannot, or one file would be written over the other.
+    """
+    output, json = FLAGS.output, FLAGS.json
+    if output and json and os.path.realpath(output) == os.path.realpath(json):
+        raise UserError(
+            f'expected two files at --output and --json; found {output} at both. '
+            'Choose another name for one of them.'
+        )
+    for path in filter(None, (output, json)):
+        require_writable(path)
+    if FLAGS.table or FLAGS.method == WORST_CASE:
+        require_writable(pathlib.Path(FLAGS.output_dir, 'cache', 'any'))

@@ -1,0 +1,28 @@
+"""Downloads a model that a challenge's authors released (the challenges' fetch_model.py)."""
+
+from absl import flags
+
+from common.networks.challenge_models import chosen, fetch_model
+from common.programs.data_set import DataSet
+
+FLAGS = flags.FLAGS
+
+
+def define_flags(data_set: DataSet) -> None:
+    """Defines the program's flags."""
+    names = ', '.join(data_set.challenge_models.releases)
+    flags.DEFINE_string('name', None, f'Which model: {names}. Required.')
+    flags.DEFINE_string('output_dir', 'models', 'The model comes to a folder <name> in here.')
+
+
+def main(data_set: DataSet) -> None:
+    """Reads the flags, fetches the model and says what can be done with it."""
+    models = data_set.challenge_models
+    folder = fetch_model(
+        FLAGS.name,
+        chosen(models.releases, FLAGS.name),
+        FLAGS.output_dir,
+        network=models.network,
+        import_tf1=models.import_tf1,
+    )
+    print(f'Attack it with: python -m {data_set.key}.eval_attack --target={folder}')

@@ -1,0 +1,87 @@
+"""The paper's figures, and what goes beyond them."""
+
+import pathlib
+
+from absl import flags
+
+from common.errors import UserError
+from common.programs import as_typed
+from common.programs import flags as shared_flags
+from common.programs.data_set import DataSet
+from common.report.figures import catalogue
+from common.report.figures.study import Study
+
+FLAGS = flags.FLAGS
+
+
+def define_flags(data_set: DataSet) -> None:
+    """Defines the program's flags."""
+    words = '; '.join(f'{name}: {what}' for name, what in catalogue.FIGURES.items())
+    flags.DEFINE_enum(
+        'figure', 'all', [*catalogue.FIGURES, 'all'], f'Which one. {words}; all: each of them.'
+    )
+    shared_flags.define_data(data_set.names)
+    radius = f'{data_set.epsilon:g}'
+    if data_set.capacity_epsilon is not None:
+        radius += f', and {data_set.capacity_epsilon:g} for figure 3'
+    flags.DEFINE_float(
+        'epsilon',
+        None,
+        f'Radius of the l-inf ball, in pixel units; by default {radius}.',
+        lower_bound=0.0,
+    )
+    shared_flags.require_finite('epsilon')
+    shared_flags.define_output_dir()
+    shared_flags.define_budget()
+    flags.DEFINE_integer(
+        'restarts',
+        None,
+        'Restarts around an image in figure 1, in figure 2 (at most 200) and in '
+        "'landscape' (at most 1,000); by default the paper's.",
+        lower_bound=2,
+    )
+    shared_flags.define_num_examples()
+    shared_flags.define_seed(0)
+    shared_flags.define_attack_dtype()
+    shared_flags.define_batch_size(data_set.batch_size)
+
+
+def main(data_set: DataSet) -> None:
+    """Reads the flags and makes the figures."""
+    epsilon = data_set.epsilon if FLAGS.epsilon is None else FLAGS.epsilon
+    shared_flags.checked_ball(data_set, epsilon)
+    study = Study(
+        data_set.key,
+        data_set.title,
+        shared_flags.test_images(data_set),
+        data_set.networks.load,
+        data_set.pgd(epsilon),
+        data_set.unit,
+        command=as_typed.command(f'{data_set.key}.figures'),
+        output_dir=pathlib.Path(FLAGS.output_dir),
+        budget=FLAGS.budget,
+        crafting=shared_flags.crafting(FLAGS.batch_size),
+        every=shared_flags.every(),
+        variant=as_typed.suffix(),
+        remark=as_typed.in_words(),
+    )
+    ranges = data_set.figure_ranges
+    details = catalogue.Details(
+        classes=data_set.classes,
+        released=data_set.networks.entries,
+        radii=ranges.radii,
+        steps=ranges.steps,
+        restarts=ranges.restarts,
+        step_sizes=ranges.step_sizes,
+        capacity=lambda study: _capacity(data_set, study),
+        restarts_of_an_image=FLAGS.restarts,
+    )
+    catalogue.make(FLAGS.figure, study, details)
+
+
+def _capacity(data_set: DataSet, study: Study) -> tuple:
+    if data_set.capacity is None:
+        raise UserError(
+            f'--figure=3: no networks of several widths are known for {data_set.title}.'
+        )
+    return data_set.capacity(study, FLAGS.epsilon, FLAGS.dataset, FLAGS.data_dir)

@@ -1,0 +1,58 @@
+"""Attacks the whole test set and writes a submission (the challenges' pgd_attack.py)."""
+
+from absl import flags
+
+from common.attacks.by_name import restarted
+from common.files import require_writable
+from common.losses import make_loss
+from common.programs import flags as shared_flags
+from common.programs.data_set import DataSet
+from common.submission.writer import write_submission
+from common.transfer import Source
+
+FLAGS = flags.FLAGS
+
+
+def define_flags(data_set: DataSet) -> None:
+    """Defines the program's flags."""
+    shared_flags.define_attack(data_set)
+    shared_flags.define_jit_compile()
+    shared_flags.define_loss()
+    shared_flags.define_network(data_set)
+    shared_flags.define_batch_size(data_set.batch_size)
+    shared_flags.define_restarts()
+    shape = ', '.join(map(str, data_set.submission_shape))
+    flags.DEFINE_string(
+        'output',
+        'attack.npy',
+        f'The submission to write: float32, an image of shape ({shape}) for each test image.',
+    )
+
+
+def main(data_set: DataSet) -> None:
+    """Reads the flags, attacks the whole test set and writes the submission."""
+    require_writable(FLAGS.output)
+    shared_flags.checked_ball(data_set)
+    pgd = data_set.pgd(
+        FLAGS.epsilon,
+        FLAGS.steps,
+        FLAGS.step_size,
+        make_loss(FLAGS.loss, kappa=FLAGS.kappa),
+        FLAGS.random_start,
+    )
+    attack = restarted(pgd, FLAGS.restarts, randomized=FLAGS.random_start)
+    test = data_set.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    network = Source(FLAGS.checkpoint, data_set.networks.load(FLAGS.checkpoint))
+    write_submission(
+        FLAGS.output,
+        attack,
+        network,
+        test,
+        ball=pgd.ball,
+        shape=(len(test), *data_set.submission_shape),
+        crafting=shared_flags.crafting(FLAGS.batch_size),
+    )
+    print(
+        f'wrote {FLAGS.output}; check it with: '
+        f'python -m {data_set.key}.run_attack --input={FLAGS.output}'
+    )

@@ -1,0 +1,103 @@
+"""The quick start: a released network under attack, in about two minutes."""
+
+import sys
+
+import numpy as np
+from absl import flags
+
+from common.data.batches import Examples
+from common.errors import UserError
+from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.crafting import Crafting
+from common.evaluation.rows import table
+from common.files import require_writable
+from common.programs import flags as shared_flags
+from common.programs.data_set import DataSet
+from common.report.paper_table import nothing
+from common.report.pictures import write_pairs
+
+FLAGS = flags.FLAGS
+_SHOWN = 12  # images in the picture
+
+
+def define_flags(data_set: DataSet) -> None:
+    """Defines the program's flags."""
+    shared_flags.define_data(data_set.names)
+    shared_flags.define_num_examples()
+    shared_flags.define_attack_dtype()
+    flags.DEFINE_string('picture', 'attack.png', 'Natural and adversarial images, as a PNG file.')
+
+
+def main(data_set: DataSet) -> None:
+    """Attacks a network, prints a table beside the paper's numbers and writes a picture."""
+    require_writable(FLAGS.picture)
+    test, real = _load_test(data_set)
+    test = test.subset(shared_flags.chosen_examples())
+    crafting = Crafting(data_set.batch_size, dtype=FLAGS.attack_dtype)
+    target = data_set.default_network
+    attacks = AttackTable(
+        test,
+        target,
+        load=data_set.networks.load,
+        paper=data_set.table.accuracy if real and data_set.table else nothing,
+        settings=AttackSettings(
+            data_set.ball(), data_set.step_size, len(data_set.classes), crafting
+        ),
+    )
+    print(
+        f'Network {target} on {test.name}, {len(test):,} images, '
+        f'l-inf ball of radius {data_set.epsilon:g}',
+        flush=True,
+    )
+    adversarial = np.empty_like(test.x)
+
+    def keep(index: np.ndarray, x_adv: np.ndarray) -> None:
+        adversarial[index] = x_adv
+
+    rows = [
+        attacks.natural_row(),
+        attacks.row('fgsm', 1, 1, target),
+        attacks.row('pgd', data_set.steps, 1, target, on_batch=keep),
+    ]
+    print(table(rows))
+    _write_picture(data_set, test, adversarial)
+
+
+def _load_test(data_set: DataSet) -> tuple[Examples, bool]:
+    """The test images, and whether they are the published ones."""
+    name = FLAGS.dataset
+    try:
+        test = data_set.load('test', dataset=name, data_dir=FLAGS.data_dir)
+        return test, data_set.is_real(name)
+    except UserError as error:
+        if FLAGS.data_dir is not None:
+            raise
+        print(
+            f'warning: {error}\nwarning: going on with DRAWN images, which are not '
+            f'{data_set.title}: the numbers below show the software at work and say nothing '
+            "about the paper's.",
+            file=sys.stderr,
+        )
+        return data_set.load('test', dataset=data_set.names[-1], data_dir=None), False
+
+
+def _write_picture(data_set: DataSet, test: Examples, adversarial: np.ndarray) -> None:
+    """Some images that survived the attack, and some that did not."""
+    network = data_set.networks.load(data_set.default_network)
+    logits = network.predict(adversarial, batch_size=data_set.batch_size, verbose=0)
+    robust = logits.argmax(axis=1) == test.y
+    fooled = np.flatnonzero(~robust)[: _SHOWN // 2]
+    chosen = np.concatenate([np.flatnonzero(robust)[: _SHOWN - len(fooled)], fooled])
+    write_pairs(
+        FLAGS.picture,
+        test.x[chosen],
+        adversarial[chosen],
+        robust[chosen],
+        lower=data_set.lower,
+        upper=data_set.upper,
+    )
+    print(
+        f'wrote {FLAGS.picture}: natural images above, PGD-{data_set.steps} (step '
+        f'{data_set.step_size:g}) below; framed blue where the network still reads them right, '
+        'orange where it is fooled'
+    )

@@ -1,0 +1,47 @@
+"""MNIST as the programs know it."""
+
+from common.programs.data_set import DataSet, FigureRanges
+from mnist import dataset, model
+from mnist.challenge_models import CHALLENGE_MODELS
+from mnist.paper import TABLE_1
+from mnist.recipes import RECIPES
+from mnist.sources import SOURCES
+
+
+def _capacity(*arguments):
+    from mnist import capacity
+
+    return capacity.sweep(*arguments)
+
+
+MNIST = DataSet(
+    key='mnist',
+    title='MNIST',
+    names=dataset.DATASETS,
+    load=dataset.load,
+    lower=dataset.LOWER,
+    upper=dataset.UPPER,
+    classes=tuple(map(str, range(dataset.NUM_CLASSES))),
+    epsilon=dataset.EPSILON,
+    steps=40,
+    step_size=0.01,
+    batch_size=200,
+    submission_shape=(784,),
+    networks=model.NETWORKS,
+    default_network='A',
+    origins=SOURCES,
+    recipes=RECIPES,
+    augmentation=dataset.AUGMENTATION,
+    compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
+    table=TABLE_1,
+    table_name='Table 1',
+    figure_ranges=FigureRanges(
+        radii=(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
+        steps=(1, 2, 5, 10, 20, 40, 100, 200),
+        restarts=(1, 2, 5, 10, 20),
+        step_sizes=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3),
+    ),
+    capacity=_capacity,
+    capacity_epsilon=0.1,
+    challenge_models=CHALLENGE_MODELS,
+)
