@@ -60,8 +60,10 @@ def run_program():
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 if isinstance(module.main, cli.Door):
                     door = module.main
-                    changed = dataclasses.replace(door.data_set, **changes)
-                    dataclasses.replace(door, data_set=changed)()
+                    if changes:
+                        changed = dataclasses.replace(door.data_set, **changes)
+                        door = dataclasses.replace(door, data_set=changed)
+                    door()
                 else:
                     cli.run(module.main, module.define_flags)
         except SystemExit as stop:

@@ -36,4 +36,5 @@ def main(data_set: DataSet) -> None:
         notes=FLAGS.notes,
         results=FLAGS.results,
         attack_dtype=FLAGS.attack_dtype,
+        released=data_set.networks.released,
     )

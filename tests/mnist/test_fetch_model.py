@@ -18,6 +18,7 @@ from common.networks.challenge_models import Release
 from common.networks.weights import load_weights
 from mnist import fetch_model as program
 from mnist import model, tf1
+from mnist.challenge_models import RELEASES
 from mnist.model import network_a
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -88,9 +89,7 @@ def fetch(site, monkeypatch, run_program, tmp_path):
                 archive.write(file, f'models/secret/{file.name}')
             for name, content in (more or {}).items():
                 archive.writestr(name, content)
-        monkeypatch.setitem(
-            program.RELEASES, 'secret', Release(f'{site[1]}/secret.zip', sha256(path))
-        )
+        monkeypatch.setitem(RELEASES, 'secret', Release(f'{site[1]}/secret.zip', sha256(path)))
         result = run_program(program, '--name=secret', f'--output_dir={tmp_path / "models"}')
         return *result, tmp_path / 'models' / 'secret'
 

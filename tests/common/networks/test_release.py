@@ -12,8 +12,8 @@ from common.errors import UserError
 from common.files import sha256
 from common.networks.registry import Origin, manifest
 from common.networks.release import add_results, release
-from common.networks.release import put as put_by_program
-from common.programs import flags as shared_flags
+from common.programs import cli
+from common.programs import release as release_program
 
 RECORD = {'command': 'python -m some.train', 'commit': 'abc1234', 'machine': 'a machine'}
 CONFIG = {'seed': 3, 'batch_size': 100, 'dataset': 'letters'}
@@ -159,12 +159,11 @@ def program(run_program, released):
         if not pathlib.Path(path).read_bytes().endswith(b'weights'):
             raise UserError(f'{path} holds no weights')
 
+    letters = types.SimpleNamespace(
+        key='letters', origins=SOURCES, networks=types.SimpleNamespace(load=load, released=released)
+    )
     module = types.SimpleNamespace(
-        __name__='letters.release',
-        define_flags=lambda: shared_flags.define_release(list(SOURCES)),
-        main=lambda: put_by_program(
-            'letters', SOURCES, load, **shared_flags.release_settings(), released=released
-        ),
+        __name__='letters.release', main=cli.Door(release_program, letters)
     )
 
     def program(*arguments):

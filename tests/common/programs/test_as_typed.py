@@ -1,10 +1,12 @@
 """What an exhibit is called, and how the command is told that made it."""
 
+import functools
 import shlex
 import types
 
 import pytest
 
+from common.programs import as_typed, figures
 from common.programs import flags as shared_flags
 
 
@@ -16,22 +18,22 @@ def told(run_program):
         found = []
 
         def main():
-            settings = shared_flags.study_settings('tiny.figures')
             found.append(
                 (
-                    settings['variant'],
-                    settings['command'],
-                    settings['every'],
+                    as_typed.suffix(),
+                    as_typed.command('tiny.figures'),
+                    shared_flags.every(),
                     shared_flags.chosen_examples(),
                 )
             )
 
+        tiny = types.SimpleNamespace(
+            names=('tiny', 'drawn'), epsilon=8.0, capacity_epsilon=None, batch_size=100
+        )
         program = types.SimpleNamespace(
             __name__='tiny.figures',
             main=main,
-            define_flags=lambda: shared_flags.define_figures(
-                {'1': 'first', '2': 'second'}, ('tiny', 'drawn'), epsilon='8', batch_size=100
-            ),
+            define_flags=functools.partial(figures.define_flags, tiny),
         )
         status, _, err = run_program(program, *arguments)
         assert status == 0, err
@@ -71,8 +73,8 @@ def test_networks_of_the_same_file_name_have_names_of_their_own(run_program):
     names, commands = [], []
 
     def main():
-        names.append(shared_flags.variant())
-        commands.append(shared_flags.as_typed('tiny.eval'))
+        names.append(as_typed.suffix())
+        commands.append(as_typed.command('tiny.eval'))
 
     program = types.SimpleNamespace(
         __name__='tiny.eval',
