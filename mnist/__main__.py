@@ -78,7 +78,7 @@ def _load_test(name: str, data_dir: str | None) -> tuple[Examples, bool]:
         if data_dir is not None:
             raise
         print(
-            f'warning: {error}\nwarning: going on with DRAWN digits, which are not MNIST: the '
+            f'warning: {error}\nwarning: going on with DRAWN patterns, which are not MNIST: the '
             "numbers below show the software at work and say nothing about the paper's.",
             file=sys.stderr,
         )
