@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from cifar10 import drawn
+from common.data import stand_in
 from common.data.archive import Archive
 from common.data.augmentation import Crops
 from common.data.batches import Examples
@@ -66,18 +66,22 @@ def load(split: str, *, dataset: str = 'cifar10', data_dir: str | None = None) -
         data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
 
     Raises:
-        ValueError: unknown data set.
-        UserError: the data cannot be had, or are not the published ones.
+        ValueError: unknown data set or split.
+        UserError: the data are not available, or are not the published ones.
     """
     if dataset == 'cifar10':
         images, labels = ARCHIVE.load(split, data_dir)
-        name = f'CIFAR-10 {split}'
-    elif dataset == 'drawn':
-        images, labels = drawn.draw(split)
-        name = f'drawn shapes (a stand-in, not CIFAR-10) {split}'
-    else:
-        raise ValueError(f'unknown dataset {dataset!r}; expected one of: {", ".join(DATASETS)}')
-    return Examples(images.astype(np.float32), labels.astype(np.int32), name)
+        return Examples(images.astype(np.float32), labels.astype(np.int32), f'CIFAR-10 {split}')
+    if dataset == 'drawn':
+        return stand_in.draw(
+            split,
+            instead_of='CIFAR-10',
+            image_shape=IMAGE_SHAPE,
+            num_classes=NUM_CLASSES,
+            lower=LOWER,
+            upper=UPPER,
+        )
+    raise ValueError(f'unknown dataset {dataset!r}; expected one of: {", ".join(DATASETS)}')
 
 
 def load_training(

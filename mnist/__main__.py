@@ -2,7 +2,7 @@
 
     python -m mnist
 
-Without MNIST it falls back to drawn digits, and says so.
+Without MNIST it falls back to drawn patterns, and says so.
 """
 
 from common.programs import cli, quick_start

@@ -6,10 +6,10 @@ import struct
 import numpy as np
 from tensorflow_datasets.core.hashing import Hasher
 
+from common.data import stand_in
 from common.data.archive import Archive
 from common.data.augmentation import Warp
 from common.data.batches import Examples
-from mnist import drawn
 
 IMAGE_SHAPE = (28, 28, 1)
 NUM_CLASSES = 10
@@ -58,20 +58,24 @@ def load(split: str, *, dataset: str = 'mnist', data_dir: str | None = None) -> 
         data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
 
     Raises:
-        ValueError: unknown data set.
-        UserError: the data cannot be had, or are not the published ones.
+        ValueError: unknown data set or split.
+        UserError: the data are not available, or are not the published ones.
     """
     if dataset == 'mnist':
         images, labels = ARCHIVE.load(split, data_dir)
-        name = f'MNIST {split}'
-    elif dataset == 'drawn':
-        images, labels = drawn.draw(split)
-        name = f'drawn digits (a stand-in, not MNIST) {split}'
-    else:
-        raise ValueError(f'unknown dataset {dataset!r}; expected one of: {", ".join(DATASETS)}')
-    # The challenge's loader: uint8 times 1/255 in float32.
-    x = images.astype(np.float32) * np.float32(1 / 255)
-    return Examples(x, labels.astype(np.int32), name)
+        # The challenge's loader: uint8 times 1/255 in float32.
+        x = images.astype(np.float32) * np.float32(1 / 255)
+        return Examples(x, labels.astype(np.int32), f'MNIST {split}')
+    if dataset == 'drawn':
+        return stand_in.draw(
+            split,
+            instead_of='MNIST',
+            image_shape=IMAGE_SHAPE,
+            num_classes=NUM_CLASSES,
+            lower=LOWER,
+            upper=UPPER,
+        )
+    raise ValueError(f'unknown dataset {dataset!r}; expected one of: {", ".join(DATASETS)}')
 
 
 def load_training(

@@ -73,7 +73,7 @@ def _load_test(data_set: DataSet) -> tuple[Examples, bool]:
         if FLAGS.data_dir is not None:
             raise
         print(
-            f'warning: {error}\nwarning: going on with DRAWN images, which are not '
+            f'warning: {error}\nwarning: going on with DRAWN patterns, which are not '
             f'{data_set.title}: the numbers below show the software at work and say nothing '
             "about the paper's.",
             file=sys.stderr,

@@ -1,12 +1,13 @@
 """The challenge's checker: reads a submission, validates it, classifies its images and scores it.
 
 A submission is one .npy file: an adversarial image for every test image, in the test set's order.
+Its numbers may be floats or integers of any width. The challenge's own checker refuses uint8 images
+of CIFAR-10, whose differences wrap around in it; here they count as the numbers that they are.
 """
 
-import dataclasses
-import io
 import math
 import os
+import stat
 from collections.abc import Callable
 
 import numpy as np
@@ -20,69 +21,7 @@ from common.networks.logits import LogitsFn
 from common.threat_model import LinfBall
 
 TOLERANCE = 1e-4  # the challenge's slack, in pixel units of either data set
-_HEAD_BYTES = 10_000  # a header of plain numbers takes about 100
 _ROWS_SHOWN = 5
-_SAVE_AGAIN = 'Write the images with np.save, as one array of plain numbers.'
-# Version 3.0 differs from 2.0 only in the encoding of field names, which no submission has.
-_HEADER_READERS = {
-    (1, 0): npy.read_array_header_1_0,
-    (2, 0): npy.read_array_header_2_0,
-    (3, 0): npy.read_array_header_2_0,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class SubmissionFile:
-    """A .npy file of real numbers whose header has been read, and nothing else of it yet.
-
-    Attributes:
-        path: the file.
-        shape: of the array, as the header has it.
-        dtype: float or integer of any width and byte order.
-        fortran_order: whether the first axis varies fastest.
-        offset: bytes before the first pixel.
-    """
-
-    path: str | os.PathLike
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    fortran_order: bool
-    offset: int
-
-    def read(self, shape: tuple[int, ...]) -> np.ndarray:
-        """The images, cast to float64 before anything is computed with them.
-
-        Args:
-            shape: what the array's shape has to be, exactly.
-
-        Returns:
-            [*shape] float64, in the file's own pixel units.
-
-        Raises:
-            UserError: another shape, or a file that ends too early.
-        """
-        # Checked before memory is taken: a header may claim any size.
-        if self.shape != shape:
-            raise UserError(
-                f'{self.path}: expected an array of shape {shape}; found {str(self.shape)[:200]}. '
-                + _shape_remedy(self.shape, shape)
-            )
-        count = math.prod(shape)
-        try:
-            pixels = np.fromfile(self.path, self.dtype, count, offset=self.offset)
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
-        if pixels.size != count:
-            raise UserError(
-                f'{self.path}: expected {count:,} numbers after the header; the file ends after '
-                f'{pixels.size:,}. It is cut off: write or copy it again.'
-            )
-        with np.errstate(over='ignore'):  # a long double may exceed float64: refused as infinite
-            return np.array(
-                pixels.reshape(shape, order='F' if self.fortran_order else 'C'),
-                np.float64,
-                order='C',
-            )
 
 
 def score(
@@ -98,24 +37,25 @@ def score(
 ) -> float:
     """Validates a submission, prints the network's accuracy on it and writes the predictions.
 
-    Whatever takes long or may warn comes as a function, which is called once every check before it
-    has passed: first the file's header, then the data, the shape, the pixels, the network.
+    Whatever takes long or may warn is passed as a function, called only after all checks before it
+    have passed: first the file's header, then the data, the shape, the pixels, the network.
 
     Args:
         submission_path: .npy of shape (n, *image_shape), any real dtype, in the ball's pixel units.
-        predictions_path: where [n] int64 classes go, as .npy.
-        load_test: the n test images that the submission perturbs.
+        predictions_path: where the predictions go, [n] int64 as .npy.
+        load_test: loads the n test images that the submission perturbs.
         stand_in: whether these are not the challenge's; the output then names them.
-        image_shape: of an image in the file; reshaped to that of a test image.
-        make_ball: the threat model.
-        load_network: the network; takes images of the test images' shape.
+        image_shape: shape of an image in the file; images are reshaped to that of a test image.
+        make_ball: makes the threat model.
+        load_network: loads the network, which takes images of the test images' shape.
         batch_size: images a batch of the classification.
 
     Returns:
         The accuracy, 0 to 1.
 
     Raises:
-        UserError: the submission is invalid, or data, network or output cannot be had.
+        UserError: the submission is invalid, data or network are not available, or the predictions
+            cannot be written.
     """
     submission = open_submission(submission_path)
     if os.path.realpath(predictions_path) == os.path.realpath(submission_path):
@@ -127,7 +67,7 @@ def score(
     test = load_test()
     if stand_in:
         print(f'Data: {test.name}, {len(test):,} images')
-    x_adv = submission.read((len(test), *image_shape)).reshape(test.x.shape)
+    x_adv = read(submission, (len(test), *image_shape)).reshape(test.x.shape)
     validate(x_adv, test.x, make_ball())
     predictions = predict(load_network(), x_adv, batch_size)
     accuracy = float(np.mean(predictions == test.y))
@@ -137,43 +77,63 @@ def score(
     return accuracy
 
 
-def open_submission(path: str | os.PathLike) -> SubmissionFile:
-    """Reads the header of a .npy file. Nothing in the file is ever unpickled.
+def open_submission(path: str | os.PathLike) -> np.memmap:
+    """Maps a .npy file into memory, of which only the header is read. Nothing is ever unpickled.
 
     Args:
         path: file of format version 1.0 to 3.0.
 
+    Returns:
+        Its array: floats or integers, of any shape, width, byte and memory order.
+
     Raises:
-        UserError: not a readable .npy file, or its numbers are not real floats or integers (bool
-            and complex are not).
+        UserError: the file cannot be read, is no whole .npy file, or its numbers are not real
+            floats or integers (bool and complex are not).
     """
     try:
-        with open(path, 'rb') as file:
-            head = file.read(_HEAD_BYTES)
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer
+            raise OSError('it is a folder, a pipe or a device')
+        with np.errstate(over='ignore'):  # a header may claim any size
+            submission = npy.open_memmap(path, mode='r')
     except OSError as error:
-        raise _unreadable(path, error) from error
-    if not head.startswith(npy.MAGIC_PREFIX):
-        raise UserError(f'{path}: expected a .npy file; found {_contents(head)}. {_SAVE_AGAIN}')
-    # NumPy reads as many bytes as the file asks for, here no more than the head has.
-    stream = io.BytesIO(head)
-    try:
-        version = npy.read_magic(stream)
-        if version not in _HEADER_READERS:
-            raise ValueError('unknown format version {}.{}'.format(*version))
-        shape, fortran_order, dtype = _HEADER_READERS[version](stream)
-        if not all(0 <= size < 2**63 for size in shape):
-            raise ValueError('impossible sizes in its shape')
+        raise UserError(
+            f'cannot read {path}: {error.strerror or error}. Expected the .npy file of a '
+            'submission: check its name, and the folder it is relative to.'
+        ) from error
     except Exception as error:  # NumPy passes on whatever damaged bytes make its parsers raise
         raise UserError(
-            f'{path}: expected the header of a .npy file; found one that cannot be read '
-            f'({reason(error)}). {_SAVE_AGAIN}'
+            f'{path}: expected a whole .npy file; found one that is damaged, cut off or of another '
+            f'format ({reason(error)}). Write the images with np.save, as one array of plain '
+            'numbers.'
         ) from error
-    if dtype.kind not in 'fiu':
+    if submission.dtype.kind not in 'fiu':
         raise UserError(
             f'{path}: expected real numbers (a float or integer dtype); found dtype '
-            f'{str(dtype)[:200]}. Convert the images to np.float32 and save them again.'
+            f'{str(submission.dtype)[:200]}. Convert the images to np.float32 and save them again.'
         )
-    return SubmissionFile(path, shape, dtype, fortran_order, stream.tell())
+    return submission
+
+
+def read(submission: np.memmap, shape: tuple[int, ...]) -> np.ndarray:
+    """The images, cast to float64 before anything is computed with them.
+
+    Args:
+        submission: what `open_submission` returned.
+        shape: what the array's shape has to be, exactly.
+
+    Returns:
+        [*shape] float64, in the file's own pixel units.
+
+    Raises:
+        UserError: another shape.
+    """
+    if submission.shape != shape:
+        raise UserError(
+            f'{submission.filename}: expected an array of shape {shape}; found '
+            f'{str(submission.shape)[:200]}. {_shape_remedy(submission.shape, shape)}'
+        )
+    with np.errstate(over='ignore'):  # a long double may exceed float64: refused as infinite
+        return np.array(submission, np.float64, order='C')
 
 
 def validate(
@@ -181,9 +141,9 @@ def validate(
 ) -> None:
     """Refuses a submission that leaves the threat model (run_attack.py of either challenge).
 
-    Every pixel must be finite, within `tolerance` of the pixel range and within epsilon plus
-    `tolerance` of the natural pixel. Differences are taken in float64. A value that meets a limit
-    exactly stays valid if it was rounded to float32 on the way.
+    Every pixel must be finite, at most `tolerance` outside of the pixel range and at most epsilon
+    plus `tolerance` from the natural pixel. Differences are taken in float64. A value exactly at a
+    limit stays valid when it has been rounded to float32.
 
     Args:
         submission: [n, ...] images of any real dtype, in the ball's pixel units.
@@ -192,7 +152,7 @@ def validate(
         tolerance: slack in pixel units.
 
     Raises:
-        UserError: says of how many images and of which rows, and how far out the worst is.
+        UserError: it does; names how many images and which rows, and how far out the worst is.
         ValueError: the two shapes differ.
     """
     if submission.shape != natural.shape:
@@ -206,7 +166,7 @@ def validate(
     if broken.any():
         raise UserError(
             f'the submission is not valid: expected finite pixels; {_count(broken)} contain NaN or '
-            'infinity. Mend the attack that made them and save the images again.'
+            'infinity. Fix the attack that made them and save the images again.'
         )
     outside = np.maximum(ball.lower - pixels.min(axis=axes), pixels.max(axis=axes) - ball.upper)
     # One image at a time, which spares temporary copies of the whole data set.
@@ -228,7 +188,7 @@ def validate(
 
 
 def predict(logits_fn: LogitsFn, x: np.ndarray, batch_size: int) -> np.ndarray:
-    """Classifies images as they are, without any clip, in float32.
+    """Classifies images as they are, without clipping, in float32.
 
     Args:
         logits_fn: the network.
@@ -239,7 +199,7 @@ def predict(logits_fn: LogitsFn, x: np.ndarray, batch_size: int) -> np.ndarray:
         [n] int64 classes.
 
     Raises:
-        UserError: the network returned NaN or infinity, so that no prediction means anything.
+        UserError: the network returned NaN or infinity, so no prediction means anything.
     """
 
     @tf.function(autograph=False, reduce_retracing=True)
@@ -261,7 +221,7 @@ def predict(logits_fn: LogitsFn, x: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 def save_predictions(path: str | os.PathLike, predictions: np.ndarray) -> None:
-    """Writes [n] int64 classes as .npy, whole or not at all, under exactly the name given.
+    """Writes [n] integer classes as int64 .npy, whole or not at all, under exactly this name.
 
     Raises:
         UserError: the file cannot be written.
@@ -271,34 +231,21 @@ def save_predictions(path: str | os.PathLike, predictions: np.ndarray) -> None:
         np.save(file, predictions.astype(np.int64, copy=False))
 
 
-def _unreadable(path: str | os.PathLike, error: OSError) -> UserError:
-    return UserError(
-        f'cannot read {path}: {error.strerror or error}. Expected the .npy file of a submission: '
-        'check its name, and the folder it is relative to.'
-    )
-
-
-def _contents(head: bytes) -> str:
-    if not head:
-        return 'an empty file'
-    if head.startswith(b'PK'):
-        return 'an .npz or other zip archive'
-    return 'something else'
-
-
 def _shape_remedy(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if len(expected) == 4 and found == tuple(expected[axis] for axis in (0, 3, 1, 2)):
+        return 'The channels come first: save x.transpose(0, 2, 3, 1).'
     if math.prod(found) == math.prod(expected):
         return f'The number of pixels is right: save x.reshape{expected}.'
     return 'Save one image for every test image, in the order of the test set.'
 
 
 def _float32_rounding(ball: LinfBall) -> float:
-    """The most by which rounding to float32 moves a pixel of the range: 6e-8 of 1, 8e-6 of 255."""
+    """The most that rounding to float32 moves a pixel: 6e-8 in 0 to 1, 8e-6 in 0 to 255."""
     return float(np.spacing(np.float32(max(abs(ball.lower), abs(ball.upper))))) / 2
 
 
 def _count(offending: np.ndarray) -> str:
-    """How many and which; offending: [n] bool. '2 of 10,000 images (rows 3, 8; counted from 0)'."""
+    """How many of [n] and which: '2 of 10,000 images (rows 3, 8; counted from 0)'."""
     rows = np.flatnonzero(offending)
     shown = ', '.join(str(row) for row in rows[:_ROWS_SHOWN])
     return (
@@ -308,7 +255,7 @@ def _count(offending: np.ndarray) -> str:
 
 
 def _fault(excess: np.ndarray, slack: float, words: str) -> list[str]:
-    """What to say of images whose [n] excess over a limit is above the slack; [] if none is."""
+    """One phrase about the images whose [n] excess over a limit is above the slack, or none."""
     offending = excess > slack
     if not offending.any():
         return []

@@ -2,15 +2,16 @@
 
 import pytest
 
-from cifar10 import drawn, train
+from cifar10 import train
 from cifar10.pgd_attack import challenge_pgd
+from common.data import stand_in
 
 
 @pytest.fixture(scope='session')
 def few_images():
     """Drawn data of 64 training and 40 test images, in all tests of a session that ask for it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawn, 'DEFAULT_NUM_EXAMPLES', {'train': 64, 'test': 40})
+        patch.setattr(stand_in, 'SIZES', {'train': 64, 'test': 40})
         yield
 
 

@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from cifar10 import drawn, model, train
+from cifar10 import model, train
 from cifar10.recipes import RECIPES
 from cifar10.sources import SOURCES
 from common.attacks import PGD, fgsm
+from common.data import stand_in
 from common.data.augmentation import Crops
 from common.threat_model import LinfBall
 from common.training.objectives import SaddlePoint
@@ -96,7 +97,7 @@ def test_training_is_wired_as_in_the_challenge(
     config = config_of('--dataset=drawn', '--width=simple', '--batch_size=8')
     monkeypatch.undo()  # config_of's own stand-in for train
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawn, 'DEFAULT_NUM_EXAMPLES', {'train': 64, 'test': 40})
+        patch.setattr(stand_in, 'SIZES', {'train': 64, 'test': 40})
         (
             network,
             optimizer,

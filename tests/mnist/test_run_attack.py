@@ -19,7 +19,7 @@ def images():
 def asked(monkeypatch):
     """Replaces the networks by a known one, and lists the names they were asked for by.
 
-    Its logits are the first ten pixels of the top row, which drawn digits leave black.
+    Its logits are the first ten pixels of the top row, which drawn images leave black.
     """
     network = keras.Sequential(
         [
@@ -46,7 +46,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def score(run_program, paths):
-    """(*flags) -> (exit status, standard output, standard error) on drawn digits."""
+    """(*flags) -> (exit status, standard output, standard error) on drawn images."""
 
     def score(*flags, **changes):
         return run_program(
@@ -77,7 +77,7 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, sc
     status, out, err = score()
     assert status == 0 and not err
     assert out.splitlines() == [
-        'Data: drawn digits (a stand-in, not MNIST) test, 2,000 images',
+        'Data: drawn patterns (a stand-in, not MNIST) test, 2,000 images',
         'Accuracy: 92.75%',
         f'Predictions written to {paths[1]}',
     ]

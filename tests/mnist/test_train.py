@@ -1,6 +1,5 @@
 """Training as a program: recipes, resuming, refusals, and what a model folder holds."""
 
-import functools
 import json
 import os
 import pathlib
@@ -17,14 +16,16 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from common.attacks import PGD
+from common.data import stand_in
 from common.data.augmentation import Warp
 from common.files import sha256
 from common.losses import CrossEntropy, CWMargin
 from common.networks.weights import save_weights
 from common.threat_model import LinfBall
-from mnist import drawn, model, sources, train
+from mnist import model, sources, train
 from mnist.recipes import RECIPES
 
+FEW = {'train': 500, 'test': 500}  # images
 TRAIN = train.train  # which config_of replaces
 NETWORK = ('--filters=2,4', '--hidden=8')
 TINY = (
@@ -43,12 +44,7 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def _few_images(monkeypatch):
-    monkeypatch.setattr(drawn, 'draw', few_images)
-
-
-@functools.lru_cache(maxsize=2)
-def few_images(split, num_examples=500, original=drawn.draw):
-    return original(split, num_examples)
+    monkeypatch.setattr(stand_in, 'SIZES', FEW)
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +52,7 @@ def trained(tmp_path_factory, run_program):
     """The model folder of a run of TINY; to be copied before anything is done to it."""
     folder = tmp_path_factory.mktemp('models') / 'run'
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawn, 'draw', few_images)
+        patch.setattr(stand_in, 'SIZES', FEW)
         assert run_program(train, *TINY, f'--model_dir={folder}')[0] == 0
     return folder
 
