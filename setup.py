@@ -25,7 +25,7 @@ setup(
         'tensorboard>=2.20',  # tf.summary needs it, and TensorFlow no longer brings it
     ],
     extras_require={
-        'test': ['pytest>=8.0', 'pytest-xdist>=3.6', 'ruff>=0.8'],
+        'test': ['mypy>=1.13', 'pytest>=8.0', 'pytest-xdist>=3.6', 'ruff==0.17.*'],
         'plots': ['matplotlib>=3.8'],
         'gpu': ['tensorflow[and-cuda]>=2.20'],
     },

@@ -33,7 +33,7 @@ def chosen(releases: Mapping[str, Release], name: str | None) -> Release:
     Raises:
         UserError: no name, or one of no release.
     """
-    if name not in releases:
+    if name is None or name not in releases:
         raise UserError(
             f'expected --name to be one of: {", ".join(releases)}; found {name or "none"}. '
             f'For example --name={list(releases)[-1]}.'
@@ -131,5 +131,7 @@ def _import(
     if config.exists():
         # A config.json beside weights describes a network of this project; this one does not.
         config.rename(folder / 'challenge_config.json')
-    import_tf1(network, tf1_checkpoint.latest_in(folder))
+    prefix = tf1_checkpoint.latest_in(folder)
+    assert prefix is not None, 'the folder was chosen by its checkpoint'
+    import_tf1(network, prefix)
     save_weights(network, folder / WEIGHTS)

@@ -78,7 +78,7 @@ def _download(url: str, path: pathlib.Path, timeout: float) -> str:
 
 
 def _ask(url: str, timeout: float) -> http.client.HTTPResponse:
-    answers = queue.Queue()
+    answers: queue.Queue[http.client.HTTPResponse | Exception] = queue.Queue()
 
     def ask() -> None:
         try:

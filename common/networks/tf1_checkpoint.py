@@ -130,7 +130,7 @@ def write(
             would no longer be found.
     """
     prefix = pathlib.Path(prefix)
-    tensors = {
+    tensors: dict[str, np.ndarray | np.generic] = {
         name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)
     }
     tensors['global_step'] = np.int64(global_step)
