@@ -35,7 +35,11 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_batch_size(data_set.batch_size)
     default = data_set.default_network
     shared_flags.define_checkpoint(
-        'source', default, 'The network whose gradients craft the examples'
+        'source',
+        default,
+        'The network whose gradients craft the examples'
+        + ('' if default else ' (by default --target)'),
+        required=False,
     )
     shared_flags.define_checkpoint('target', default, 'The network that is judged')
     words = '; '.join(f'{name}: {what}' for name, what in METHODS.items())
@@ -92,7 +96,8 @@ def main(data_set: DataSet) -> None:
     elif FLAGS.method == WORST_CASE:
         rows, exhibit = _worst_case(data_set, attacks)
     else:
-        rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, FLAGS.source)]
+        source = FLAGS.source or FLAGS.target
+        rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, source)]
     # Before anything is printed, since nobody may be reading any more.
     written = exhibit.write(FLAGS.output_dir) if exhibit is not None else None
     if FLAGS.json and FLAGS.method != WORST_CASE:

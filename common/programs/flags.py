@@ -270,14 +270,14 @@ def as_config(without: tuple[str, ...]) -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in sorted(names) if name not in without}
 
 
-def define_checkpoint(name: str, default: str | None, what: str) -> None:
-    """A flag that names a network."""
+def define_checkpoint(name: str, default: str | None, what: str, *, required: bool = True) -> None:
+    """A flag that names a network; without a default it has to be given, if `required`."""
     flags.DEFINE_string(
         name,
         default,
         f'{what}: a released name, a model folder, a weights file, or the prefix of '
         'a checkpoint (of this project or of TF1).',
-        required=default is None,
+        required=required and default is None,
     )
 
 
@@ -370,7 +370,7 @@ def crafting(batch_size: int) -> Crafting:
     return Crafting(batch_size, flags.FLAGS.seed, flags.FLAGS.attack_dtype, compiled)
 
 
-def reach() -> float:
+def _reach() -> float:
     """How far all steps of the chosen attack lead, in pixel units; infinite where steps adapt."""
     chosen = {
         name: flags.FLAGS[name].value
@@ -384,13 +384,17 @@ def reach() -> float:
     return flags.FLAGS.steps * flags.FLAGS.step_size
 
 
-def checked_ball(data_set: DataSet, epsilon: float | None = None) -> LinfBall:
+def checked_ball(
+    data_set: DataSet, epsilon: float | None = None, reach: float | None = None
+) -> LinfBall:
     """The ball of --epsilon, with a warning on standard error where it is hardly what was meant.
 
     Args:
         data_set: knows the range of pixels.
         epsilon: radius in pixel units; None takes --epsilon.
+        reach: how far all steps of the attack lead, in pixel units; None asks the flags.
     """
+    reach = _reach() if reach is None else reach
     epsilon = flags.FLAGS.epsilon if epsilon is None else epsilon
     ball, extent = data_set.ball(epsilon), data_set.upper - data_set.lower
     pixels = f'[{ball.lower:g}, {ball.upper:g}]'
@@ -406,9 +410,9 @@ def checked_ball(data_set: DataSet, epsilon: float | None = None) -> LinfBall:
             f'to {ball.upper:g} here. If it was meant on the scale from 0 to 1, multiply it by '
             f'{extent:g}: 8/{extent:g} = {8 / extent:.2g} there is --epsilon=8.'
         )
-    if 0 < reach() < epsilon * (1 - 1e-6):
+    if 0 < reach < epsilon * (1 - 1e-6):
         _warn(
-            f'--steps times --step_size is {reach():g}, less than --epsilon={epsilon:g}: the '
+            f'--steps times --step_size is {reach:g}, less than --epsilon={epsilon:g}: the '
             'attack cannot cross the ball, and networks look more robust than they are. Raise '
             '--step_size.'
         )
