@@ -7,6 +7,8 @@ import types
 import keras
 import numpy as np
 import pytest
+from common.training.config import TrainingConfig
+from common.training.setting import setting
 
 from common.data import stand_in
 from common.networks.registry import Networks
@@ -14,8 +16,6 @@ from common.programs import cli, eval_attack, figures, pgd_attack, run_attack, t
 from common.programs import eval as watch
 from common.programs.data_set import DataSet, FigureRanges
 from common.report.exhibit import read_all
-from common.training.config import TrainingConfig
-from common.training.setting import setting
 
 SHAPE, CLASSES = (24, 20, 2), ('north', 'east', 'south', 'west')
 SIZES = {'train': 1200, 'test': 200}
