@@ -13,7 +13,6 @@ from absl import flags
 from cifar10 import dataset, model
 from cifar10.paper import SIMPLE, TABLE_2
 from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
-from cifar10.sources import SOURCES
 from common.attacks.by_name import METHODS, checked_ball
 from common.evaluation.attack_table import AttackSettings, AttackTable
 from common.evaluation.cascades_by_name import PRESETS, preset
@@ -21,7 +20,6 @@ from common.evaluation.rows import table, write_rows
 from common.evaluation.worst_case import evaluate
 from common.files import partial_folder
 from common.networks import registry
-from common.networks.registry import stands_for
 from common.programs import cli
 from common.programs import flags as shared_flags
 from common.report.paper_table import nothing
@@ -73,7 +71,7 @@ def main() -> None:
         load=model.load,
         settings=settings,
         partial_folder=cache,
-        stands_for=stands_for(FLAGS.target, SOURCES),
+        stands_for=model.NETWORKS.stands_for(FLAGS.target),
         paper=TABLE_2.accuracy if real else nothing,
         more_papers={'paper_simple': SIMPLE.accuracy} if real else {},
     )

@@ -7,7 +7,6 @@ The runs are those of `cifar10.sources`, in their order.
 """
 
 from cifar10 import model
-from cifar10.sources import SOURCES
 from common.networks import release
 from common.programs import cli
 from common.programs import flags as shared_flags
@@ -15,12 +14,12 @@ from common.programs import flags as shared_flags
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    shared_flags.define_release(list(SOURCES))
+    shared_flags.define_release(list(model.NETWORKS.origins))
 
 
 def main() -> None:
     """Reads the flags and writes weights and manifest."""
-    release.put('cifar10', SOURCES, model.load, **shared_flags.release_settings())
+    release.put(model.NETWORKS, **shared_flags.release_settings())
 
 
 if __name__ == '__main__':

@@ -17,7 +17,6 @@ from common.evaluation.rows import table, write_rows
 from common.evaluation.worst_case import evaluate
 from common.files import partial_folder
 from common.networks import registry
-from common.networks.registry import stands_for
 from common.programs import cli
 from common.programs import flags as shared_flags
 from common.report.paper_table import nothing
@@ -25,7 +24,6 @@ from common.report.tables import table_exhibit, worst_case_exhibit
 from mnist import dataset, model
 from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
-from mnist.sources import SOURCES
 
 FLAGS = flags.FLAGS
 
@@ -72,7 +70,7 @@ def main() -> None:
         load=model.load,
         settings=settings,
         partial_folder=cache,
-        stands_for=stands_for(FLAGS.target, SOURCES),
+        stands_for=model.NETWORKS.stands_for(FLAGS.target),
         paper=TABLE_1.accuracy if FLAGS.dataset == 'mnist' else nothing,
     )
     print(

@@ -10,17 +10,16 @@ from common.networks import release
 from common.programs import cli
 from common.programs import flags as shared_flags
 from mnist import model
-from mnist.sources import SOURCES
 
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    shared_flags.define_release(list(SOURCES))
+    shared_flags.define_release(list(model.NETWORKS.origins))
 
 
 def main() -> None:
     """Reads the flags and writes weights and manifest."""
-    release.put('mnist', SOURCES, model.load, **shared_flags.release_settings())
+    release.put(model.NETWORKS, **shared_flags.release_settings())
 
 
 if __name__ == '__main__':

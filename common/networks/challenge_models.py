@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from common.errors import UserError
-from common.networks import download, tf1_checkpoint
+from common.networks import checkpoints, download
 from common.networks.weights import load_weights, save_weights
 
 WEIGHTS = 'last.weights.h5'
@@ -114,7 +114,7 @@ def _unpacked(name: str, release: Release, temporary: pathlib.Path) -> pathlib.P
 
 def _folder_of_checkpoint(unpacked: pathlib.Path, release: Release) -> pathlib.Path:
     folders = sorted({path.parent for path in unpacked.rglob('checkpoint-*.index')})
-    folders = [folder for folder in folders if tf1_checkpoint.latest_in(folder)]
+    folders = [folder for folder in folders if checkpoints.latest_in(folder)]
     if len(folders) != 1:
         found = ', '.join(str(folder.relative_to(unpacked)) for folder in folders) or 'none'
         raise UserError(
@@ -131,5 +131,5 @@ def _import(
     if config.exists():
         # A config.json beside weights describes a network of this project; this one does not.
         config.rename(folder / 'challenge_config.json')
-    import_tf1(network, tf1_checkpoint.latest_in(folder))
+    import_tf1(network, checkpoints.latest_in(folder))
     save_weights(network, folder / WEIGHTS)
