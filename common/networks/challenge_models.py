@@ -62,7 +62,7 @@ def fetch_model(
         complete or not at all.
 
     Raises:
-        UserError: the zip cannot be had or is not the published one, the folder cannot be written,
+        UserError: the zip is not available or not the published one, the folder cannot be written,
             or something else is in its place.
     """
     folder = pathlib.Path(output_dir) / name
