@@ -6,7 +6,6 @@ from cifar10 import train
 from cifar10.pgd_attack import challenge_pgd
 from common.data import stand_in
 
-
 FEW = {'train': 64, 'test': 40}
 
 
