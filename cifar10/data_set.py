@@ -4,7 +4,6 @@ from cifar10 import dataset, model
 from cifar10.challenge_models import CHALLENGE_MODELS
 from cifar10.paper import SIMPLE, TABLE_2
 from cifar10.recipes import RECIPES
-from cifar10.sources import SOURCES
 from common.programs.data_set import DataSet, FigureRanges
 
 
@@ -29,8 +28,6 @@ CIFAR10 = DataSet(
     batch_size=100,
     submission_shape=dataset.IMAGE_SHAPE,
     networks=model.NETWORKS,
-    default_network='A',
-    origins=SOURCES,
     recipes=RECIPES,
     augmentation=dataset.AUGMENTATION,
     holds_out_last=True,

@@ -13,6 +13,7 @@ from keras import layers
 from cifar10 import tf1
 from cifar10.dataset import IMAGE_SHAPE, NUM_CLASSES
 from cifar10.layers import BatchNormalization, LeakyReLU, Shortcut, Standardize
+from cifar10.sources import SOURCES
 from common.networks import registry
 from common.programs import cli
 from common.randomness import layer_seeds
@@ -160,6 +161,7 @@ NETWORKS = registry.Networks(
     data_set='cifar10',
     build=build,
     import_tf1=tf1.import_checkpoint,
+    origins=SOURCES,
     configs=[
         {'network': 'A', 'width': 'wide', 'seed': 0},
         {'network': 'A', 'width': 'simple', 'seed': 0},

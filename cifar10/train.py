@@ -18,8 +18,9 @@ from cifar10.data_set import CIFAR10
 from cifar10.recipes import RECIPES
 from common.attacks import PGD
 from common.attacks.by_name import training_adversary
+from common.networks.checkpoints import has_begun
 from common.networks.logits import DTYPES
-from common.networks.weights import copy_weights, has_begun
+from common.networks.weights import copy_weights
 from common.programs import cli
 from common.programs import flags as shared_flags
 from common.training import run_folder

@@ -4,7 +4,7 @@ import re
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: what was expected, what was found, what to do.
+    """A mistake that the user can fix: what was expected, what was found, what to do.
 
     Entry points print the message alone, no traceback, and exit with status 1 (see
     `common.programs.cli`).
@@ -12,9 +12,15 @@ class UserError(Exception):
 
 
 def reason(error: BaseException, limit: int = 300) -> str:
-    """What a library's error says, for use inside a message of our own: one line of few words.
+    """A library's error in one short line, for use inside a message of our own.
 
-    Where the first line only announces the next one, that comes with it.
+    Args:
+        error: the library's.
+        limit: most characters of the result.
+
+    Returns:
+        The first line of its message, joined with the second if it only announces that one; the
+        error's class where there is no message.
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     words = lines[0]

@@ -17,7 +17,7 @@ def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Pat
     """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
 
     Args:
-        path: where the finished file goes. Missing parent folders are made.
+        path: where the finished file goes; '~' is the home folder. Missing parents are made.
         suffix: ending of the temporary name, for writers that choose a format by it.
 
     Raises:
@@ -28,7 +28,7 @@ def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Pat
         raise UserError(
             f'expected the name of a file; found {path}, which names a folder. Choose another name.'
         )
-    path = pathlib.Path(path)
+    path = pathlib.Path(os.path.expanduser(path))
     temporary = None
     try:
         if path.exists() and not path.is_file():
@@ -59,7 +59,7 @@ def _umask() -> int:
 
 
 def require_writable(path: str | os.PathLike) -> None:
-    """Finds out before hours of work whether `path` can be written after them.
+    """Fails early, before hours of work, if `path` cannot be written.
 
     Raises:
         UserError: it cannot.
@@ -69,12 +69,15 @@ def require_writable(path: str | os.PathLike) -> None:
 
 
 def partial_folder(path: str | os.PathLike) -> pathlib.Path:
-    """The folder in which what will be the file `path` grows.
+    """The folder that holds the parts of a file until it is complete.
+
+    Args:
+        path: of the file; '~' is the home folder.
 
     Raises:
         UserError: something else is in its place.
     """
-    folder = pathlib.Path(f'{os.fspath(path)}.partial')
+    folder = pathlib.Path(f'{os.path.expanduser(path)}.partial')
     if folder.exists() and not folder.is_dir():
         raise UserError(
             f'expected a folder of half-finished results, or nothing, at {folder}; '
@@ -88,7 +91,7 @@ class _NotNow(Exception):
 
 
 def cannot_write(path: str | os.PathLike, error: Exception) -> UserError:
-    """What a user reads when a long run can no longer write to its folder."""
+    """The error to raise when a long run can no longer write to its folder."""
     return UserError(
         f'cannot write to {path}: {reason(error)}. Free some room or make the folder '
         'writable, and run the same command again.'
@@ -96,7 +99,11 @@ def cannot_write(path: str | os.PathLike, error: Exception) -> UserError:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
+    """Writes `value` as indented JSON, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + '\n')
 

@@ -1,8 +1,8 @@
 """Imports TensorFlow without its start-up chatter.
 
 TensorFlow logs a dozen lines about oneDNN and missing CUDA libraries before any of its own logging
-settings take effect, so the import runs with standard error redirected; lines that are not part of
-that chatter are passed on afterwards. Setting TF_CPP_MIN_LOG_LEVEL brings everything back.
+settings take effect, so the import runs with standard error redirected; any other lines are passed
+on afterwards. Setting TF_CPP_MIN_LOG_LEVEL brings everything back.
 """
 
 import os
@@ -40,7 +40,7 @@ def import_tensorflow() -> None:
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
-            del os.environ[_LEVEL]  # TensorFlow has read it; a child process is not to inherit it
+            del os.environ[_LEVEL]  # TensorFlow has read it; child processes must not inherit it
             captured.seek(0)
             _pass_on(captured.read().decode(errors='replace'))
 

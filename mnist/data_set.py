@@ -5,7 +5,6 @@ from mnist import dataset, model
 from mnist.challenge_models import CHALLENGE_MODELS
 from mnist.paper import TABLE_1
 from mnist.recipes import RECIPES
-from mnist.sources import SOURCES
 
 
 def _capacity(*arguments):
@@ -28,8 +27,6 @@ MNIST = DataSet(
     batch_size=200,
     submission_shape=(784,),
     networks=model.NETWORKS,
-    default_network='A',
-    origins=SOURCES,
     recipes=RECIPES,
     augmentation=dataset.AUGMENTATION,
     compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},

@@ -10,6 +10,7 @@ from common.networks import registry
 from common.randomness import layer_seeds
 from mnist import tf1
 from mnist.dataset import IMAGE_SHAPE, NUM_CLASSES
+from mnist.sources import SOURCES
 
 INITS = {
     # Truncated normal with standard deviation 0.1, and biases 0.1.
@@ -159,6 +160,7 @@ NETWORKS = registry.Networks(
     data_set='mnist',
     build=build,
     import_tf1=tf1.import_checkpoint,
+    origins=SOURCES,
     configs=[
         {'network': 'A', 'filters': [32, 64], 'hidden': 1024, 'init': 'challenge', 'seed': 0},
         {'network': 'B', 'seed': 0},

@@ -27,12 +27,12 @@ class Archive:
 
     Attributes:
         name: its name in TFDS.
-        host: address used to find out quickly whether a download can work.
+        host: address that must answer before a download is tried.
         sizes: number of examples of each split.
         digests: what `digest` must return for each split in its original order.
         original_index: (stored columns, split) -> [n] original position of each stored example.
-        stand_in: what a user can do without this data set, as the end of a sentence.
         digest: (images [n, h, w, c] uint8, labels [n] uint8) -> digests to compare.
+        stand_in: what a user can do without this data set, as the end of a sentence.
     """
 
     name: str
@@ -48,12 +48,13 @@ class Archive:
 
         Args:
             split: 'train' or 'test'.
-            data_dir: folder of prepared data sets; None follows TFDS's own rules (`TFDS_DATA_DIR`,
-                else `~/tensorflow_datasets`).
+            data_dir: folder of prepared data sets; '~' is the home folder. None follows TFDS's own
+                rules (`TFDS_DATA_DIR`, else `~/tensorflow_datasets`).
 
         Raises:
             UserError: not prepared and not downloadable, or not the published data.
         """
+        data_dir = data_dir and os.path.expanduser(data_dir)
         stored = self._read(split, data_dir)
         found = len(stored['label'])
         if found != self.sizes[split]:
@@ -90,36 +91,38 @@ class Archive:
         builder.download_and_prepare()
 
     def _unavailable(self, data_dir: str | None, why: str) -> UserError:
-        place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
         return UserError(
-            f'the data set {self.name} could not be loaded from {place} ({why}). Name the '
-            'folder of a prepared copy with --data_dir or the environment variable TFDS_DATA_DIR, '
-            'connect to a network so that TensorFlow Datasets can download it, or '
+            f'the data set {self.name} could not be loaded from {_place(data_dir)} ({why}). Name '
+            'the folder of a prepared copy with --data_dir or the environment variable '
+            'TFDS_DATA_DIR, connect to a network so that TensorFlow Datasets can download it, or '
             f'{self.stand_in}.'
         )
 
     def _refuse(self, split: str, data_dir: str | None, found: str) -> None:
-        place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
         raise UserError(
-            f'the {split} split of {self.name} in {place} is not the published data set: it has '
-            f'{found}. Remove that copy and let TensorFlow Datasets prepare it again.'
+            f'the {split} split of {self.name} in {_place(data_dir)} is not the published data '
+            f'set: it has {found}. Remove that copy and let TensorFlow Datasets prepare it again.'
         )
 
 
+def _place(data_dir: str | None) -> str:
+    return data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+
+
 def _reachable(address: str) -> bool:
-    """Whether a web server answers at all within seconds (TFDS alone would retry for minutes)."""
+    """Whether a web server answers at all within seconds; TFDS alone would retry for minutes."""
     answered = threading.Event()
 
     def probe() -> None:
         try:
             with urllib.request.urlopen(address, timeout=_PROBE_SECONDS):
                 answered.set()
-        except urllib.error.HTTPError:  # an answer too, if not the one hoped for
+        except urllib.error.HTTPError:  # an answer all the same
             answered.set()
         except (OSError, http.client.HTTPException):
             pass
 
-    # In a thread, because name resolution does not heed the timeout.
+    # In a thread, because name resolution ignores the timeout.
     thread = threading.Thread(target=probe, daemon=True)
     thread.start()
     thread.join(_PROBE_SECONDS)

@@ -1,4 +1,4 @@
-"""Examples, and the batches of a training, made ready while the devices still compute."""
+"""Examples, and batches of a training, prepared while the devices still compute."""
 
 import dataclasses
 import functools
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-_AHEAD = 2  # batches a device that wait for it
+_AHEAD = 2  # batches a device that are ready before they are asked for
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Images and labels, and the words by which printed output calls them.
+    """Images and labels, and their name in printed output.
 
     Attributes:
         x: [n, ...] float32 images in the data set's pixel units.
@@ -30,7 +30,7 @@ class Examples:
         return len(self.y)
 
     def digest(self) -> str:
-        """SHA-256 of name, images and labels: what identifies the examples."""
+        """SHA-256 of name, images and labels, as 64 hexadecimal digits: identifies the examples."""
         return self._digest
 
     @functools.cached_property
@@ -47,11 +47,10 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class ShuffledBatches:
-    """Which examples make up training batch number `step`, for any step, without state.
+    """Which examples make up training batch number `step`: a function of the step alone.
 
     Every epoch is a new permutation; the remainder of an epoch is joined with the start of the next
-    (the MNIST challenge's loader) or dropped (CIFAR-10's), so the position in the data is the step
-    number alone.
+    (the MNIST challenge's loader) or dropped (CIFAR-10's).
 
     Attributes:
         num_examples: size of the training set.
@@ -98,13 +97,13 @@ def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
 def batches_from(
     step: int, examples: Examples, order: ShuffledBatches, strategy: tf.distribute.Strategy
 ) -> Iterator:
-    """The batches of training steps `step`, `step` + 1, ... without end, by tf.data.
+    """Endless batches for the training steps `step`, `step` + 1, ..., by tf.data.
 
     Args:
-        step: number of the first, from 0.
+        step: number of the first step, from 0.
         examples: the training images.
-        order: which of them make up each step's batch, over all replicas.
-        strategy: each of its replicas gets an equal share of the batch, the first the first.
+        order: which of them make up each step's batch, of all replicas together.
+        strategy: its replicas get equal shares of the batch, in order.
 
     Returns:
         Iterator over pairs of float32 images [share, ...] and int32 labels [share], or of the
@@ -130,7 +129,7 @@ def batches_from(
                 tf.TensorSpec([share], tf.int32),
             ),
         )
-        # Known to be endless, it spares several hosts the question whether all have a batch left.
+        # Declared endless, so that several hosts need not ask each other whether a batch is left.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         return dataset.apply(endless).prefetch(_AHEAD * replicas)
 

@@ -12,9 +12,8 @@ from common.attacks import Attack
 from common.data.batches import Examples
 from common.errors import UserError, reason
 from common.evaluation.accuracy import natural_accuracy
-from common.networks import tf1_checkpoint
+from common.networks import checkpoints
 from common.networks.registry import Networks
-from common.networks.weights import is_whole
 from common.transfer import Source, transfer_accuracy
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -26,8 +25,8 @@ def new_checkpoints(folder: pathlib.Path) -> Iterator[str]:
     last = None
     while True:
         # Not tf.train.latest_checkpoint: it follows the absolute paths in a TF1 folder's list.
-        newest = tf1_checkpoint.latest_in(folder)
-        if newest is not None and newest != last and is_whole(newest):
+        newest = checkpoints.latest_in(folder)
+        if newest is not None and newest != last and checkpoints.is_whole(newest):
             last = newest
             yield newest
         time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -50,7 +49,7 @@ def evaluate(evaluator: 'Evaluator', reference: str, networks: Networks, *, once
     """
     folder = networks.folder(reference)
     if once or folder is None:
-        latest = tf1_checkpoint.latest_in(folder) if folder else None
+        latest = checkpoints.latest_in(folder) if folder else None
         evaluator.evaluate(Source(reference, networks.load(reference)), step_of(latest or ''))
         return
     for prefix in new_checkpoints(folder):

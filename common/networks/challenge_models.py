@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from common.errors import UserError
-from common.networks import download, tf1_checkpoint
+from common.networks import checkpoints, download
 from common.networks.weights import load_weights, save_weights
 
 WEIGHTS = 'last.weights.h5'
@@ -33,7 +33,7 @@ def chosen(releases: Mapping[str, Release], name: str | None) -> Release:
     Raises:
         UserError: no name, or one of no release.
     """
-    if name is None or name not in releases:
+    if name not in releases:
         raise UserError(
             f'expected --name to be one of: {", ".join(releases)}; found {name or "none"}. '
             f'For example --name={list(releases)[-1]}.'
@@ -62,7 +62,7 @@ def fetch_model(
         complete or not at all.
 
     Raises:
-        UserError: the zip cannot be had or is not the published one, the folder cannot be written,
+        UserError: the zip is not available or not the published one, the folder cannot be written,
             or something else is in its place.
     """
     folder = pathlib.Path(output_dir) / name
@@ -114,7 +114,7 @@ def _unpacked(name: str, release: Release, temporary: pathlib.Path) -> pathlib.P
 
 def _folder_of_checkpoint(unpacked: pathlib.Path, release: Release) -> pathlib.Path:
     folders = sorted({path.parent for path in unpacked.rglob('checkpoint-*.index')})
-    folders = [folder for folder in folders if tf1_checkpoint.latest_in(folder)]
+    folders = [folder for folder in folders if checkpoints.latest_in(folder)]
     if len(folders) != 1:
         found = ', '.join(str(folder.relative_to(unpacked)) for folder in folders) or 'none'
         raise UserError(
@@ -131,7 +131,7 @@ def _import(
     if config.exists():
         # A config.json beside weights describes a network of this project; this one does not.
         config.rename(folder / 'challenge_config.json')
-    prefix = tf1_checkpoint.latest_in(folder)
+    prefix = checkpoints.latest_in(folder)
     assert prefix is not None, 'the folder was chosen by its checkpoint'
     import_tf1(network, prefix)
     save_weights(network, folder / WEIGHTS)

@@ -1,4 +1,4 @@
-"""Files from the web: whole, verified before they get their name, and unpacked with suspicion."""
+"""Downloads: complete and verified before they get their name, and unpacked with suspicion."""
 
 import hashlib
 import http.client
@@ -34,7 +34,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeErro
 def fetch(
     url: str, path: str | os.PathLike, sha256: str, *, timeout: float = TIMEOUT_SECONDS
 ) -> None:
-    """Downloads a file. `path` exists afterwards only if its contents have the expected digest.
+    """Downloads a file, which gets its name only if its contents have the expected digest.
 
     Args:
         url: http or https address.
@@ -86,7 +86,7 @@ def _ask(url: str, timeout: float) -> http.client.HTTPResponse:
         except Exception as error:
             answers.put(error)
 
-    # In a thread, because name resolution does not heed the timeout.
+    # In a thread, because name resolution ignores the timeout.
     threading.Thread(target=ask, daemon=True).start()
     try:
         answer = answers.get(timeout=timeout)
@@ -147,8 +147,8 @@ def unpack(
         limit: how many bytes the contents may have together.
 
     Raises:
-        UserError: the zip is damaged, larger than `limit` or has an entry that leaves the folder or
-            is no plain file; or the folder cannot be written or is in the way.
+        UserError: the zip is damaged or larger than `limit`, an entry leaves the folder or is no
+            plain file, or the folder cannot be written or is not empty.
     """
     zip_path, folder = pathlib.Path(zip_path), pathlib.Path(folder)
     try:

@@ -1,7 +1,7 @@
-"""Networks on disk: released weights with their manifest, model folders, weights files.
+"""A data set's networks by reference, and the manifest of the released ones.
 
-A network is named by a reference: a released name, a model folder, a weights file, or the prefix of
-a checkpoint (of this project's training, or of a TF1 `Saver`).
+A reference is a released name, a model folder, a weights file, or the prefix of a checkpoint (of
+this project's training, or of a TF1 `Saver`).
 """
 
 import dataclasses
@@ -15,22 +15,59 @@ import keras
 
 from common.errors import UserError, reason
 from common.files import sha256
-from common.networks import tf1_checkpoint
-from common.networks.weights import is_training_checkpoint, load_weights, restore_weights
+from common.networks import checkpoints
+from common.networks.weights import load_weights, restore_weights
 
 RELEASED = pathlib.Path(__file__).resolve().parents[2] / 'checkpoints'
 """The folder of released weights: beside this package, in a checkout as in a wheel."""
 
+_RESTORE = '(git checkout, or install the package again).'
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What a released network is, and how it came to be.
+
+    Attributes:
+        description: in words.
+        stages: flags of the data set's training program, a run each; every run except the first
+            starts from the weights of the one before (--init_from).
+        stands_for: the paper's network that it is compared with; None for its namesake.
+        purpose: what it is released for, in one sentence.
+    """
+
+    description: str
+    stages: tuple[tuple[str, ...], ...]
+    stands_for: str | None = None
+    purpose: str = ''
+
+    def commands(self, data_set: str) -> list[str]:
+        """The commands that train it, ready to type.
+
+        Args:
+            data_set: the package of the training program.
+
+        Returns:
+            One command for each stage; of several, with folders models/stage1, models/stage2.
+        """
+        commands = []
+        for number, stage in enumerate(self.stages, 1):
+            start = (f'--init_from=models/stage{number - 1}',) if number > 1 else ()
+            folder = (f'--model_dir=models/stage{number}',) if len(self.stages) > 1 else ()
+            commands.append(' '.join((f'python -m {data_set}.train', *stage, *start, *folder)))
+        return commands
+
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """All that has to be known of a data set's networks in order to load one.
+    """Everything that is needed to load the networks of a data set.
 
     Attributes:
         data_set: key of the manifest.
         build: contents of a run's config.json -> a network with fresh weights.
         configs: what to try, in this order, for weights that come without a config.json.
         import_tf1: copies the weights of the TF1 checkpoint with that prefix into a network.
+        origins: name -> what the released network is; the first is the `default`.
         released: folder of released weights and manifest.json.
     """
 
@@ -38,11 +75,26 @@ class Networks:
     build: Callable[[dict[str, Any]], keras.Model]
     configs: Sequence[dict[str, Any]]
     import_tf1: Callable[[keras.Model, str], None]
+    origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
     released: pathlib.Path = RELEASED
 
     @property
-    def entries(self) -> dict[str, dict[str, Any]]:
-        """Released name -> its entry in manifest.json."""
+    def default(self) -> str | None:
+        """The network to take where none is named: the first released one; None without any."""
+        return next(iter(self.origins), None)
+
+    def stands_for(self, reference: str) -> str:
+        """The paper's network that one is compared with; a user's own is taken for the default."""
+        if reference in self.origins:
+            return self.origins[reference].stands_for or reference
+        return self.default or reference
+
+    def manifest(self) -> dict[str, dict[str, Any]]:
+        """The manifest's entries of this data set: name -> file, sha256, config, results and more.
+
+        Raises:
+            UserError: the manifest is damaged.
+        """
         return manifest(self.released).get(self.data_set, {})
 
     def load(self, reference: str) -> keras.Model:
@@ -51,16 +103,17 @@ class Networks:
         Raises:
             UserError: there is no such network, or its files are damaged.
         """
-        entries = self.entries
+        entries = self.manifest()
         if reference in entries:
             return self._load_released(entries[reference])
-        folder = self.folder(reference)
-        if folder is not None:
-            return self._load_folder(folder)
-        if os.path.isfile(reference):
-            return self._load_file(pathlib.Path(reference))
-        if tf1_checkpoint.is_prefix(reference):
-            return self._load_checkpoint(pathlib.Path(reference))
+        path = os.path.expanduser(reference)
+        # Unlike pathlib's, these answer False to a name that is too long.
+        if os.path.isdir(path):
+            return self._load_folder(pathlib.Path(path))
+        if os.path.isfile(path):
+            return self._load_file(pathlib.Path(path))
+        if checkpoints.is_prefix(path):
+            return self._load_checkpoint(path)
         names = ', '.join(entries) or 'none yet'
         raise UserError(
             f'there is no network {reference!r}: expected a released name ({names}), a model '
@@ -68,22 +121,24 @@ class Networks:
         )
 
     def folder(self, reference: str) -> pathlib.Path | None:
-        """The folder that `reference` names; None for anything else, released names before all."""
-        if reference in self.entries:
-            return None
-        # Unlike pathlib's, these answer False to a name that is too long.
-        return pathlib.Path(reference) if os.path.isdir(reference) else None
+        """The folder that `reference` names; None for anything else, such as a released name.
+
+        Raises:
+            UserError: the manifest is damaged.
+        """
+        path = os.path.expanduser(reference)
+        named = reference not in self.manifest() and os.path.isdir(path)
+        return pathlib.Path(path) if named else None
 
     def _load_released(self, entry: dict[str, Any]) -> keras.Model:
         path = self.released / entry['file']
-        remedy = 'Restore the file (git checkout, or install the package again).'
         if not path.is_file():
-            raise UserError(f'the released weights {path} are missing. {remedy}')
+            raise UserError(f'the released weights {path} are missing. Restore the file {_RESTORE}')
         found = sha256(path)
         if found != entry['sha256']:
             raise UserError(
                 f'the released weights {path} are damaged: expected SHA-256 {entry["sha256"]}, '
-                f'found {found}. {remedy}'
+                f'found {found}. Restore the file {_RESTORE}'
             )
         network = self._build(entry['config'], self.released / 'manifest.json')
         load_weights(network, path)
@@ -93,20 +148,21 @@ class Networks:
         for name in ('last.weights.h5', 'best.weights.h5'):
             if (folder / name).is_file():
                 return self._load_file(folder / name)
-        prefix = tf1_checkpoint.latest_in(folder)
+        prefix = checkpoints.latest_in(folder)
         if prefix is None:
             raise UserError(
                 f'expected last.weights.h5, best.weights.h5 or checkpoint-<step> in {folder}; '
                 'found none of them. Train there first, or name another folder.'
             )
-        return self._load_checkpoint(pathlib.Path(prefix))
+        return self._load_checkpoint(prefix)
 
     def _load_file(self, path: pathlib.Path) -> keras.Model:
         return self._first_that_fits(path.parent, lambda network: load_weights(network, path))
 
-    def _load_checkpoint(self, prefix: pathlib.Path) -> keras.Model:
-        read = restore_weights if is_training_checkpoint(str(prefix)) else self.import_tf1
-        return self._first_that_fits(prefix.parent, lambda network: read(network, str(prefix)))
+    def _load_checkpoint(self, prefix: str) -> keras.Model:
+        read = restore_weights if checkpoints.is_of_training(prefix) else self.import_tf1
+        folder = pathlib.Path(prefix).parent
+        return self._first_that_fits(folder, lambda network: read(network, prefix))
 
     def _first_that_fits(
         self, folder: pathlib.Path, read: Callable[[keras.Model], None]
@@ -146,61 +202,25 @@ class Networks:
             ) from error
 
 
-def manifest(folder: pathlib.Path = RELEASED) -> dict[str, Any]:
-    """Contents of manifest.json: data set -> name -> file, sha256, config, results and more."""
+def manifest(folder: pathlib.Path = RELEASED) -> dict[str, dict[str, dict[str, Any]]]:
+    """Contents of manifest.json: data set -> name -> file, sha256, config, results and more.
+
+    Raises:
+        UserError: the file is damaged; without one there are no networks.
+    """
     path = folder / 'manifest.json'
     if not path.is_file():
         return {}
-    remedy = 'Restore it (git checkout, or install the package again).'
     try:
         contents = json.loads(path.read_text())
     except ValueError as error:
-        raise UserError(f'{path} is not JSON ({error}). {remedy}') from error
+        raise UserError(f'{path} is not JSON ({error}). Restore it {_RESTORE}') from error
     try:
         for entries in contents.values():
             for entry in entries.values():
                 _ = entry['file'], entry['sha256'], dict(entry['config'])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f'{path} does not describe networks ({reason(error)}). {remedy}') from error
+        raise UserError(
+            f'{path} does not describe networks ({reason(error)}). Restore it {_RESTORE}'
+        ) from error
     return contents
-
-
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """How one released network came to be.
-
-    Attributes:
-        description: in words.
-        stages: flags of the data set's training program, a run each; every run but the first starts
-            from the weights of the one before (--init_from).
-        stands_for: the paper's network that it is compared with; None for its namesake.
-    """
-
-    description: str
-    stages: tuple[tuple[str, ...], ...]
-    stands_for: str | None = None
-
-    def commands(self, data_set: str) -> list[str]:
-        """The commands as they are typed; of several, with folders models/stage1, models/stage2.
-
-        Args:
-            data_set: 'mnist' or 'cifar10'.
-        """
-        commands = []
-        for number, stage in enumerate(self.stages, 1):
-            start = (f'--init_from=models/stage{number - 1}',) if number > 1 else ()
-            folder = (f'--model_dir=models/stage{number}',) if len(self.stages) > 1 else ()
-            commands.append(' '.join((f'python -m {data_set}.train', *stage, *start, *folder)))
-        return commands
-
-
-def stands_for(reference: str, sources: Mapping[str, Origin]) -> str:
-    """The paper's network that one is compared with; a user's own is taken for an A.
-
-    Args:
-        reference: a released name, or whatever else names a network.
-        sources: the released networks.
-    """
-    if reference not in sources:
-        return 'A'
-    return sources[reference].stands_for or reference

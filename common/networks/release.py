@@ -5,22 +5,20 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from common.errors import UserError, reason
 from common.files import replacing, sha256, write_json
-from common.networks.registry import RELEASED, Origin, manifest
+from common.networks.registry import Networks, manifest
 
 _MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for ever
 
 
 def put(
-    data_set: str,
-    sources: Mapping[str, Origin],
-    load: Callable[[str], Any],
-    *,
+    networks: Networks,
     name: str,
+    *,
     runs: Sequence[str],
     weights: str,
     commit: str | None,
@@ -28,15 +26,12 @@ def put(
     notes: str,
     results: Sequence[str],
     attack_dtype: str,
-    released: pathlib.Path = RELEASED,
 ) -> None:
-    """What `mnist.release` and `cifar10.release` do; arguments after the first three are flags.
+    """Releases a training, adds results to an entry, or both: the release programs' work.
 
     Args:
-        data_set: 'mnist' or 'cifar10'.
-        sources: name -> how the network came to be.
-        load: a weights file -> the network, or a UserError.
-        name: of the network.
+        networks: of the data set.
+        name: of the network, one of `networks.origins`.
         runs: model folders of its training's stages; none to add results only.
         weights: which weights file of the last one.
         commit: it was trained with.
@@ -44,65 +39,57 @@ def put(
         notes: what else a reader should know.
         results: files written by `eval_attack --json`, to add to its entry.
         attack_dtype: precision in which their examples were crafted.
-        released: folder of released weights.
 
     Raises:
-        UserError: flags that do not go together, and what `release` and `add_results` refuse.
+        UserError: arguments that do not go together, weights that cannot be loaded, and what
+            `release` and `add_results` refuse.
     """
-    source = sources[name]
+    origin = networks.origins[name]
     if not (runs or results):
         raise UserError('expected --runs or --results; found neither, so there is nothing to do.')
     if runs:
         if not (commit and machine):
             raise UserError('expected --commit and --machine with --runs; found one of them empty.')
-        if len(runs) != len(source.stages):
+        if len(runs) != len(origin.stages):
             raise UserError(
-                f'expected --runs to name {len(source.stages)} folders, one for each '
+                f'expected --runs to name {len(origin.stages)} folders, one for each '
                 f'stage of {name}; found {len(runs)}.'
             )
     rows = [read_rows(path) for path in results]  # before anything is written
     if runs:
-        load(str(pathlib.Path(runs[-1], weights)))
-        release(
-            data_set,
-            name,
-            [pathlib.Path(run) for run in runs],
-            weights=weights,
-            record={
-                'description': source.description,
-                'command': ' && '.join(source.commands(data_set)),
-                'commit': commit,
-                'machine': machine,
-                'notes': notes,
-            },
-            released=released,
-        )
+        networks.load(str(pathlib.Path(runs[-1], weights)))
+        record = {
+            'description': origin.description,
+            'command': ' && '.join(origin.commands(networks.data_set)),
+            'commit': commit,
+            'machine': machine,
+            'notes': notes,
+        }
+        release(networks, name, [pathlib.Path(run) for run in runs], weights, record)
     for of_file in rows:
-        add_results(data_set, name, of_file, attack_dtype, released)
+        add_results(networks, name, of_file, attack_dtype)
 
 
 def release(
-    data_set: str,
+    networks: Networks,
     name: str,
     runs: Sequence[pathlib.Path],
-    *,
     weights: str,
     record: dict[str, Any],
-    released: pathlib.Path = RELEASED,
 ) -> None:
     """Copies weights and logs of a training and writes its entry of manifest.json.
 
     Args:
-        data_set: key of the manifest.
+        networks: of the data set.
         name: of the released network.
         runs: model folders of the training's stages; the last one holds the weights.
         weights: which weights file of that folder.
-        record: what the folders do not know: command, commit, machine and the like.
-        released: folder of released weights.
+        record: what the folders do not say: command, commit, machine and the like.
 
     Raises:
         UserError: a run is incomplete, damaged or of drawn images, or the weights are too large.
     """
+    data_set, released = networks.data_set, networks.released
     path = runs[-1] / weights
     _require_files([path, *(run / f for run in runs for f in ('config.json', 'log.csv'))])
     # Everything is read before anything is written: a release is replaced whole or not at all.
@@ -124,11 +111,10 @@ def release(
         _copy(run / 'log.csv', released / logs[-1])
     config = configs[-1]
     if len(runs) > 1:
-        # Where the stage before lay says nothing to others; the recorded command has this name.
+        # Where the stage before was stored means nothing to others; the recorded command has this.
         config['init_from'] = f'models/stage{len(runs) - 1}'
     _update(
-        released,
-        data_set,
+        networks,
         name,
         {
             'file': file,
@@ -161,7 +147,7 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
     if dataset == 'drawn':
         raise UserError(
             f'expected a training on real images in {path.parent}; found one on drawn '
-            'ones, which tells nothing. Release another run.'
+            'ones, which shows nothing. Release another run.'
         )
     return config
 
@@ -172,23 +158,18 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def add_results(
-    data_set: str,
-    name: str,
-    rows: list[dict[str, Any]],
-    attack_dtype: str = 'float32',
-    released: pathlib.Path = RELEASED,
+    networks: Networks, name: str, rows: list[dict[str, Any]], attack_dtype: str = 'float32'
 ) -> None:
-    """Adds the rows that judge a network to its entry; one measured again replaces the old one.
+    """Adds the rows of a network to its entry; one that was measured again replaces the old one.
 
     Args:
-        data_set: key of the manifest.
+        networks: of the data set.
         name: of the released network.
         rows: as `common.evaluation.rows.write_rows` writes them.
         attack_dtype: precision in which their examples were crafted.
-        released: folder of released weights.
 
     Raises:
-        UserError: there is no such network, or no row of it, or one of fewer images than the row
+        UserError: there is no such network or no row of it, or a row has fewer images than the one
             that it would replace.
     """
     rows = [row for row in rows if row['target'] == name]  # a table may have others beside it
@@ -196,7 +177,7 @@ def add_results(
         raise UserError(
             f'expected results of {name}; found none. Evaluate it with --target={name}.'
         )
-    entry = manifest(released).get(data_set, {}).get(name)
+    entry = networks.manifest().get(name)
     if entry is None:
         raise UserError(
             f'expected a released network; found none named {name!r}. Release it with '
@@ -211,7 +192,7 @@ def add_results(
                 f'{row["n"]:,} ({row["method"]} from {row["source"]}). Evaluate it on all images.'
             )
     kept.update({_identity(row): {**row, 'attack_dtype': attack_dtype} for row in rows})
-    _update(released, data_set, name, {**entry, 'results': list(kept.values())})
+    _update(networks, name, {**entry, 'results': list(kept.values())})
 
 
 def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -237,10 +218,10 @@ def _identity(row: dict[str, Any]) -> tuple:
     return *(row[key] for key in keys), row.get('preset')
 
 
-def _update(released: pathlib.Path, data_set: str, name: str, entry: dict[str, Any]) -> None:
-    contents = manifest(released)
-    contents.setdefault(data_set, {})[name] = entry
-    write_json(released / 'manifest.json', contents)
+def _update(networks: Networks, name: str, entry: dict[str, Any]) -> None:
+    contents = manifest(networks.released)
+    contents.setdefault(networks.data_set, {})[name] = entry
+    write_json(networks.released / 'manifest.json', contents)
 
 
 def _training_seconds(log: pathlib.Path, config: dict[str, Any]) -> float:

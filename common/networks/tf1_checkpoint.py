@@ -1,12 +1,11 @@
 """Checkpoints of TensorFlow 1's `tf.train.Saver`: named variables, read and written.
 
-A checkpoint is called by its prefix, `<folder>/checkpoint-<step>`. Its files are `<prefix>.index`,
-`<prefix>.data-00000-of-00001` and, for the newest of a folder, a file `checkpoint` that names it.
+Beside the files of a checkpoint (see `common.networks.checkpoints`) lies a file `checkpoint`, which
+names the newest one of the folder.
 """
 
 import os
 import pathlib
-import re
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -16,36 +15,15 @@ import tensorflow as tf
 
 from common.errors import UserError, reason
 from common.files import replacing
+from common.networks.checkpoints import READ_ERRORS, is_of_training, is_prefix
 
-_NEWER_FORMAT = '_CHECKPOINTABLE_OBJECT_GRAPH'  # what tf.train.Checkpoint adds and Saver does not
-# Damaged files raise all of these; which one depends on the place of the damage.
-_READ_ERRORS = (tf.errors.OpError, IndexError, RuntimeError)
 _MOST_LISTED = 12
-
-
-def is_prefix(path: str | os.PathLike) -> bool:
-    """Whether `path` is the prefix of a checkpoint, that is, whether `<path>.index` exists."""
-    return os.path.isfile(f'{os.fspath(path)}.index')
-
-
-def latest_in(folder: str | os.PathLike) -> str | None:
-    """Prefix of the `checkpoint-<step>` with the largest step in a folder, or None.
-
-    Steps are compared as numbers. The folder's file `checkpoint` is not asked: it often holds
-    absolute paths of the machine that wrote it.
-    """
-    steps = {}
-    for path in pathlib.Path(folder).glob('checkpoint-*.index'):
-        match = re.fullmatch(r'checkpoint-([0-9]+)\.index', path.name)
-        if match:
-            steps[int(match[1])] = str(path.with_suffix(''))
-    return steps[max(steps)] if steps else None
 
 
 def read(
     prefix: str | os.PathLike, names: Sequence[str], shapes: Sequence[Sequence[int]]
 ) -> list[np.ndarray]:
-    """The named variables of a checkpoint. Others in it (an optimizer's, counters) are ignored.
+    """Reads the named variables of a checkpoint and ignores others (an optimizer's, counters).
 
     Args:
         prefix: of the checkpoint.
@@ -53,7 +31,7 @@ def read(
         shapes: their expected shapes, in the same order.
 
     Returns:
-        One float32 array for each name, with finite numbers only.
+        One float32 array for each name, all finite.
 
     Raises:
         UserError: files are missing or damaged, or a variable is missing, of another shape or dtype
@@ -69,7 +47,7 @@ def read(
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         _check(prefix, reader, names, shapes)
         arrays = [reader.get_tensor(name) for name in names]
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise UserError(
             f'expected a whole TF1 checkpoint at {prefix}; found damaged or missing files '
             f'({reason(error)}). Copy or fetch it again.'
@@ -86,7 +64,7 @@ def read(
 def _check(prefix: str, reader: Any, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> None:
     stored = reader.get_variable_to_shape_map()
     dtypes = reader.get_variable_to_dtype_map()
-    if _NEWER_FORMAT in stored:
+    if is_of_training(prefix):
         raise UserError(
             f"expected a checkpoint of TF1's Saver at {prefix}; found one of tf.train.Checkpoint, "
             'the format of TF2. Name a checkpoint of the challenge, or its folder.'
@@ -116,11 +94,12 @@ def write(
     """Writes a checkpoint that `tf.compat.v1.train.Saver` and TF1 itself restore.
 
     Besides the variables it holds the int64 scalar `global_step`: the challenge's eval.py restores
-    exactly these. It also becomes the one named by the folder's file `checkpoint`, where the
-    challenge's programs look for it. The index, without which there is no checkpoint, comes last.
+    exactly these. The folder's file `checkpoint`, where the challenge's programs look, then names
+    it. The index, without which there is no checkpoint, is written last.
 
     Args:
-        prefix: `<folder>/checkpoint-<step>`. The folder is made, an equal checkpoint replaced.
+        prefix: `<folder>/checkpoint-<step>`. The folder is made; a checkpoint of that prefix is
+            replaced.
         names: of the variables.
         arrays: their values, in the same order; stored as float32.
         global_step: number of training steps behind the weights.
@@ -156,18 +135,15 @@ def write(
 
 def _refuse_training_folder(folder: pathlib.Path) -> None:
     for index in folder.glob('*.index'):
-        if _has_newer_format(str(index.with_suffix(''))):
+        try:
+            of_training = is_of_training(str(index.with_suffix('')))
+        except UserError:  # damaged: no training could go on from it
+            continue
+        if of_training:
             raise UserError(
                 f'expected a folder for TF1 checkpoints; found checkpoints of a TF2 training in '
                 f'{folder} ({index.stem}). Choose another folder.'
             )
-
-
-def _has_newer_format(prefix: str) -> bool:
-    try:
-        return tf.compat.v1.train.NewCheckpointReader(prefix).has_tensor(_NEWER_FORMAT)
-    except _READ_ERRORS:
-        return False
 
 
 def _move(source: pathlib.Path, prefix: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Weights of a network as one file, whole or not at all."""
+"""Weights of a network: as one file, whole or not at all; copied; from a training checkpoint."""
 
 import hashlib
 import itertools
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from common.errors import UserError, reason
 from common.files import replacing, sha256
-from common.networks import tf1_checkpoint
+from common.networks import checkpoints
 
 _HDF5_OVERHEAD = 8192  # bytes a variable, at most: headers, names and groups
 
@@ -29,7 +29,7 @@ def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
 
 def averaged_variables(model: keras.Model) -> list[keras.Variable]:
-    """What weight averaging covers: the weights, and the moving averages that belong to them."""
+    """What weight averaging averages: the weights, and the moving averages that belong to them."""
     moving = [v for v in model.non_trainable_variables if v.dtype == 'float32']
     return [*model.trainable_variables, *moving]
 
@@ -42,16 +42,12 @@ def _require_room(path: pathlib.Path, model: keras.Model) -> None:
             file.write(bytes(_HDF5_OVERHEAD))
 
 
-READ_ERRORS = (AssertionError, tf.errors.OpError, OSError, IndexError, RuntimeError, ValueError)
-"""What restoring raises for a damaged checkpoint, depending on the place of the damage."""
-
-
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     """Reads a Keras weights file into `model`.
 
     Raises:
-        UserError: the file is none by its name, is damaged (its digest is named) or belongs to
-            another network.
+        UserError: the file has another kind of name, is damaged (the message has its digest) or
+            belongs to another network.
     """
     if not path.name.endswith('.weights.h5'):
         raise UserError(
@@ -59,7 +55,7 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
             'networks with the same weights: attack them as examples/own_model.py does.'
         )
     try:
-        # Keras warns of every layer that does not fit and then fails, which says it all.
+        # Keras warns of every layer that does not fit, and then fails with the same words.
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             model.load_weights(path)
@@ -79,7 +75,7 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def _arrays_in(path: pathlib.Path) -> int:
-    """How many weights a file has; states of random generators are none."""
+    """How many weights a file has, without the states of random generators."""
     names: list[str] = []
     with h5py.File(path) as file:
         file.visititems(
@@ -107,62 +103,26 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     target.set_weights(source.get_weights())
 
 
-def is_whole(prefix: str) -> bool:
-    """Whether every variable of a checkpoint can be read."""
-    try:
-        reader = tf.train.load_checkpoint(prefix)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-        return True
-    except READ_ERRORS:
-        return False
-
-
-def has_begun(model_dir: str | os.PathLike) -> bool:
-    """Whether a training has left a whole checkpoint there, from which it would go on."""
-    newest = tf1_checkpoint.latest_in(model_dir)
-    return newest is not None and is_whole(newest)
-
-
-def is_training_checkpoint(prefix: str) -> bool:
-    """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`."""
-    return '_CHECKPOINTABLE_OBJECT_GRAPH' in _variables(prefix)
-
-
 def restore_weights(model: keras.Model, prefix: str) -> None:
     """Reads the weights of a training checkpoint, their average where one was kept.
 
     Raises:
         UserError: the checkpoint is damaged or of another network.
     """
-    averaged = any(name.startswith('average/') for name in _variables(prefix))
+    averaged = any(name.startswith('average/') for name in checkpoints.variables(prefix))
     average = [tf.Variable(v) for v in averaged_variables(model)] if averaged else []
     try:
         status = tf.train.Checkpoint(model=model, average=average).restore(prefix)
         status.expect_partial().assert_existing_objects_matched()
-    except READ_ERRORS as error:
-        raise _damaged(prefix, error) from error
+    except checkpoints.READ_ERRORS as error:
+        raise checkpoints.damaged(prefix, error) from error
     for variable, value in zip(averaged_variables(model), average, strict=False):
         variable.assign(value)
 
 
 def weights_digest(model: keras.Model) -> str:
-    """SHA-256 of all weights: what identifies a network whatever file it came from."""
+    """SHA-256 of all weights: identifies a network, whatever file it came from."""
     digest = hashlib.sha256()
     for variable in model.variables:
         digest.update(variable.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _variables(prefix: str) -> set[str]:
-    try:
-        return set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
-    except READ_ERRORS as error:
-        raise _damaged(prefix, error) from error
-
-
-def _damaged(prefix: str, error: Exception) -> UserError:
-    return UserError(
-        f'the checkpoint {prefix} is damaged or belongs to another network: {reason(error)}. Use '
-        'another checkpoint of the folder, or train again.'
-    )

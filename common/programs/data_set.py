@@ -11,7 +11,7 @@ from common.data.augmentation import Augment
 from common.data.batches import Examples
 from common.losses import CrossEntropy, Loss
 from common.networks.challenge_models import Release
-from common.networks.registry import Networks, Origin
+from common.networks.registry import Networks
 from common.report.paper_table import PaperTable
 from common.threat_model import LinfBall
 
@@ -74,8 +74,6 @@ class DataSet:
         batch_size: images a batch of evaluations; the challenge's eval_batch_size.
         submission_shape: shape of one image in a submission.
         networks: builds and loads networks.
-        default_network: the network that programs take if none is named; None asks for one.
-        origins: released network -> what it is and the commands that train it.
         training: settings of a training, the challenge's own as defaults.
         recipes: name -> other settings; the first one is `training` itself.
         augmentation: what --augment does to training images before the attack; None for nothing.
@@ -104,9 +102,7 @@ class DataSet:
     batch_size: int
     submission_shape: tuple[int, ...]
     networks: Networks
-    default_network: str | None = None
     watched_steps: int | None = None
-    origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
     training: Any = None
     recipes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     augmentation: Augment | None = None

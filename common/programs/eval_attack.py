@@ -14,7 +14,6 @@ from common.evaluation.cascades_by_name import PRESETS, preset
 from common.evaluation.rows import Row, table, write_rows
 from common.evaluation.worst_case import evaluate
 from common.files import partial_folder, require_writable
-from common.networks.registry import stands_for
 from common.programs import as_typed
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
@@ -33,7 +32,7 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_jit_compile()
     shared_flags.define_restarts()
     shared_flags.define_batch_size(data_set.batch_size)
-    default = data_set.default_network
+    default = data_set.networks.default
     shared_flags.define_checkpoint(
         'source',
         default,
@@ -130,7 +129,7 @@ def _attack_table(data_set: DataSet) -> AttackTable:
         load=data_set.networks.load,
         settings=settings,
         partial_folder=cache,
-        stands_for=stands_for(FLAGS.target, data_set.origins),
+        stands_for=data_set.networks.stands_for(FLAGS.target),
         paper=data_set.table.accuracy if published else nothing,
         more_papers={
             name: more.accuracy for name, more in data_set.more_tables.items() if published
@@ -141,13 +140,13 @@ def _attack_table(data_set: DataSet) -> AttackTable:
 def _papers_table(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exhibit]:
     """The rows of the paper's table, and their exhibit."""
     most_restarts = 4 if FLAGS.budget == 'quick' else None
-    rows = data_set.table.run(attacks, FLAGS.target, data_set.networks.entries, most_restarts)
+    rows = data_set.table.run(attacks, FLAGS.target, data_set.networks.manifest(), most_restarts)
     name = data_set.table_name.lower()
     exhibit = table_exhibit(
         rows,
         **_shown(data_set, name.replace(' ', '_'), name, attacks),
         kinds=data_set.table.kinds,
-        why=data_set.table.why if FLAGS.target == data_set.default_network else (),
+        why=data_set.table.why if FLAGS.target == data_set.networks.default else (),
     )
     return rows, exhibit
 
@@ -155,7 +154,7 @@ def _papers_table(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], E
 def _worst_case(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exhibit]:
     """The row of a cascade, and its exhibit."""
     settings, test = attacks.settings, attacks.examples
-    others = [name for name in data_set.networks.entries if name != FLAGS.target]
+    others = [name for name in data_set.networks.manifest() if name != FLAGS.target]
     stages = preset(
         FLAGS.preset,
         settings.ball,

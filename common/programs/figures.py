@@ -68,7 +68,7 @@ def main(data_set: DataSet) -> None:
     ranges = data_set.figure_ranges
     details = catalogue.Details(
         classes=data_set.classes,
-        released=data_set.networks.entries,
+        released=data_set.networks.manifest(),
         radii=ranges.radii,
         steps=ranges.steps,
         restarts=ranges.restarts,

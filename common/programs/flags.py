@@ -283,7 +283,7 @@ def define_checkpoint(name: str, default: str | None, what: str, *, required: bo
 
 def define_network(data_set: DataSet) -> None:
     """--checkpoint, and --model_dir as another name for it: the one network of a program."""
-    define_checkpoint('checkpoint', data_set.default_network, 'The network')
+    define_checkpoint('checkpoint', data_set.networks.default, 'The network')
     flags.DEFINE_alias('model_dir', 'checkpoint')
 
 

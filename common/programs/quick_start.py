@@ -34,7 +34,7 @@ def main(data_set: DataSet) -> None:
     test, real = _load_test(data_set)
     test = test.subset(shared_flags.chosen_examples())
     crafting = Crafting(data_set.batch_size, dtype=FLAGS.attack_dtype)
-    target = data_set.default_network
+    target = data_set.networks.default
     attacks = AttackTable(
         test,
         target,
@@ -83,7 +83,7 @@ def _load_test(data_set: DataSet) -> tuple[Examples, bool]:
 
 def _write_picture(data_set: DataSet, test: Examples, adversarial: np.ndarray) -> None:
     """Some images that survived the attack, and some that did not."""
-    network = data_set.networks.load(data_set.default_network)
+    network = data_set.networks.load(data_set.networks.default)
     logits = network.predict(adversarial, batch_size=data_set.batch_size, verbose=0)
     robust = logits.argmax(axis=1) == test.y
     fooled = np.flatnonzero(~robust)[: _SHOWN // 2]

@@ -11,7 +11,7 @@ FLAGS = flags.FLAGS
 
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
-    names = list(data_set.origins)
+    names = list(data_set.networks.origins)
     flags.DEFINE_enum('name', names[0], names, 'Name of the network.')
     flags.DEFINE_list('runs', [], "Model folders of its training's stages.")
     flags.DEFINE_string('weights', 'last.weights.h5', 'Which weights file of the last one.')
@@ -25,9 +25,7 @@ def define_flags(data_set: DataSet) -> None:
 def main(data_set: DataSet) -> None:
     """Reads the flags and writes weights and manifest."""
     release.put(
-        data_set.key,
-        data_set.origins,
-        data_set.networks.load,
+        data_set.networks,
         name=FLAGS.name,
         runs=FLAGS.runs,
         weights=FLAGS.weights,
@@ -36,5 +34,4 @@ def main(data_set: DataSet) -> None:
         notes=FLAGS.notes,
         results=FLAGS.results,
         attack_dtype=FLAGS.attack_dtype,
-        released=data_set.networks.released,
     )

@@ -57,6 +57,7 @@ def score(
         UserError: the submission is invalid, data or network are not available, or the predictions
             cannot be written.
     """
+    submission_path, predictions_path = map(os.path.expanduser, (submission_path, predictions_path))
     submission = open_submission(submission_path)
     if os.path.realpath(predictions_path) == os.path.realpath(submission_path):
         raise UserError(

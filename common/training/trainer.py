@@ -28,9 +28,9 @@ from common.errors import UserError, reason
 from common.evaluation.accuracy import Judge, compiled_accuracy, natural_accuracy
 from common.files import cannot_write
 from common.losses import CrossEntropy
-from common.networks import tf1_checkpoint
+from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole, latest_in
 from common.networks.logits import ModelLogits, snapshot
-from common.networks.weights import READ_ERRORS, averaged_variables, is_whole, save_weights
+from common.networks.weights import averaged_variables, save_weights
 from common.training import run_folder
 from common.training.log import Log
 from common.training.objectives import Objective, SaddlePoint
@@ -566,16 +566,14 @@ class Trainer:
         """Prefix of the newest checkpoint; None if the run has to begin."""
         listed = self._checkpoints.checkpoints
         if listed:
-            return next(filter(tf1_checkpoint.is_prefix, reversed(listed)), listed[-1])
+            return next(filter(is_prefix, reversed(listed)), listed[-1])
         # A checkpoint is listed once it is whole, so this one was the first, and being written, or
         # the list was lost.
-        found = tf1_checkpoint.latest_in(self.model_dir)
+        found = latest_in(self.model_dir)
         return found if found is not None and is_whole(found) else None
 
     def _remedy(self, damaged: str) -> str:
-        others = [
-            p for p in self._checkpoints.checkpoints if p != damaged and tf1_checkpoint.is_prefix(p)
-        ]
+        others = [p for p in self._checkpoints.checkpoints if p != damaged and is_prefix(p)]
         if not others:
             return f'Remove {self.model_dir} to begin again'
         return f'Remove the files {damaged}.* to go on from {pathlib.Path(others[-1]).name}'

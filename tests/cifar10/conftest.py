@@ -6,29 +6,32 @@ from cifar10 import train
 from cifar10.pgd_attack import challenge_pgd
 from common.data import stand_in
 
+FEW = {'train': 64, 'test': 40}
 
-@pytest.fixture(scope='session')
+
+@pytest.fixture(scope='module')
 def few_images():
-    """Drawn data of 64 training and 40 test images, in all tests of a session that ask for it."""
+    """Drawn data of 64 training and 40 test images, in the tests of a module that ask for it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stand_in, 'SIZES', {'train': 64, 'test': 40})
+        patch.setattr(stand_in, 'SIZES', FEW)
         yield
 
 
 @pytest.fixture(scope='session')
-def run(tmp_path_factory, run_program, few_images):
+def run(tmp_path_factory, run_program):
     """Model folder of a short training of the simple network with mixed precision."""
     return short_training(run_program, tmp_path_factory.mktemp('models') / 'A')
 
 
 @pytest.fixture(scope='session')
-def run_of_b(tmp_path_factory, run_program, few_images):
+def run_of_b(tmp_path_factory, run_program):
     """The same of network B, which takes far less time to load and compile."""
     return short_training(run_program, tmp_path_factory.mktemp('models') / 'B', '--network=B')
 
 
 def short_training(run_program, folder, *arguments):
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stand_in, 'SIZES', FEW)
         # Validation by one step instead of 20, which would take as long as all the rest to compile.
         patch.setattr(train, 'challenge_pgd', lambda epsilon: challenge_pgd(epsilon, steps=1))
         status, _, err = run_program(

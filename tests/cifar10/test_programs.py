@@ -42,7 +42,7 @@ def run(run_of_b):
 
 
 @pytest.fixture(scope='module')
-def submission(run, run_program, tmp_path_factory):
+def submission(run, run_program, tmp_path_factory, few_images):
     """Path of a submission made by pgd_attack, and what the program printed."""
     path = tmp_path_factory.mktemp('submission') / 'attack.npy'
     status, out, err = run_program(

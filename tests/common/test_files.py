@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from common.errors import UserError
-from common.files import replacing, require_writable, sha256, write_json
+from common.files import partial_folder, replacing, require_writable, sha256, write_json
 
 
 def names(folder):
@@ -26,6 +26,13 @@ def test_the_file_appears_when_the_block_is_done(tmp_path):
     assert names(tmp_path) == ['result.txt']
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    write_json('~/new/result.json', 1)
+    assert (tmp_path / 'new' / 'result.json').exists()
+    assert partial_folder('~/result.json') == tmp_path / 'result.json.partial'
+
+
 @pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt, UserError])
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / 'result.txt'
@@ -37,7 +44,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert names(tmp_path) == ['result.txt']
 
 
-def test_a_full_disk_is_the_users_to_mend(tmp_path):
+def test_a_full_disk_is_the_users_to_fix(tmp_path):
     path = tmp_path / 'result.txt'
     path.write_text('old')
     with pytest.raises(UserError, match='No space left on device') as caught, replacing(path):

@@ -60,7 +60,7 @@ def test_unknown_splits_are_refused():
         dataset.load('validation', dataset='drawn')
 
 
-def test_a_missing_copy_without_network_is_the_users_to_mend(tmp_path, monkeypatch):
+def test_a_missing_copy_without_network_is_the_users_to_fix(tmp_path, monkeypatch):
     monkeypatch.setenv('no_proxy', '*')
     monkeypatch.setattr(
         dataset, 'ARCHIVE', dataclasses.replace(dataset.ARCHIVE, host='http://127.0.0.1:9/')

@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.files import cannot_write
-from common.networks import tf1_checkpoint
-from common.networks.weights import READ_ERRORS, is_whole
+from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole
 from common.training import run_folder
 
 Train = Callable[[dict[str, Any], pathlib.Path, str | None], None]
@@ -60,7 +59,7 @@ def _damage(folder: pathlib.Path, config: dict[str, Any]) -> str | None:
     if state is None or not state.all_model_checkpoint_paths:
         return 'its list of checkpoints cannot be read'
     listed = state.all_model_checkpoint_paths
-    newest = next(filter(tf1_checkpoint.is_prefix, reversed(listed)), listed[-1])
+    newest = next(filter(is_prefix, reversed(listed)), listed[-1])
     if is_whole(newest):
         return None
     return f'its {pathlib.Path(newest).name} cannot be read'

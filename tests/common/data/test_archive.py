@@ -1,7 +1,8 @@
-"""Data sets in their original order, refused where they are not the published ones; batches."""
+"""Data sets in their original order, refused where they are not the published ones."""
 
 import hashlib
 import http.server
+import os
 import threading
 import time
 
@@ -12,7 +13,6 @@ import tensorflow_datasets as tfds
 
 from common.data import archive as archive_module
 from common.data.archive import Archive
-from common.data.batches import Examples, ShuffledBatches
 from common.errors import UserError
 
 N = 12
@@ -115,7 +115,9 @@ def test_the_original_order_is_restored(built):
 def test_the_folder_is_passed_on(built):
     builder = built(Builder())
     archive().load('test', '/somewhere')
-    assert builder.arguments == [('made_up', '/somewhere')]
+    archive().load('test', '~/somewhere')
+    home = os.path.expanduser('~')
+    assert builder.arguments == [('made_up', '/somewhere'), ('made_up', f'{home}/somewhere')]
 
 
 def changed(array, index, value):
@@ -156,7 +158,7 @@ def test_an_order_that_is_none_is_refused(built, position):
     assert 'an order that cannot be restored' in refusal(odd, 'test')
 
 
-def test_errors_of_tfds_are_told_in_a_line(built):
+def test_errors_of_tfds_are_one_line(built):
     built(Builder(error=ValueError('first line\nsecond line')))
     message = refusal(archive(), 'test', '/somewhere')
     assert 'ValueError: first line)' in message and 'second' not in message
@@ -240,80 +242,6 @@ def test_a_host_that_is_no_web_server_is_none(built, host):
 
 
 @pytest.mark.parametrize('host', [FOUND], indirect=True, ids=['200'])
-def test_a_download_that_fails_is_told_in_a_line(built, host):
+def test_a_failed_download_is_one_line(built, host):
     built(Builder(prepared=False, error=OSError(28, 'No space left on device')))
     assert 'No space left on device' in refusal(archive(host=host), 'test', '/somewhere')
-
-
-def test_subsets_keep_pairs_and_name():
-    examples = Examples(IMAGES, LABELS, 'made up test')
-    part = examples.subset(slice(3, 7))
-    assert (len(examples), len(part), part.name) == (N, 4, 'made up test')
-    np.testing.assert_array_equal(part.x, IMAGES[3:7])
-    np.testing.assert_array_equal(part.y, LABELS[3:7])
-    assert len(examples.subset(slice(None))) == N
-
-
-# 60 = 12 batches of 5; 23 leaves a remainder; a batch of all; a batch of one.
-SIZES = pytest.mark.parametrize('n, batch_size', [(60, 5), (23, 5), (7, 7), (5, 1), (7, 4)])
-
-
-@SIZES
-def test_every_epoch_covers_everything_once(n, batch_size):
-    batches = ShuffledBatches(n, batch_size, seed=1)
-    epochs = 5
-    stream = np.concatenate([batches(step) for step in range(-(-epochs * n // batch_size))])
-    for epoch in stream[: epochs * n].reshape(epochs, n):
-        np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
-
-
-@SIZES
-def test_epochs_without_their_remainder(n, batch_size):
-    batches, epochs = ShuffledBatches(n, batch_size, seed=1, drop_remainder=True), 5
-    size = n // batch_size
-    for epoch in range(epochs):
-        seen = np.concatenate([batches(epoch * size + i) for i in range(size)])
-        assert len(set(seen)) == size * batch_size
-        whole = ShuffledBatches(n, n, seed=1)(epoch)
-        np.testing.assert_array_equal(seen, whole[: len(seen)])
-
-
-@SIZES
-def test_every_batch_is_full_and_the_same_whenever_it_is_asked_for(n, batch_size):
-    in_order = [ShuffledBatches(n, batch_size, seed=1)(step).copy() for step in range(20)]
-    assert {batch.shape for batch in in_order} == {(batch_size,)}
-    assert {batch.dtype for batch in in_order} == {np.dtype(np.int64)}
-    batches = ShuffledBatches(n, batch_size, seed=1)
-    for step in (19, 3, 0, 11, 11, 4):
-        np.testing.assert_array_equal(batches(step), in_order[step])
-
-
-def test_epochs_and_seeds_are_shuffled_differently():
-    batches = ShuffledBatches(1000, 1000, seed=1)
-    orders = [batches(0), batches(1), ShuffledBatches(1000, 1000, seed=2)(0), np.arange(1000)]
-    for i, one in enumerate(orders):
-        for other in orders[:i]:
-            assert (one == other).mean() < 0.02
-
-
-def test_the_remainder_of_an_epoch_is_joined_with_the_next():
-    batches = ShuffledBatches(7, 4, seed=3)
-    first, joined = batches(0), batches(1)
-    assert sorted([*first, *joined[:3]]) == list(range(7))
-    assert joined[3] == ShuffledBatches(7, 7, seed=3)(1)[0]
-
-
-def test_what_the_caller_does_with_a_batch_does_not_change_later_ones():
-    batches = ShuffledBatches(10, 5, seed=4)
-    expected = batches(0).copy()
-    try:
-        batches(0)[:] = 0
-    except ValueError:  # refusing is as good as a copy
-        pass
-    np.testing.assert_array_equal(batches(0), expected)
-
-
-@pytest.mark.parametrize('batch_size', [0, -1, 11])
-def test_batch_sizes_that_do_not_fit_are_refused(batch_size):
-    with pytest.raises(ValueError, match=f'between 1 and .* 10; found {batch_size}'):
-        ShuffledBatches(10, batch_size, seed=0)

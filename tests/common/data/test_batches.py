@@ -1,6 +1,6 @@
-"""The batches of a training: the right examples for every replica, and ready before they are asked
-for."""
+"""Examples; the order of a training's batches, and their delivery to every replica in time."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -13,6 +13,92 @@ EXAMPLES = Examples(
     np.arange(20 * 12, dtype=np.float32).reshape(20, 2, 2, 3), np.arange(20, dtype=np.int32), 'x'
 )
 ORDER = ShuffledBatches(20, 6, seed=3)
+
+
+def test_subsets_keep_pairs_and_name():
+    part = EXAMPLES.subset(slice(3, 7))
+    assert (len(EXAMPLES), len(part), part.name) == (20, 4, 'x')
+    np.testing.assert_array_equal(part.x, EXAMPLES.x[3:7])
+    np.testing.assert_array_equal(part.y, EXAMPLES.y[3:7])
+    assert len(EXAMPLES.subset(slice(None))) == 20
+
+
+def test_the_digest_identifies_name_images_and_labels():
+    same = Examples(EXAMPLES.x.copy(), EXAMPLES.y.copy(), 'x')
+    assert same.digest() == EXAMPLES.digest() == EXAMPLES.subset(slice(None)).digest()
+    others = [
+        EXAMPLES.subset(slice(19)),
+        dataclasses.replace(EXAMPLES, x=EXAMPLES.x + 1),
+        dataclasses.replace(EXAMPLES, y=EXAMPLES.y + 1),
+        dataclasses.replace(EXAMPLES, name='y'),
+        dataclasses.replace(EXAMPLES, x=EXAMPLES.x.reshape(20, 4, 1, 3)),
+    ]
+    assert len({examples.digest() for examples in (EXAMPLES, *others)}) == 6
+
+
+# 60 = 12 batches of 5; 23 leaves a remainder; a batch of all; a batch of one.
+SIZES = pytest.mark.parametrize('n, batch_size', [(60, 5), (23, 5), (7, 7), (5, 1), (7, 4)])
+
+
+@SIZES
+def test_every_epoch_covers_everything_once(n, batch_size):
+    batches = ShuffledBatches(n, batch_size, seed=1)
+    epochs = 5
+    stream = np.concatenate([batches(step) for step in range(-(-epochs * n // batch_size))])
+    for epoch in stream[: epochs * n].reshape(epochs, n):
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
+
+
+@SIZES
+def test_epochs_without_their_remainder(n, batch_size):
+    batches, epochs = ShuffledBatches(n, batch_size, seed=1, drop_remainder=True), 5
+    size = n // batch_size
+    for epoch in range(epochs):
+        seen = np.concatenate([batches(epoch * size + i) for i in range(size)])
+        assert len(set(seen)) == size * batch_size
+        whole = ShuffledBatches(n, n, seed=1)(epoch)
+        np.testing.assert_array_equal(seen, whole[: len(seen)])
+
+
+@SIZES
+def test_every_batch_is_full_and_the_same_whenever_it_is_asked_for(n, batch_size):
+    in_order = [ShuffledBatches(n, batch_size, seed=1)(step).copy() for step in range(20)]
+    assert {batch.shape for batch in in_order} == {(batch_size,)}
+    assert {batch.dtype for batch in in_order} == {np.dtype(np.int64)}
+    batches = ShuffledBatches(n, batch_size, seed=1)
+    for step in (19, 3, 0, 11, 11, 4):
+        np.testing.assert_array_equal(batches(step), in_order[step])
+
+
+def test_epochs_and_seeds_are_shuffled_differently():
+    batches = ShuffledBatches(1000, 1000, seed=1)
+    orders = [batches(0), batches(1), ShuffledBatches(1000, 1000, seed=2)(0), np.arange(1000)]
+    for i, one in enumerate(orders):
+        for other in orders[:i]:
+            assert (one == other).mean() < 0.02
+
+
+def test_the_remainder_of_an_epoch_is_joined_with_the_next():
+    batches = ShuffledBatches(7, 4, seed=3)
+    first, joined = batches(0), batches(1)
+    assert sorted([*first, *joined[:3]]) == list(range(7))
+    assert joined[3] == ShuffledBatches(7, 7, seed=3)(1)[0]
+
+
+def test_what_the_caller_does_with_a_batch_does_not_change_later_ones():
+    batches = ShuffledBatches(10, 5, seed=4)
+    expected = batches(0).copy()
+    try:
+        batches(0)[:] = 0
+    except ValueError:  # refusing is as good as a copy
+        pass
+    np.testing.assert_array_equal(batches(0), expected)
+
+
+@pytest.mark.parametrize('batch_size', [0, -1, 11])
+def test_batch_sizes_that_do_not_fit_are_refused(batch_size):
+    with pytest.raises(ValueError, match=f'between 1 and .* 10; found {batch_size}'):
+        ShuffledBatches(10, batch_size, seed=0)
 
 
 @pytest.mark.parametrize('start', [0, 5])

@@ -1,18 +1,19 @@
-"""Networks by name, folder, file and prefix; and what is said of those that cannot be loaded."""
+"""Networks by name, folder, file and prefix, what they stand for, and refusals."""
 
 import dataclasses
 import json
-import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import cifar10.model
+import mnist.model
 from common.errors import UserError
 from common.files import sha256
-from common.networks import weights
-from common.networks.registry import Networks
+from common.networks import checkpoints
+from common.networks.registry import Networks, Origin
 from common.networks.weights import save_weights
 
 SMALL, WIDE = {'units': 3}, {'units': 5}
@@ -81,6 +82,77 @@ def test_a_released_name_goes_before_a_folder_of_that_name(networks, tmp_path, m
     assert networks.folder('N') is None
     assert networks.folder('checkpoints') is not None
     assert networks.folder('nothing') is None
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(networks, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    save_weights(network(SMALL, 3), tmp_path / 'run' / 'last.weights.h5')
+    for reference in ('~/run', '~/run/last.weights.h5'):
+        assert kernel(networks.load(reference)) == [3]
+    assert networks.folder('~/run') == tmp_path / 'run'
+
+
+def test_the_manifest_has_the_entries_of_this_data_set(networks):
+    assert list(networks.manifest()) == ['N']
+    assert dataclasses.replace(networks, data_set='nothing').manifest() == {}
+
+
+ORIGINS = {
+    'First': Origin('one', (('--fast',),)),
+    'Longer': Origin('the first, trained on', (('--fast',), ('--slow',)), stands_for='First'),
+    'Strong': Origin('another', (('--slow',),)),
+}
+
+
+def test_the_default_is_the_first_released_network(networks):
+    assert networks.default is None
+    assert dataclasses.replace(networks, origins=ORIGINS).default == 'First'
+
+
+@pytest.mark.parametrize(
+    'reference, expected',
+    [
+        ('First', 'First'),
+        ('Longer', 'First'),
+        ('Strong', 'Strong'),
+        ('models/mine', 'First'),  # a user's own
+    ],
+)
+def test_the_papers_network_that_one_is_compared_with(networks, reference, expected):
+    assert dataclasses.replace(networks, origins=ORIGINS).stands_for(reference) == expected
+    assert networks.stands_for(reference) == reference
+
+
+def test_commands_of_one_stage_and_of_two():
+    assert ORIGINS['First'].commands('toy') == ['python -m toy.train --fast']
+    assert ORIGINS['Longer'].commands('toy') == [
+        'python -m toy.train --fast --model_dir=models/stage1',
+        'python -m toy.train --slow --init_from=models/stage1 --model_dir=models/stage2',
+    ]
+
+
+@pytest.mark.parametrize(
+    'data_set, reference, expected',
+    [
+        (mnist.model, 'A_nat', 'A_nat'),
+        (mnist.model, 'models/mine', 'A'),
+        # Trained for the greatest worst-case accuracy: nothing that the paper has.
+        (mnist.model, 'A_best', 'A_best'),
+        # The paper's network, trained longer than A.
+        (cifar10.model, 'A_best', 'A'),
+        (cifar10.model, 'A_prime', 'A_prime'),
+        (cifar10.model, 'models/mine', 'A'),
+    ],
+)
+def test_what_the_released_networks_stand_for(data_set, reference, expected):
+    assert data_set.NETWORKS.stands_for(reference) == expected
+    assert data_set.NETWORKS.default == 'A'
+
+
+@pytest.mark.parametrize('networks', [mnist.model.NETWORKS, cifar10.model.NETWORKS])
+def test_every_released_network_has_an_origin_that_says_what_it_is_for(networks):
+    assert set(networks.origins) == set(networks.manifest())
+    assert all(origin.purpose.endswith('.') for origin in networks.origins.values())
 
 
 def test_names_of_another_data_set_are_unknown(networks):
@@ -263,14 +335,14 @@ def test_a_training_checkpoint_of_other_widths(networks, tmp_path):
 @pytest.mark.parametrize('share', [None, 0, 0.1, 0.5, 0.9])
 def test_a_damaged_training_checkpoint_is_named(networks, tmp_path, suffix, share):
     prefix = training_checkpoint(tmp_path, SMALL, 4)
-    assert weights.is_whole(prefix)
+    assert checkpoints.is_whole(prefix)
     path = tmp_path / f'checkpoint-300{suffix}'
     contents = path.read_bytes()
     path.unlink()
     if share is not None:
         path.write_bytes(contents[: int(share * len(contents))])
     assert prefix in refusal(networks, prefix)
-    assert not weights.is_whole(prefix)
+    assert not checkpoints.is_whole(prefix)
 
 
 def tf1_checkpoint(folder):
@@ -321,22 +393,3 @@ def test_a_damaged_config(networks, tmp_path, contents):
     (tmp_path / 'config.json').write_text(contents)
     message = refusal(networks, tmp_path)
     assert f'{tmp_path / "config.json"} is no JSON object' in message
-
-
-def test_copying_weights():
-    source, target = network(SMALL, 3), network(SMALL, 1)
-    weights.copy_weights(source, target)
-    assert kernel(target) == [3]
-    words = r'weights of net5, found those of net3 .*\(4, 3\) there'
-    with pytest.raises(UserError, match=words) as caught:
-        weights.copy_weights(source, network(WIDE, 1))
-    assert len(str(caught.value)) < 300
-
-
-def test_the_digest_identifies_the_weights_whatever_the_file(networks, tmp_path):
-    path = tmp_path / 'copy.weights.h5'
-    shutil.copyfile(networks.released / 'toy' / 'N.weights.h5', path)
-    digest = weights.weights_digest(networks.load('N'))
-    assert weights.weights_digest(networks.load(str(path))) == digest
-    assert weights.weights_digest(network(WIDE, 7.0000005)) != digest
-    assert weights.weights_digest(network(SMALL, 7)) != digest

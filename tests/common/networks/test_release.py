@@ -10,13 +10,17 @@ import pytest
 
 from common.errors import UserError
 from common.files import sha256
-from common.networks.registry import Origin, manifest
+from common.networks.registry import Networks, Origin, manifest
 from common.networks.release import add_results, release
 from common.programs import cli
 from common.programs import release as release_program
 
 RECORD = {'command': 'python -m some.train', 'commit': 'abc1234', 'machine': 'a machine'}
 CONFIG = {'seed': 3, 'batch_size': 100, 'dataset': 'letters'}
+ORIGINS = {
+    'A': Origin('in one run', (('--fast',),)),
+    'B': Origin('in two', (('--fast', '--seed=1'), ('--slow',))),
+}
 LOG = (
     'step,examples_per_second,loss_adv\n'
     '0,,2.3\n'
@@ -58,9 +62,24 @@ def row(accuracy, **changes):
     }
 
 
+class Letters(Networks):
+    """The networks of a data set, whose weights files end in the word 'weights'."""
+
+    def __init__(self, released):
+        super().__init__('letters', None, [], None, ORIGINS, released)
+
+    def load(self, reference):
+        if not pathlib.Path(reference).read_bytes().endswith(b'weights'):
+            raise UserError(f'{reference} holds no weights')
+
+
 def put(run, released, name='A'):
-    release('letters', name, [run], weights='last.weights.h5', record=RECORD, released=released)
+    release(Letters(released), name, [run], 'last.weights.h5', RECORD)
     return manifest(released)['letters'][name]
+
+
+def add(released, rows, *attack_dtype):
+    add_results(Letters(released), 'A', rows, *attack_dtype)
 
 
 def test_weights_and_log_are_copied_and_recorded(run, released):
@@ -79,9 +98,7 @@ def test_a_training_in_stages(run, released, tmp_path):
     (last / 'config.json').write_text(
         json.dumps({**CONFIG, 'init_from': str(run / 'last.weights.h5')})
     )
-    release(
-        'letters', 'A', [run, last], weights='last.weights.h5', record=RECORD, released=released
-    )
+    release(Letters(released), 'A', [run, last], 'last.weights.h5', RECORD)
     entry = manifest(released)['letters']['A']
     assert (released / entry['file']).read_bytes() == b'fine-tuned'
     assert entry['logs'] == ['letters/A.stage1.log.csv', 'letters/A.stage2.log.csv']
@@ -100,8 +117,8 @@ def test_other_networks_stay(run, released):
 
 def test_a_row_measured_again_replaces_the_old_one_only(run, released):
     put(run, released)
-    add_results('letters', 'A', [row(0.9), row(0.8, steps=100)], released=released)
-    add_results('letters', 'A', [row(0.7)], 'bfloat16', released=released)
+    add(released, [row(0.9), row(0.8, steps=100)])
+    add(released, [row(0.7)], 'bfloat16')
     assert manifest(released)['letters']['A']['results'] == [
         row(0.7, attack_dtype='bfloat16'),
         row(0.8, steps=100, attack_dtype='float32'),
@@ -110,10 +127,8 @@ def test_a_row_measured_again_replaces_the_old_one_only(run, released):
 
 def test_cascades_of_two_presets_are_two_attacks(run, released):
     put(run, released)
-    add_results(
-        'letters', 'A', [row(0.5, method='worst_case', preset='standard')], released=released
-    )
-    add_results('letters', 'A', [row(0.6, method='worst_case', preset='quick')], released=released)
+    add(released, [row(0.5, method='worst_case', preset='standard')])
+    add(released, [row(0.6, method='worst_case', preset='quick')])
     results = manifest(released)['letters']['A']['results']
     assert [(result['preset'], result['accuracy']) for result in results] == [
         ('standard', 0.5),
@@ -123,10 +138,10 @@ def test_cascades_of_two_presets_are_two_attacks(run, released):
 
 def test_rows_of_other_networks_are_left_out(run, released):
     put(run, released)
-    add_results('letters', 'A', [row(0.9), row(0.1, target='A_nat')], released=released)
+    add(released, [row(0.9), row(0.1, target='A_nat')])
     assert [r['target'] for r in manifest(released)['letters']['A']['results']] == ['A']
     with pytest.raises(UserError, match='expected results of A; found none'):
-        add_results('letters', 'A', [row(0.1, target='A_nat')], released=released)
+        add(released, [row(0.1, target='A_nat')])
 
 
 @pytest.mark.parametrize('name', ['last.weights.h5', 'config.json', 'log.csv'])
@@ -144,10 +159,6 @@ def test_large_weights_are_refused(run, released):
     assert not list((released / 'letters').iterdir())
 
 
-SOURCES = {
-    'A': Origin('in one run', (('--fast',),)),
-    'B': Origin('in two', (('--fast', '--seed=1'), ('--slow',))),
-}
 COMMON = ('--commit=abc1234', '--machine=a machine')
 
 
@@ -155,13 +166,7 @@ COMMON = ('--commit=abc1234', '--machine=a machine')
 def program(run_program, released):
     """Arguments -> exit status and standard error of a releasing program."""
 
-    def load(path):
-        if not pathlib.Path(path).read_bytes().endswith(b'weights'):
-            raise UserError(f'{path} holds no weights')
-
-    letters = types.SimpleNamespace(
-        key='letters', origins=SOURCES, networks=types.SimpleNamespace(load=load, released=released)
-    )
+    letters = types.SimpleNamespace(networks=Letters(released))
     module = types.SimpleNamespace(
         __name__='letters.release', main=cli.Door(release_program, letters)
     )
@@ -242,7 +247,7 @@ def test_what_is_damaged_leaves_the_release_before_as_it_was(
 
 def test_a_result_on_fewer_images_replaces_none(run, released):
     put(run, released)
-    add_results('letters', 'A', [row(0.9)], released=released)
+    add(released, [row(0.9)])
     with pytest.raises(UserError, match='at least the 1,000 images .* found 20'):
-        add_results('letters', 'A', [row(0.8, n=20)], released=released)
+        add(released, [row(0.8, n=20)])
     assert manifest(released)['letters']['A']['results'][0]['accuracy'] == 0.9

@@ -195,22 +195,3 @@ def test_a_long_list_of_variables_is_cut(tmp_path):
     message = refusal(tmp_path / 'checkpoint-0', ['w'], [()])
     assert 'and 89 more' in message  # 100 and global_step, of which 12 are shown
     assert len(message) < 500
-
-
-def test_is_prefix(prefix):
-    assert tf1_checkpoint.is_prefix(prefix)
-    assert tf1_checkpoint.is_prefix(str(prefix))
-    assert not tf1_checkpoint.is_prefix(index_file(prefix))
-    assert not tf1_checkpoint.is_prefix(prefix.parent)
-
-
-def test_latest_compares_steps_as_numbers(tmp_path):
-    for name in ('checkpoint-900', 'checkpoint-24900', 'checkpoint-best', 'other-99999'):
-        (tmp_path / f'{name}.index').touch()
-    (tmp_path / 'checkpoint-30000.data-00000-of-00001').touch()
-    assert tf1_checkpoint.latest_in(tmp_path) == str(tmp_path / 'checkpoint-24900')
-
-
-def test_latest_of_nothing_is_none(tmp_path):
-    assert tf1_checkpoint.latest_in(tmp_path) is None
-    assert tf1_checkpoint.latest_in(tmp_path / 'absent') is None

@@ -1,4 +1,4 @@
-"""Weights files are whole or absent, also where the disk is full."""
+"""Weights files are whole or absent, also where the disk is full; copies and digests of weights."""
 
 import os
 import resource
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.networks.weights import save_weights
+from common.networks.weights import copy_weights, load_weights, save_weights, weights_digest
 
 
 def network(value):
@@ -66,3 +66,29 @@ def test_an_interruption_leaves_the_old_file(tmp_path, monkeypatch):
         save_weights(network(2), path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ['a.weights.h5']
+
+
+def dense(units, value):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)], name=f'net{units}')
+    model.set_weights([np.full_like(w, value) for w in model.get_weights()])
+    return model
+
+
+def test_copying_weights():
+    target = dense(3, 1)
+    copy_weights(dense(3, 3), target)
+    assert all(np.all(w == 3) for w in target.get_weights())
+    words = r'weights of net5, found those of net3 .*\(4, 3\) there'
+    with pytest.raises(UserError, match=words) as caught:
+        copy_weights(dense(3, 3), dense(5, 1))
+    assert len(str(caught.value)) < 300
+
+
+def test_the_digest_identifies_the_weights_whatever_the_file(tmp_path):
+    digest = weights_digest(dense(5, 7))
+    save_weights(dense(5, 7), tmp_path / 'a.weights.h5')
+    read = dense(5, 1)
+    load_weights(read, tmp_path / 'a.weights.h5')
+    assert weights_digest(read) == digest
+    assert weights_digest(dense(5, 7.0000005)) != digest
+    assert weights_digest(dense(3, 7)) != digest

@@ -516,10 +516,13 @@ def test_score_refuses_the_file_before_it_asks_for_data(score, tmp_path):
     assert score.asked == []
 
 
-@pytest.mark.parametrize('name', ['attack.npy', '../{folder}/attack.npy'])
-def test_score_does_not_write_over_the_submission(name, score, path, tmp_path, four_pixels):
+@pytest.mark.parametrize('name', ['attack.npy', '../{folder}/attack.npy', '~/attack.npy'])
+def test_score_does_not_write_over_the_submission(
+    name, score, path, tmp_path, four_pixels, monkeypatch
+):
+    monkeypatch.setenv('HOME', str(tmp_path))
     np.save(path, four_pixels.x.reshape(30, 4))
     before = path.read_bytes()
-    same = tmp_path / name.format(folder=tmp_path.name)
+    same = name if name[0] == '~' else tmp_path / name.format(folder=tmp_path.name)
     assert '--predictions another name' in refusal(score, predictions=same)
     assert path.read_bytes() == before and score.asked == []

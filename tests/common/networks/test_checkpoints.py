@@ -1,0 +1,68 @@
+"""Which checkpoint is the newest, whether it is whole, and what wrote it."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import UserError
+from common.networks import checkpoints, tf1_checkpoint
+
+
+@pytest.fixture
+def of_training(tmp_path):
+    """Prefix of a checkpoint as training writes them."""
+    checkpoint = tf.train.Checkpoint(step=tf.Variable(300), weight=tf.Variable(tf.ones(50)))
+    return checkpoint.write(str(tmp_path / 'model' / 'checkpoint-300'))
+
+
+@pytest.fixture
+def of_tf1(tmp_path):
+    prefix = tmp_path / 'tf1' / 'checkpoint-24900'
+    tf1_checkpoint.write(prefix, ['Variable'], [np.ones(50)])
+    return str(prefix)
+
+
+def test_a_prefix_is_neither_a_file_nor_a_folder(of_training):
+    prefix = pathlib.Path(of_training)
+    assert checkpoints.is_prefix(prefix) and checkpoints.is_prefix(of_training)
+    assert not checkpoints.is_prefix(f'{prefix}.index')
+    assert not checkpoints.is_prefix(prefix.parent)
+
+
+def test_checkpoints_of_training_are_told_from_those_of_tf1(of_training, of_tf1):
+    assert checkpoints.is_of_training(of_training)
+    assert not checkpoints.is_of_training(of_tf1)
+    assert checkpoints.variables(of_tf1) == {'Variable', 'global_step'}
+    with pytest.raises(UserError, match='the checkpoint nothing is damaged'):
+        checkpoints.is_of_training('nothing')
+
+
+@pytest.mark.parametrize('suffix', ['.index', '.data-00000-of-00001'])
+@pytest.mark.parametrize('share', [None, 0, 0.5, 0.9])
+def test_a_training_has_begun_where_its_newest_checkpoint_is_whole(of_training, suffix, share):
+    folder, path = pathlib.Path(of_training).parent, pathlib.Path(f'{of_training}{suffix}')
+    assert checkpoints.is_whole(of_training) and checkpoints.has_begun(folder)
+    contents = path.read_bytes()
+    path.unlink()
+    if share is not None:
+        path.write_bytes(contents[: int(share * len(contents))])
+    assert not checkpoints.is_whole(of_training) and not checkpoints.has_begun(folder)
+
+
+def test_no_training_has_begun_in_an_empty_folder(tmp_path):
+    assert not checkpoints.has_begun(tmp_path)
+    assert not checkpoints.has_begun(tmp_path / 'absent')
+
+
+def test_latest_compares_steps_as_numbers(tmp_path):
+    for name in ('checkpoint-900', 'checkpoint-24900', 'checkpoint-best', 'other-99999'):
+        (tmp_path / f'{name}.index').touch()
+    (tmp_path / 'checkpoint-30000.data-00000-of-00001').touch()
+    assert checkpoints.latest_in(tmp_path) == str(tmp_path / 'checkpoint-24900')
+
+
+def test_latest_of_nothing_is_none(tmp_path):
+    assert checkpoints.latest_in(tmp_path) is None
+    assert checkpoints.latest_in(tmp_path / 'absent') is None
