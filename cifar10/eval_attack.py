@@ -15,17 +15,18 @@ from cifar10.paper import SIMPLE, TABLE_2
 from cifar10.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
 from cifar10.sources import SOURCES
 from common.attacks.by_name import METHODS, checked_ball
-from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.attack_table import AttackSettings, AttackTable, Published
 from common.evaluation.cascades_by_name import PRESETS, preset
+from common.evaluation.crafting import Crafting
 from common.evaluation.rows import table, write_rows
-from common.evaluation.worst_case import evaluate
+from common.evaluation.worst_case import Files, evaluate
 from common.files import partial_folder
 from common.networks import registry
 from common.networks.registry import stands_for
 from common.programs import cli
 from common.programs import flags as shared_flags
-from common.report.paper_table import nothing
 from common.report.tables import table_exhibit, worst_case_exhibit
+from common.transfer import Sources
 
 FLAGS = flags.FLAGS
 
@@ -59,23 +60,21 @@ def main() -> None:
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach()),
         FLAGS.step_size,
         dataset.NUM_CLASSES,
-        FLAGS.batch_size,
+        Crafting(FLAGS.batch_size, FLAGS.seed, FLAGS.attack_dtype, FLAGS.jit_compile),
         FLAGS.random_start,
-        FLAGS.seed,
-        FLAGS.attack_dtype,
-        FLAGS.jit_compile,
     )
     real = FLAGS.dataset == 'cifar10'
     released = registry.manifest().get('cifar10', {})
     attacks = AttackTable(
         test,
         FLAGS.target,
-        load=model.load,
-        settings=settings,
+        settings,
+        Sources(model.load),
         partial_folder=cache,
-        stands_for=stands_for(FLAGS.target, SOURCES),
-        paper=TABLE_2.accuracy if real else nothing,
-        more_papers={'paper_simple': SIMPLE.accuracy} if real else {},
+        published=Published(
+            {'paper': TABLE_2.accuracy, 'paper_simple': SIMPLE.accuracy} if real else {},
+            stands_for(FLAGS.target, SOURCES),
+        ),
     )
     print(
         f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
@@ -103,15 +102,17 @@ def main() -> None:
         judgement = evaluate(
             attacks,
             stages,
-            pathlib.Path(FLAGS.output_dir, 'cache'),
+            Files(
+                cache=pathlib.Path(FLAGS.output_dir, 'cache'),
+                json=FLAGS.json,
+                images=FLAGS.output,
+                shape=test.x.shape,
+            ),
             preset=FLAGS.preset,
             others=others,
-            output=FLAGS.output,
-            shape=test.x.shape,
-            json=FLAGS.json,
         )
         exhibit = worst_case_exhibit(
-            judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings)
+            judgement, **_shown('worst_case', f'worst case of {attacks.target}', attacks, settings)
         )
         rows = [judgement.row]
     else:

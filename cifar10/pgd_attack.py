@@ -11,6 +11,7 @@ from absl import flags
 from cifar10 import dataset, model
 from common.attacks import PGD, CompiledAttack
 from common.attacks.by_name import checked_ball, restarted
+from common.evaluation.crafting import Crafting
 from common.files import require_writable
 from common.losses import CrossEntropy, Loss, make_loss
 from common.networks.logits import LogitsFn
@@ -89,10 +90,7 @@ def main() -> None:
         test,
         ball=ball,
         shape=test.x.shape,
-        batch_size=FLAGS.batch_size,
-        seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype,
-        jit_compile=FLAGS.jit_compile,
+        crafting=Crafting(FLAGS.batch_size, FLAGS.seed, FLAGS.attack_dtype, FLAGS.jit_compile),
     )
     print(
         f'wrote {FLAGS.output}; check it with: python -m cifar10.run_attack --input={FLAGS.output}'

@@ -10,14 +10,15 @@ from absl import flags
 
 from common.data.batches import Examples
 from common.errors import UserError
-from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.attack_table import AttackSettings, AttackTable, Published
+from common.evaluation.crafting import Crafting
 from common.evaluation.rows import table
 from common.files import require_writable
 from common.programs import cli
 from common.programs import flags as shared_flags
-from common.report.paper_table import nothing
 from common.report.pictures import write_pairs
 from common.threat_model import LinfBall
+from common.transfer import Sources
 from mnist import dataset, model
 from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
@@ -43,11 +44,11 @@ def main() -> None:
     attacks = AttackTable(
         test,
         'A',
-        load=model.load,
-        paper=TABLE_1.accuracy if real else nothing,
-        settings=AttackSettings(
-            ball, STEP_SIZE, dataset.NUM_CLASSES, BATCH_SIZE, attack_dtype=FLAGS.attack_dtype
+        AttackSettings(
+            ball, STEP_SIZE, dataset.NUM_CLASSES, Crafting(BATCH_SIZE, dtype=FLAGS.attack_dtype)
         ),
+        Sources(model.load),
+        Published({'paper': TABLE_1.accuracy} if real else {}),
     )
     print(
         f'Network A on {test.name}, {len(test):,} images, l-inf ball of radius {dataset.EPSILON:g}',

@@ -12,6 +12,7 @@ from absl import flags
 
 from common.attacks.by_name import checked_ball
 from common.evaluation import watch_checkpoints
+from common.evaluation.crafting import Crafting
 from common.losses import make_loss
 from common.programs import cli
 from common.programs import flags as shared_flags
@@ -52,9 +53,7 @@ def main() -> None:
     evaluator = watch_checkpoints.Evaluator(
         attack,
         test,
-        batch_size=FLAGS.eval_batch_size,
-        seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype,
+        crafting=Crafting(FLAGS.eval_batch_size, FLAGS.seed, FLAGS.attack_dtype),
         summary_dir=folder and folder / 'eval',
     )
     watch_checkpoints.evaluate(evaluator, FLAGS.checkpoint, model.NETWORKS, once=FLAGS.once)

@@ -11,17 +11,18 @@ from typing import Any
 from absl import flags
 
 from common.attacks.by_name import METHODS, checked_ball
-from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.attack_table import AttackSettings, AttackTable, Published
 from common.evaluation.cascades_by_name import PRESETS, preset
+from common.evaluation.crafting import Crafting
 from common.evaluation.rows import table, write_rows
-from common.evaluation.worst_case import evaluate
+from common.evaluation.worst_case import Files, evaluate
 from common.files import partial_folder
 from common.networks import registry
 from common.networks.registry import stands_for
 from common.programs import cli
 from common.programs import flags as shared_flags
-from common.report.paper_table import nothing
 from common.report.tables import table_exhibit, worst_case_exhibit
+from common.transfer import Sources
 from mnist import dataset, model
 from mnist.paper import TABLE_1
 from mnist.pgd_attack import BATCH_SIZE, STEP_SIZE, STEPS
@@ -59,21 +60,20 @@ def main() -> None:
         checked_ball(FLAGS.epsilon, dataset.LOWER, dataset.UPPER, shared_flags.reach()),
         FLAGS.step_size,
         dataset.NUM_CLASSES,
-        FLAGS.batch_size,
+        Crafting(FLAGS.batch_size, FLAGS.seed, FLAGS.attack_dtype, FLAGS.jit_compile),
         FLAGS.random_start,
-        FLAGS.seed,
-        FLAGS.attack_dtype,
-        FLAGS.jit_compile,
     )
     released = registry.manifest().get('mnist', {})
     attacks = AttackTable(
         test,
         FLAGS.target,
-        load=model.load,
-        settings=settings,
+        settings,
+        Sources(model.load),
         partial_folder=cache,
-        stands_for=stands_for(FLAGS.target, SOURCES),
-        paper=TABLE_1.accuracy if FLAGS.dataset == 'mnist' else nothing,
+        published=Published(
+            {'paper': TABLE_1.accuracy} if FLAGS.dataset == 'mnist' else {},
+            stands_for(FLAGS.target, SOURCES),
+        ),
     )
     print(
         f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
@@ -101,15 +101,17 @@ def main() -> None:
         judgement = evaluate(
             attacks,
             stages,
-            pathlib.Path(FLAGS.output_dir, 'cache'),
+            Files(
+                cache=pathlib.Path(FLAGS.output_dir, 'cache'),
+                json=FLAGS.json,
+                images=FLAGS.output,
+                shape=(len(test), -1),
+            ),
             preset=FLAGS.preset,
             others=others,
-            output=FLAGS.output,
-            shape=(len(test), -1),
-            json=FLAGS.json,
         )
         exhibit = worst_case_exhibit(
-            judgement, **_shown('worst_case', f'worst case of {attacks.name}', attacks, settings)
+            judgement, **_shown('worst_case', f'worst case of {attacks.target}', attacks, settings)
         )
         rows = [judgement.row]
     else:

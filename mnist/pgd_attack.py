@@ -10,6 +10,7 @@ from absl import flags
 
 from common.attacks import PGD, CompiledAttack
 from common.attacks.by_name import checked_ball, restarted
+from common.evaluation.crafting import Crafting
 from common.files import require_writable
 from common.losses import CrossEntropy, Loss, make_loss
 from common.networks.logits import LogitsFn
@@ -86,10 +87,7 @@ def main() -> None:
         test,
         ball=ball,
         shape=(len(test), -1),
-        batch_size=FLAGS.batch_size,
-        seed=FLAGS.seed,
-        attack_dtype=FLAGS.attack_dtype,
-        jit_compile=FLAGS.jit_compile,
+        crafting=Crafting(FLAGS.batch_size, FLAGS.seed, FLAGS.attack_dtype, FLAGS.jit_compile),
     )
     print(f'wrote {FLAGS.output}; check it with: python -m mnist.run_attack --input={FLAGS.output}')
 

@@ -16,6 +16,7 @@ from absl import flags
 
 from common.attacks.by_name import IGNORED, QUERIES, VALIDATION_ATTACKS
 from common.errors import UserError
+from common.evaluation.crafting import Crafting
 from common.files import require_writable
 from common.networks.logits import DTYPES
 from common.training.objectives import OBJECTIVES
@@ -550,9 +551,7 @@ def study_settings(program: str) -> dict[str, Any]:
         'command': as_typed(program),
         'output_dir': pathlib.Path(values.output_dir),
         'budget': values.budget,
-        'seed': values.seed,
-        'attack_dtype': values.attack_dtype,
-        'batch_size': values.batch_size,
+        'crafting': Crafting(values.batch_size, values.seed, values.attack_dtype),
         'every': _every(),
         'variant': variant(),
         'remark': variant_in_words(),
