@@ -30,6 +30,7 @@ from common.data.batches import Examples
 from common.evaluation.accuracy import Judge
 from common.evaluation.cascade import worst_case
 from common.evaluation.cascades_by_name import PRESETS, preset
+from common.evaluation.crafting import Crafting
 from common.networks.logits import DTYPES, ModelLogits
 from common.programs import cli
 from common.statistics import wilson_interval
@@ -98,10 +99,10 @@ def _our_cascade(network: keras.Model, test: Examples) -> tuple[np.ndarray, floa
     )
     verdict = worst_case(
         stages,
-        ModelLogits(network, FLAGS.attack_dtype),
+        network,
         Judge(ModelLogits(network)),
         test,
-        batch_size=FLAGS.batch_size,
+        crafting=Crafting(FLAGS.batch_size, dtype=FLAGS.attack_dtype),
         progress='this project',
     )
     for number, stage in enumerate(stages):
@@ -110,7 +111,7 @@ def _our_cascade(network: keras.Model, test: Examples) -> tuple[np.ndarray, floa
             f'{verdict.seconds[: number + 1].sum():>8,.1f} s',
             flush=True,
         )
-    return verdict.standing, float(verdict.seconds.sum())
+    return verdict.survived, float(verdict.seconds.sum())
 
 
 def _run(

@@ -7,31 +7,64 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
-from common.attacks import Attack
-from common.attacks.base import CompiledAttack
+from common.attacks import Attack, CompiledAttack
 from common.data.batches import Examples
-from common.evaluation.accuracy import Judge, OnBatch, Outcome, compiled_accuracy, single_run
+from common.evaluation.accuracy import Judge, Outcome
+from common.evaluation.cascade import OnBatch, compiled_accuracy, single_run
+from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
-from common.networks.logits import ModelLogits
+from common.networks.logits import LogitsFn, ModelLogits
 from common.networks.weights import weights_digest
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A network and the name by which tables call it."""
+    """A network with its name in tables; the source or the target of an attack.
+
+    Attributes:
+        name: the name.
+        model: Keras model, [batch, ...] float32 pixels -> [batch, classes] logits.
+    """
 
     name: str
     model: keras.Model
 
     @functools.cached_property
     def judge(self) -> Judge:
-        """Judges images by this network in float32; compiled once."""
+        """Classifies images with this network in float32; compiled once."""
         return Judge(ModelLogits(self.model))
+
+
+class Sources:
+    """Networks by reference, each loaded when it is first asked for.
+
+    Args:
+        load: reference -> Keras model.
+    """
+
+    def __init__(self, load: Callable[[str], keras.Model]):
+        self._load = load
+        self._loaded: dict[str, Source] = {}
+
+    def __getitem__(self, reference: str) -> Source:
+        """The network.
+
+        Raises:
+            UserError: there is no such network.
+        """
+        if reference not in self._loaded:
+            self._loaded[reference] = Source(reference, self._load(reference))
+        return self._loaded[reference]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Reference -> SHA-256 of the weights, of the networks loaded so far."""
+        return {name: weights_digest(source.model) for name, source in self._loaded.items()}
 
 
 def transfer_accuracy(
@@ -40,29 +73,23 @@ def transfer_accuracy(
     target: Source,
     examples: Examples,
     *,
-    batch_size: int,
-    seed: int = 0,
-    attack_dtype: str = 'float32',
-    jit_compile: bool = False,
+    crafting: Crafting,
     progress: str | None = None,
     on_batch: OnBatch | None = None,
     partial_folder: str | os.PathLike | None = None,
 ) -> Outcome:
-    """Accuracy of `target` on examples crafted with the gradients of `source`.
+    """Accuracy of `target` on adversarial images that follow the gradients of `source`.
 
     Args:
         attack: the attack.
-        source: whose gradients are followed.
-        target: who is judged, in float32.
-        examples: all of them are attacked.
-        batch_size: images a batch.
-        seed: of the attack's randomness.
-        attack_dtype: precision of the gradients.
-        jit_compile: whether XLA compiles the network whose gradients are followed.
+        source: the network whose gradients are followed.
+        target: the network under evaluation; its predictions always use float32.
+        examples: the n images, all of which are attacked.
+        crafting: batch size, seed, precision and compiler of the attack.
         progress: words before the progress bar; None shows none.
         on_batch: called after each batch.
-        partial_folder: where results are kept, so that an interrupted evaluation goes on and a
-            finished one is not repeated; None for nowhere.
+        partial_folder: where results are kept, so that an interrupted evaluation continues and a
+            finished one is not repeated; None keeps none.
 
     Raises:
         UserError: no examples, or NaN logits.
@@ -72,10 +99,7 @@ def transfer_accuracy(
         source,
         [target],
         examples,
-        batch_size=batch_size,
-        seed=seed,
-        attack_dtype=attack_dtype,
-        jit_compile=jit_compile,
+        crafting=crafting,
         progress=progress,
         on_batch=on_batch,
         partial_folder=partial_folder,
@@ -88,53 +112,45 @@ def transfer_accuracies(
     targets: Sequence[Source],
     examples: Examples,
     *,
-    batch_size: int,
-    seed: int = 0,
-    attack_dtype: str = 'float32',
-    jit_compile: bool = False,
+    crafting: Crafting,
     progress: str | None = None,
     on_batch: OnBatch | None = None,
     partial_folder: str | os.PathLike | None = None,
 ) -> list[Outcome]:
-    """`transfer_accuracy` of several targets, whose examples are crafted once and kept in memory.
+    """`transfer_accuracy` of several targets; images are crafted once and kept in memory.
 
     Args:
-        targets: who is judged, one after the other.
+        attack: the attack.
+        source: the network whose gradients are followed.
+        targets: the networks under evaluation, one after the other.
+        examples: the n images, all of which are attacked.
+        crafting: batch size, seed, precision and compiler of the attack.
+        progress: words before the progress bars; None shows none.
+        on_batch: called after each batch of each target.
+        partial_folder: where results are kept, as in `transfer_accuracy`.
 
-    The other arguments and the errors are those of `transfer_accuracy`.
+    Raises:
+        UserError: no examples, or NaN logits.
     """
     single, restarts = single_run(attack)
     compiled = _Once if len(targets) > 1 else CompiledAttack
-    perturb = compiled(single, ModelLogits(source.model, attack_dtype, jit_compile=jit_compile))
-    outcomes = []
-    for target in targets:
-        partial = None
-        if partial_folder is not None:
-            partial = partial_result(
-                partial_folder,
-                attack,
-                source,
-                target,
-                examples,
-                batch_size=batch_size,
-                seed=seed,
-                attack_dtype=attack_dtype,
-                jit_compile=jit_compile,
-            )
-        outcomes.append(
-            compiled_accuracy(
-                perturb,
-                target.judge,
-                examples,
-                restarts=restarts,
-                batch_size=batch_size,
-                seed=seed,
-                progress=progress,
-                on_batch=on_batch,
-                partial=partial,
-            )
+    perturb = compiled(single, crafting.logits(source.model))
+    return [
+        compiled_accuracy(
+            perturb,
+            target.judge,
+            examples,
+            restarts=restarts,
+            batch_size=crafting.batch_size,
+            seed=crafting.seed,
+            progress=progress,
+            on_batch=on_batch,
+            partial=None
+            if partial_folder is None
+            else partial_result(partial_folder, attack, source, target, examples, crafting),
         )
-    return outcomes
+        for target in targets
+    ]
 
 
 def partial_result(
@@ -143,11 +159,7 @@ def partial_result(
     source: Source,
     target: Source,
     examples: Examples,
-    *,
-    batch_size: int,
-    seed: int,
-    attack_dtype: str,
-    jit_compile: bool,
+    crafting: Crafting,
 ) -> PartialResult:
     """Where `transfer_accuracy` with the same arguments keeps its result in `folder`."""
     return PartialResult.of(
@@ -157,17 +169,16 @@ def partial_result(
         weights_digest(source.model),
         weights_digest(target.model),
         examples.digest(),
-        batch_size,
-        seed,
-        attack_dtype,
-        *(['XLA'] if jit_compile else []),
+        crafting.batch_size,
+        crafting.seed,
+        *crafting.precision,
     )
 
 
 class _Once(CompiledAttack):
-    """An attack that returns what it returned before, if it is called with the same again."""
+    """An attack that keeps its results, and returns them when it is called with the same again."""
 
-    def __init__(self, attack: Attack, logits_fn: ModelLogits):
+    def __init__(self, attack: Attack, logits_fn: LogitsFn):
         super().__init__(attack, logits_fn)
         self._crafted: dict[bytes, tf.Tensor] = {}
 

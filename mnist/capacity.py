@@ -69,7 +69,7 @@ def sweep(
         'dataset': name,
         'epsilon': epsilon,
         'seed': study.seed,
-        'attack_dtype': study.attack_dtype,
+        'attack_dtype': study.crafting.dtype,
         'step_size': _REACH * epsilon / _CONFIG['steps'],
     }
     if study.quick:

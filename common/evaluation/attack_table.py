@@ -1,28 +1,21 @@
 """Tables of accuracies under attack: one target network, rows that differ in attack and source."""
 
 import contextlib
-import copy
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
-import numpy as np
-
-from common.attacks import PGD
 from common.attacks.by_name import ONE_STEP, WITHOUT_STEP_SIZE, make_attack
 from common.data.batches import Examples
-from common.evaluation.accuracy import OnBatch, Outcome, natural_accuracy
-from common.evaluation.cascade import OnExamples, Stage, Verdict, worst_case
+from common.evaluation.accuracy import Outcome, natural_accuracy
+from common.evaluation.cascade import OnBatch
+from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.evaluation.rows import Row
-from common.evaluation.sanity_checks import Check, Suspect, checks
-from common.networks.logits import ModelLogits
-from common.networks.weights import weights_digest
-from common.submission.writer import ImagesOnDisk
 from common.threat_model import LinfBall
-from common.transfer import Source, partial_result, transfer_accuracy
+from common.transfer import Source, Sources, partial_result, transfer_accuracy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,30 +24,23 @@ class AttackSettings:
 
     Attributes:
         ball: the threat model.
-        step_size: of PGD, in pixel units.
-        num_classes: for targeted attacks.
-        batch_size: images a batch.
-        random_start: whether PGD starts from a random point.
-        seed: of the attacks' randomness.
-        attack_dtype: precision of the gradients; judgement is always in float32.
-        jit_compile: whether XLA compiles the networks whose gradients are followed.
+        step_size: size of a PGD step, in pixel units.
+        num_classes: number of classes, for targeted attacks.
+        crafting: batch size, seed, precision and compiler of the attacks.
+        random_start: whether PGD starts from a random point of the ball.
     """
 
     ball: LinfBall
     step_size: float
     num_classes: int
-    batch_size: int
+    crafting: Crafting
     random_start: bool = True
-    seed: int = 0
-    attack_dtype: str = 'float32'
-    jit_compile: bool = False
 
     def __str__(self) -> str:
         start = 'a random start' if self.random_start else 'the image itself as the start'
         return (
-            f'epsilon {self.ball.epsilon:g}, step size {self.step_size:g}, {start}, batches of '
-            f'{self.batch_size}, seed {self.seed}, crafted in {self.attack_dtype}'
-            f'{" by XLA" if self.jit_compile else ""}, judged in float32'
+            f'epsilon {self.ball.epsilon:g}, step size {self.step_size:g}, {start}, '
+            f'{self.crafting}, judged in float32'
         )
 
 
@@ -62,79 +48,96 @@ PaperAccuracy = Callable[[str, int, int, str, str, AttackSettings], float | None
 """(method, steps, restarts, source, target, settings) -> the paper's accuracy, 0 to 1, or None."""
 
 
-class AttackTable:
-    """Makes the rows, loading each network once.
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """Published accuracies, for columns beside the measured ones.
 
     Attributes:
-        examples: the images attacked.
-
-    Args:
-        examples: likewise.
-        target: reference of the network judged.
-        load: reference -> network.
-        paper: what the paper reports.
-        more_papers: name -> what else has been reported, for columns of their own.
+        columns: heading -> what it reports; the paper's own is 'paper'.
         stands_for: the paper's network that the target is compared with; None for its namesake.
-        settings: what the rows have in common.
-        partial_folder: where interrupted rows are kept, and found again; None for nowhere.
     """
 
-    def __init__(
-        self,
-        examples: Examples,
-        target: str,
-        *,
-        load: Callable[[str], keras.Model],
-        paper: PaperAccuracy,
-        settings: AttackSettings,
-        more_papers: dict[str, PaperAccuracy] | None = None,
-        stands_for: str | None = None,
-        partial_folder: pathlib.Path | None = None,
-    ):
-        self.examples, self._load = examples, load
-        self._papers = {'paper': paper, **(more_papers or {})}
-        self._settings, self._partial_folder = settings, partial_folder
-        self._kept: list[PartialResult] = []
-        self._networks: dict[str, Source] = {}
-        self._others: dict[str, AttackTable] = {}
-        self._aim(target, stands_for or target)
+    columns: Mapping[str, PaperAccuracy] = dataclasses.field(default_factory=dict)
+    stands_for: str | None = None
 
-    def _aim(self, target: str, stands_for: str) -> None:
-        self._target, self._stands_for = self._network(target), stands_for
-        self._natural = natural_accuracy(
-            self._target.judge, self.examples, batch_size=self._settings.batch_size
-        )
+    def beside(
+        self,
+        method: str,
+        steps: int,
+        restarts: int,
+        source: str,
+        target: str,
+        settings: AttackSettings,
+    ) -> dict[str, float | None]:
+        """Heading -> published accuracy, 0 to 1, of a measured row; None where there is none."""
+        in_paper = self.stands_for or target
+        if source == target:
+            source = in_paper
+        elif source == in_paper:
+            source = f'another {source}'  # the target stands for the paper's own network here
+        return {
+            name: accuracy(method, steps, restarts, source, in_paper, settings)
+            for name, accuracy in self.columns.items()
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackTable:
+    """Measures the rows of one target network.
+
+    Attributes:
+        examples: the n images, all of which are attacked.
+        target: reference of the network under evaluation.
+        settings: what the rows have in common.
+        networks: the networks by reference.
+        published: what has been published.
+        partial_folder: where unfinished rows are kept, and continued; None keeps none.
+    """
+
+    examples: Examples
+    target: str
+    settings: AttackSettings
+    networks: Sources
+    published: Published = Published()
+    partial_folder: pathlib.Path | None = None
+
+    @property
+    def network(self) -> Source:
+        """The network under evaluation."""
+        return self.networks[self.target]
+
+    @functools.cached_property
+    def natural(self) -> Outcome:
+        """The target's predictions on the natural images."""
+        batch_size = self.settings.crafting.batch_size
+        return natural_accuracy(self.network.judge, self.examples, batch_size=batch_size)
+
+    @functools.cached_property
+    def _others(self) -> dict[str, 'AttackTable']:
+        return {}
+
+    @functools.cached_property
+    def _kept(self) -> list[PartialResult]:
+        return []
 
     def on(self, target: str) -> 'AttackTable':
         """The same attacks on another of the paper's networks."""
-        if target == self._target.name:
+        if target == self.target:
             return self
         if target not in self._others:
-            self._others[target] = copy.copy(self)  # sharing the networks
-            self._others[target]._aim(target, target)
+            published = dataclasses.replace(self.published, stands_for=None)
+            self._others[target] = dataclasses.replace(self, target=target, published=published)
         return self._others[target]
 
     @property
-    def name(self) -> str:
-        """Of the network judged."""
-        return self._target.name
-
-    @property
     def digests(self) -> dict[str, str]:
-        """Name -> SHA-256 of the weights of every network that was used."""
-        return {name: weights_digest(source.model) for name, source in self._networks.items()}
+        """Reference -> SHA-256 of the weights, of every network that was used."""
+        return self.networks.digests
 
     def natural_row(self) -> Row:
         """The row without an attack."""
-        name = self._target.name
-        return self._row(
-            self._natural,
-            'natural',
-            0,
-            1,
-            name,
-            shown=dict(steps=None, restarts=None, step_size=None, source=None),
-        )
+        published = self.published.beside('natural', 0, 1, self.target, self.target, self.settings)
+        return self.row_of(self.natural, published, method='natural')
 
     def row(
         self, method: str, steps: int, restarts: int, source: str, on_batch: OnBatch | None = None
@@ -142,16 +145,20 @@ class AttackTable:
         """The row of one attack.
 
         Args:
-            method: one of `common.attacks.by_name.METHODS`, or 'natural', for which nothing else
-                counts.
-            steps: PGD steps; one-step methods have their own.
-            restarts: runs an image has to survive.
+            method: one of `common.attacks.by_name.METHODS`, or 'natural', which ignores the other
+                arguments.
+            steps: PGD steps; one-step methods ignore it.
+            restarts: number of runs that an image has to survive.
             source: reference of the network whose gradients are followed.
             on_batch: called with each batch of adversarial images.
+
+        Raises:
+            UserError: there is no such network, or the method does not allow these steps or
+                restarts.
         """
         if method == 'natural':
             return self.natural_row()
-        settings, target = self._settings, self._target
+        settings, target = self.settings, self.network
         step_size = settings.step_size
         if method in ONE_STEP:
             steps, step_size = 1, settings.ball.epsilon
@@ -164,202 +171,50 @@ class AttackTable:
             random_start=settings.random_start,
             num_classes=settings.num_classes,
         )
-        name = f'{method}-{steps}x{restarts} from {source} on {target.name}'
-        shared = dict(
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            attack_dtype=settings.attack_dtype,
-            jit_compile=settings.jit_compile,
-        )
+        experiment = (attack, self.networks[source], target, self.examples)
         outcome = transfer_accuracy(
-            attack,
-            self._network(source),
-            target,
-            self.examples,
-            progress=name,
+            *experiment,
+            crafting=settings.crafting,
+            progress=f'{method}-{steps}x{restarts} from {source} on {target.name}',
             on_batch=on_batch,
-            partial_folder=self._partial_folder,
-            **shared,
+            partial_folder=self.partial_folder,
         )
-        if self._partial_folder is not None:
-            self._kept.append(
-                partial_result(
-                    self._partial_folder,
-                    attack,
-                    self._network(source),
-                    target,
-                    self.examples,
-                    **shared,
-                )
-            )
+        if self.partial_folder is not None:
+            self._kept.append(partial_result(self.partial_folder, *experiment, settings.crafting))
         if method in WITHOUT_STEP_SIZE:
             step_size = None
-        return self._row(
+        return self.row_of(
             outcome,
-            method,
-            steps,
-            restarts,
-            source,
-            shown=dict(steps=steps, restarts=restarts, step_size=step_size, source=source),
+            self.published.beside(method, steps, restarts, source, target.name, settings),
+            method=method,
+            steps=steps,
+            restarts=restarts,
+            step_size=step_size,
+            source=source,
+        )
+
+    def row_of(self, outcome: Outcome, published: Mapping[str, float | None], **attack: Any) -> Row:
+        """The row of an outcome on the target.
+
+        Args:
+            outcome: the target's predictions on all images.
+            published: heading -> published accuracy, 0 to 1, or None.
+            **attack: the fields of the row that describe the attack.
+        """
+        return Row.of(
+            outcome,
+            target=self.target,
+            epsilon=self.settings.ball.epsilon,
+            natural=self.natural.accuracy,
+            paper=published.get('paper'),
+            more_papers={name: value for name, value in published.items() if name != 'paper'},
+            **attack,
         )
 
     def forget(self) -> None:
         """Removes what the rows made so far have left in the folder of partial results."""
         while self._kept:
             self._kept.pop().remove()
-        if self._partial_folder is not None:
+        if self.partial_folder is not None:
             with contextlib.suppress(OSError):  # not there, or others' results lie there
-                self._partial_folder.rmdir()
-
-    def partial(
-        self, folder: pathlib.Path, stages: Sequence[Stage], *determines: Any
-    ) -> PartialResult:
-        """Where a cascade against the target is kept, by all that determines it."""
-        settings = self._settings
-        others = [weights_digest(self._network(name).model) for name in _sources(stages)]
-        return PartialResult.of(
-            folder,
-            'worst_case',
-            weights_digest(self._target.model),
-            self.examples.digest(),
-            settings.batch_size,
-            settings.seed,
-            settings.attack_dtype,
-            settings.jit_compile,
-            tuple(stages),
-            *others,
-            *determines,
-        )
-
-    def worst_case(
-        self,
-        stages: Sequence[Stage],
-        partial: PartialResult | None = None,
-        on_examples: OnExamples | None = None,
-        preset: str | None = None,
-    ) -> tuple[Row, Verdict]:
-        """The target under a cascade that follows its own gradients.
-
-        Args:
-            stages: the cascade.
-            partial: where an interrupted one left its results, and leaves them again.
-            on_examples: receives the worst examples.
-            preset: the cascade's name, for the row.
-        """
-        settings = self._settings
-
-        def followed(network: Source) -> ModelLogits:
-            return ModelLogits(
-                network.model, settings.attack_dtype, jit_compile=settings.jit_compile
-            )
-
-        verdict = worst_case(
-            stages,
-            followed(self._target),
-            self._target.judge,
-            self.examples,
-            others={name: followed(self._network(name)) for name in _sources(stages)},
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            progress=f'worst case of {self._target.name}',
-            on_examples=on_examples,
-            partial=partial,
-        )
-        return Row(
-            method='worst_case',
-            steps=None,
-            restarts=None,
-            step_size=None,
-            source=self._target.name,
-            target=self._target.name,
-            epsilon=settings.ball.epsilon,
-            natural=self._natural.accuracy,
-            accuracy=verdict.accuracy,
-            n=verdict.n,
-            interval=verdict.interval,
-            paper=None,
-            seconds=round(float(verdict.seconds.sum()), 3),
-            gradients=int(verdict.gradients.sum()),
-            preset=preset,
-        ), verdict
-
-    def require_broken(self, worst: ImagesOnDisk, verdict: Verdict) -> None:
-        """Makes sure that images are what a cascade says of them.
-
-        Raises:
-            UserError: one lies outside of the ball, or is judged otherwise.
-        """
-        worst.require(
-            self._target.judge,
-            self._settings.ball,
-            self.examples,
-            verdict.standing,
-            self._settings.batch_size,
-        )
-
-    def checks(
-        self, pgd: PGD, count: int, others: Sequence[str], standing: np.ndarray
-    ) -> Iterator[Check]:
-        """Signs that the target's accuracy is not what it seems, one after the other.
-
-        Args:
-            pgd: the attack in question.
-            count: how many of the images are looked at, evenly spread.
-            others: references of networks whose examples are tried as well.
-            standing: [n] bool: the images that a cascade has left.
-        """
-        settings = self._settings
-        chosen = slice(None, None, -(-len(self.examples) // count))
-        suspect = Suspect(
-            ModelLogits(self._target.model),
-            pgd,
-            self.examples.subset(chosen),
-            settings.seed,
-            settings.batch_size,
-        )
-        return checks(
-            suspect,
-            standing=standing[chosen],
-            sources={
-                name: lambda name=name: ModelLogits(self._network(name).model) for name in others
-            },
-        )
-
-    def _row(
-        self,
-        outcome: Outcome,
-        method: str,
-        steps: int,
-        restarts: int,
-        source: str,
-        shown: dict[str, Any],
-    ) -> Row:
-        in_paper = source
-        if source == self._target.name:
-            in_paper = self._stands_for
-        elif source == self._stands_for:
-            in_paper = f'another {source}'  # the paper's own network is the target here
-        papers = {
-            name: paper(method, steps, restarts, in_paper, self._stands_for, self._settings)
-            for name, paper in self._papers.items()
-        }
-        return Row.of(
-            outcome,
-            method=method,
-            target=self._target.name,
-            epsilon=self._settings.ball.epsilon,
-            natural=self._natural.accuracy,
-            paper=papers.pop('paper'),
-            more_papers=papers,
-            **shown,
-        )
-
-    def _network(self, reference: str) -> Source:
-        if reference not in self._networks:
-            self._networks[reference] = Source(reference, self._load(reference))
-        return self._networks[reference]
-
-
-def _sources(stages: Sequence[Stage]) -> list[str]:
-    """The other networks that a cascade follows, each once."""
-    return sorted({stage.source for stage in stages if stage.source})
+                self.partial_folder.rmdir()

@@ -1,318 +1,347 @@
-"""A cascade of attacks in which only the images that still stand go on (worst-case accuracy)."""
+"""Accuracy under one attack, and under a cascade in which only the images that survive go on.
+
+An accuracy under one attack is a cascade of one stage, so that both share one loop over batches.
+The loop keeps its state on disk and continues from there after an interruption.
+"""
 
 import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from common.attacks import Attack, CompiledAttack
+from common.attacks import Attack, CompiledAttack, Restarts
 from common.attacks.restarts import restart_seed
 from common.data.batches import Examples
-from common.errors import UserError
-from common.evaluation.accuracy import Judge
-from common.evaluation.concurrent_batches import in_order
+from common.evaluation.accuracy import Judge, Outcome, require_some
+from common.evaluation.concurrent_batches import in_order, split
+from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
-from common.networks.logits import LogitsFn
-from common.statistics import wilson_interval
+from common.evaluation.verdict import SURVIVES, Stage, Verdict
+from common.networks.logits import LogitsFn, ModelLogits
 
-STANDS = -1
-OnExamples = Callable[[np.ndarray, np.ndarray], None]
-"""Receives [k] numbers and [k, ...] float32 images: all of the first stage, then what breaks more.
+OnBatch = Callable[[np.ndarray, np.ndarray], None]
+"""Receives [k] indices and the [k, ...] float32 adversarial images of each attacked batch.
 
-What it received last for an image is its worst example.
+In the first stage of a cascade it receives all images, in later stages those that the stage breaks:
+what it receives last for an image is its worst example.
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One attack of a cascade.
+def adversarial_accuracy(
+    attack: Attack,
+    source: keras.Model | LogitsFn,
+    target: keras.Model | LogitsFn,
+    examples: Examples,
+    *,
+    crafting: Crafting,
+    progress: str | None = None,
+    on_batch: OnBatch | None = None,
+    partial: PartialResult | None = None,
+) -> Outcome:
+    """Accuracy of `target` on adversarial images that follow the gradients of `source`.
 
-    Attributes:
-        name: in tables.
-        attack: run once on every image that stands.
-        restarts: how often, each time on what still stands.
-        queries: forward passes without a gradient that a run spends on an image.
-        source: another network whose gradients are followed, by name; None for the usual one.
+    `Restarts` are run one after the other on the images that survive so far: an image broken once
+    needs no further work.
+
+    Args:
+        attack: the attack.
+        source: the network whose gradients are followed; the target itself for white box.
+        target: the network under evaluation; its predictions always use float32.
+        examples: the n images, all of which are attacked.
+        crafting: batch size, seed, precision and compiler of the attack.
+        progress: words before the progress bar; None shows none.
+        on_batch: called after each batch that is attacked in this call.
+        partial: where an interrupted evaluation left its state, and this one leaves its own.
+
+    Raises:
+        UserError: no examples, or NaN logits.
+        ValueError: `crafting` asks for bfloat16 or XLA, and `source` is not a Keras model.
+
+    On a linear model PGD finds the worst image of the ball. Here the logits are (pixel, 0.55), and
+    the attack moves the pixel by 0.1: of these four only 0.5 crosses the boundary.
+
+    >>> from common.attacks import PGD
+    >>> from common.threat_model import LinfBall
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    >>> model.set_weights([np.array([[1.0, 0.0]]), np.array([0.0, 0.55])])
+    >>> x = np.array([[0.1], [0.3], [0.5], [0.9]], np.float32)
+    >>> examples = Examples(x, np.array([1, 1, 1, 0], np.int32), 'four pixels')
+    >>> attack = PGD(LinfBall(0.1), steps=5, step_size=0.05)
+    >>> outcome = adversarial_accuracy(attack, model, model, examples, crafting=Crafting(2))
+    >>> outcome.accuracy, outcome.correct.tolist(), outcome.gradients
+    (0.75, [True, True, False, True], 20)
     """
-
-    name: str
-    attack: Attack
-    restarts: int = 1
-    queries: int = 0
-    source: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What a cascade left of n images, and what broke the others.
-
-    Attributes:
-        stages: the attacks, in their order.
-        broken_by: [n] int32 number of the stage that broke each image; STANDS for none.
-        restart: [n] int32 in which restart of it.
-        seconds: [stages] wall time, compilation included.
-    """
-
-    stages: tuple[Stage, ...]
-    broken_by: np.ndarray
-    restart: np.ndarray
-    seconds: np.ndarray
-
-    @property
-    def n(self) -> int:
-        """Number of images."""
-        return len(self.broken_by)
-
-    @property
-    def standing(self) -> np.ndarray:
-        """[n] bool: classified correctly under every attack."""
-        return self.broken_by == STANDS
-
-    @property
-    def accuracy(self) -> float:
-        """Share of images that stand, 0 to 1."""
-        return float(np.mean(self.standing))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of the accuracy (Wilson)."""
-        return wilson_interval(int(np.sum(self.standing)), self.n)
-
-    def after(self, stage: int) -> float:
-        """Accuracy after so many stages, 0 to 1: after(0) is 1."""
-        return float(np.mean((self.broken_by == STANDS) | (self.broken_by >= stage)))
-
-    @property
-    def gradients(self) -> np.ndarray:
-        """[n] int64 input gradients spent on each image until it was broken, or in all."""
-        return sum(self.runs(i) * stage.attack.gradients for i, stage in enumerate(self.stages))
-
-    @property
-    def queries(self) -> np.ndarray:
-        """[n] int64 forward passes without a gradient, likewise."""
-        return sum(self.runs(i) * stage.queries for i, stage in enumerate(self.stages))
-
-    @property
-    def spent(self) -> str:
-        """What all images cost, in words."""
-        return f'{np.sum(self.gradients):,} gradients and {np.sum(self.queries):,} queries'
-
-    def runs(self, stage: int) -> np.ndarray:
-        """[n] int64: how often each image was attacked in a stage."""
-        here = self.broken_by == stage
-        reached = here | (self.broken_by == STANDS) | (self.broken_by > stage)
-        return reached * np.where(here, self.restart + 1, self.stages[stage].restarts)
+    single, restarts = single_run(attack)
+    return compiled_accuracy(
+        CompiledAttack(single, crafting.logits(source)),
+        Judge(_exact(target)),
+        examples,
+        restarts=restarts,
+        batch_size=crafting.batch_size,
+        seed=crafting.seed,
+        progress=progress,
+        on_batch=on_batch,
+        partial=partial,
+    )
 
 
-@dataclasses.dataclass
-class _State:
-    """How far a cascade has come: enough to go on after an interruption."""
-
-    broken_by: np.ndarray
-    restarts: np.ndarray
-    seconds: np.ndarray
-    stage: int = 0
-    restart: int = 0
-    batch: int = 0
-
-    @classmethod
-    def start(cls, n: int, stages: int) -> '_State':
-        return cls(np.full(n, STANDS, np.int32), np.zeros(n, np.int32), np.zeros(stages))
-
-    @property
-    def standing(self) -> np.ndarray:
-        """[n] bool."""
-        return self.broken_by == STANDS
-
-    def attacked(self) -> np.ndarray:
-        """Numbers of the images that stood when the present run began."""
-        in_this_run = (self.broken_by == self.stage) & (self.restarts == self.restart)
-        return np.flatnonzero(self.standing | in_this_run)
-
-    def record(self, index: np.ndarray, broken: np.ndarray, seconds: float) -> None:
-        """One batch of the present run."""
-        self.restarts[index[broken]] = self.restart  # before the next line, which makes it count
-        self.broken_by[index[broken]] = self.stage
-        self.seconds[self.stage] += seconds
-        self.batch += 1
+def single_run(attack: Attack) -> tuple[Attack, int]:
+    """One run of the attack, and the number of runs."""
+    return (attack.attack, attack.restarts) if isinstance(attack, Restarts) else (attack, 1)
 
 
-def worst_case(
-    stages: Sequence[Stage],
-    source: LogitsFn,
+def compiled_accuracy(
+    perturb: CompiledAttack,
     judge: Judge,
     examples: Examples,
     *,
     batch_size: int,
+    restarts: int = 1,
     seed: int = 0,
     progress: str | None = None,
-    others: Mapping[str, LogitsFn] | None = None,
-    on_examples: OnExamples | None = None,
+    on_batch: OnBatch | None = None,
     partial: PartialResult | None = None,
-) -> Verdict:
-    """Runs the stages one after the other on the images that still stand.
-
-    Stage s, restart r, batch b depend on the seed and these numbers. The first stage is run on the
-    same batches with the same randomness as `evaluation.adversarial_accuracy` would run it, so
-    that a cascade never leaves more than its first attack alone.
+) -> Outcome:
+    """`adversarial_accuracy` with attack and network compiled before, for evaluations in a row.
 
     Args:
-        stages: attacks, the cheapest killers first.
-        source: the network whose gradients are followed where a stage names no other.
-        judge: judges what the attacks return.
-        examples: the images.
+        perturb: one run of the attack on the network whose gradients it follows.
+        judge: the network under evaluation.
+        examples: the n images.
         batch_size: images a batch.
-        seed: of the attacks' randomness.
+        restarts: number of runs.
+        seed: seed of the attack's randomness.
         progress: words before the progress bar; None shows none.
-        others: name -> network, for the stages that name one.
-        on_examples: called with adversarial images, before the batch is recorded on disk.
-        partial: where an interrupted cascade left its results, and leaves them again.
+        on_batch: called after each batch that is attacked in this call.
+        partial: where an interrupted evaluation left its state, and this one leaves its own.
 
     Raises:
         UserError: no examples, or NaN logits.
     """
-    if not len(examples):
-        raise UserError(
-            'expected at least one image to evaluate; found none. Raise --num_examples.'
-        )
-    state = _State.start(len(examples), len(stages))
-    if partial is not None:
-        state = _State(**partial.read(default=dataclasses.asdict(state)))
-    sources = {**(others or {}), None: source}
-    batches = _batches(state, stages, sources, judge, examples, batch_size, seed, on_examples)
-    try:
-        with tqdm.tqdm(
-            desc=progress,
-            unit='batch',
-            disable=progress is None,
-            leave=False,
-            dynamic_ncols=True,
-            mininterval=0.2 if sys.stderr.isatty() else 60,
-        ) as bar:
-            for words in batches:
-                bar.update()
-                bar.set_postfix_str(words, refresh=False)
-                if partial is not None:
-                    partial.maybe_write(dataclasses.asdict(state))
-    finally:
-        if partial is not None:
-            partial.write(dataclasses.asdict(state))
-    return Verdict(tuple(stages), state.broken_by, state.restarts, state.seconds)
+    stages = (Stage('', perturb.attack, restarts),)
+    cascade = _Cascade(stages, lambda _: perturb, judge, examples, batch_size, seed)
+    return cascade.run(progress, on_batch, partial).outcome
 
 
-def _batches(
-    state: _State,
+def worst_case(
     stages: Sequence[Stage],
-    sources: Mapping[str | None, LogitsFn],
+    source: keras.Model | LogitsFn,
     judge: Judge,
     examples: Examples,
-    batch_size: int,
-    seed: int,
-    on_examples: OnExamples | None,
-) -> Iterator[str]:
-    """Goes on from the state to the end; yields words after each batch."""
-    while state.stage < len(stages) and state.standing.any():
-        stage = stages[state.stage]
-        perturb = CompiledAttack(stage.attack, sources[stage.source])
-        while state.restart < stage.restarts and state.standing.any():
-            attacked = state.attacked()
-            run_seed = restart_seed(tf.constant([seed, state.stage]), state.restart)
-            start = time.perf_counter()
-            for index, x_adv, broken in _run(
-                perturb, judge, examples, attacked, batch_size, run_seed, state.batch
-            ):
-                if on_examples is not None:
-                    kept = broken if state.stage else np.ones(len(index), bool)
-                    on_examples(index[kept], x_adv.numpy()[kept])
-                start, before = time.perf_counter(), start
-                state.record(index, broken, start - before)
-                yield f'{stage.name}, {np.mean(state.standing):.2%} stand'
-            state.restart, state.batch = state.restart + 1, 0
-        state.stage, state.restart = state.stage + 1, 0
+    *,
+    crafting: Crafting,
+    others: Mapping[str, keras.Model | LogitsFn] | None = None,
+    progress: str | None = None,
+    on_batch: OnBatch | None = None,
+    partial: PartialResult | None = None,
+) -> Verdict:
+    """Runs the stages one after the other on the images that survive so far.
+
+    Stage s, restart r, batch b depend on the seed and these numbers. The first stage is run on the
+    same batches with the same randomness as `adversarial_accuracy` runs it, so that no more images
+    survive a cascade than its first attack alone.
+
+    Args:
+        stages: the attacks; those that break most for their cost come first.
+        source: the network whose gradients are followed where a stage names no other.
+        judge: the network under evaluation.
+        examples: the n images, all of which are attacked.
+        crafting: batch size, seed, precision and compiler of the attacks.
+        others: name -> network, for the stages that name one.
+        progress: words before the progress bar; None shows none.
+        on_batch: called with adversarial images, before their batch is recorded on disk.
+        partial: where an interrupted cascade left its state, and this one leaves its own.
+
+    Raises:
+        UserError: no examples, or NaN logits.
+        ValueError: `crafting` asks for bfloat16 or XLA of a network that is not a Keras model.
+
+    Again with logits (pixel, 0.55): the second attack reaches further than the first one, and is
+    not spent on the image that is broken already.
+
+    >>> from common.attacks import PGD
+    >>> from common.threat_model import LinfBall
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    >>> model.set_weights([np.array([[1.0, 0.0]]), np.array([0.0, 0.55])])
+    >>> x = np.array([[0.6], [0.7], [0.9]], np.float32)
+    >>> examples = Examples(x, np.zeros(3, np.int32), 'three pixels')
+    >>> near, far = (PGD(LinfBall(epsilon), 5, 0.1) for epsilon in (0.1, 0.2))
+    >>> stages = (Stage('near', near), Stage('far', far))
+    >>> verdict = worst_case(stages, model, Judge(model), examples, crafting=Crafting(2))
+    >>> verdict.broken_by.tolist(), verdict.gradients.tolist(), verdict.after(1)
+    ([0, 1, -1], [5, 10, 10], 0.6666666666666666)
+    """
+    networks = {name: crafting.logits(other) for name, other in (others or {}).items()}
+    networks[None] = crafting.logits(source)
+
+    def compiled(stage: Stage) -> CompiledAttack:
+        return CompiledAttack(stage.attack, networks[stage.source])
+
+    cascade = _Cascade(stages, compiled, judge, examples, crafting.batch_size, crafting.seed)
+    return cascade.run(progress, on_batch, partial)
 
 
-def _run(
-    perturb: CompiledAttack,
-    judge: Judge,
-    examples: Examples,
-    attacked: np.ndarray,
-    batch_size: int,
-    seed: tf.Tensor,
-    first: int,
-) -> Iterator[tuple[np.ndarray, tf.Tensor, np.ndarray]]:
-    """Numbers, adversarial images, and whether these fool, of each batch from the first on."""
+@dataclasses.dataclass
+class _State:
+    """How far a cascade has come: enough to continue after an interruption."""
 
-    def work(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray]:
-        index = attacked[number * batch_size :][:batch_size]
-        x, y = tf.constant(examples.x[index]), tf.constant(examples.y[index])
-        x_adv = perturb(x, y, seed=tf.random.fold_in(seed, number))
-        return index, x_adv, judge(x_adv, y)[0] != examples.y[index]
+    broken_by: np.ndarray  # [n] int32: number of the stage, or SURVIVES
+    restarts: np.ndarray  # [n] int32: the restart of that stage
+    predictions: np.ndarray  # [n] int32: predicted class in the image's last run
+    losses: np.ndarray  # [n] float32: cross-entropy in the image's last run
+    seconds: np.ndarray  # [stages] float64
+    position: Sequence[int] = (0, 0, 0)  # stage, restart and batch that come next
 
-    return in_order(work, range(first, -(-len(attacked) // batch_size)))
-
-
-def stage_rows(verdict: Verdict) -> list[dict[str, str]]:
-    """Heading -> cell of each stage: what it cost, what it broke, what was left."""
-    found = []
-    for number, stage in enumerate(verdict.stages):
-        runs = verdict.runs(number)
-        found.append(
-            {
-                'stage': stage.name,
-                'restarts': str(stage.restarts),
-                'images': f'{np.count_nonzero(runs):,}',
-                'broke': f'{np.sum(verdict.broken_by == number):,}',
-                'left': f'{verdict.after(number + 1):.2%}',
-                'gradients': f'{runs.sum() * stage.attack.gradients:,}',
-                'queries': f'{runs.sum() * stage.queries:,}',
-                'seconds': f'{verdict.seconds[number]:,.1f}',
-            }
+    @classmethod
+    def start(cls, n: int, stages: int) -> '_State':
+        return cls(
+            broken_by=np.full(n, SURVIVES, np.int32),
+            restarts=np.zeros(n, np.int32),
+            predictions=np.zeros(n, np.int32),
+            losses=np.zeros(n, np.float32),
+            seconds=np.zeros(stages),
         )
-    return found
 
+    def __post_init__(self):
+        self.position = tuple(map(int, self.position))  # from disk it comes as an array
 
-def table(verdict: Verdict) -> str:
-    """The stages as aligned text."""
-    found = stage_rows(verdict)
-    cells = [tuple(found[0]), *(tuple(row.values()) for row in found)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        '  '.join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+    @property
+    def survived(self) -> np.ndarray:
+        """[n] bool: whether nothing so far has broken the image."""
+        return self.broken_by == SURVIVES
+
+    def attacked(self) -> np.ndarray:
+        """Indices of the images that survived all runs before the present one."""
+        stage, restart, _ = self.position
+        in_this_run = (self.broken_by == stage) & (self.restarts == restart)
+        return np.flatnonzero(self.survived | in_this_run)
+
+    def record(
+        self,
+        index: np.ndarray,
+        broken: np.ndarray,
+        predictions: np.ndarray,
+        losses: np.ndarray,
+        seconds: float,
+    ) -> None:
+        """Takes the results of the batch that comes next.
+
+        An interruption in the middle does no harm: the batch is then attacked again.
+        """
+        stage, restart, batch = self.position
+        self.predictions[index], self.losses[index] = predictions, losses
+        self.restarts[index[broken]] = restart  # before the next line, which makes it count
+        self.broken_by[index[broken]] = stage
+        self.seconds[stage] += seconds
+        self.position = stage, restart, batch + 1
+
+    def verdict(self, stages: Sequence[Stage]) -> Verdict:
+        return Verdict(
+            tuple(stages),
+            self.broken_by,
+            self.restarts,
+            self.predictions,
+            self.losses,
+            self.seconds,
         )
-        for line in cells
-    ]
-    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
-def records(verdict: Verdict) -> dict[str, Any]:
-    """What JSON can hold: the stages, and of each image what broke it after how many gradients."""
-    return {
-        'stages': [
-            {
-                'name': stage.name,
-                'attack': repr(stage.attack),
-                'restarts': stage.restarts,
-                'broke': int(np.sum(verdict.broken_by == number)),
-                'accuracy_after': verdict.after(number + 1),
-                'gradients': int(verdict.runs(number).sum() * stage.attack.gradients),
-                'queries': int(verdict.runs(number).sum() * stage.queries),
-                'seconds': round(float(verdict.seconds[number]), 3),
-            }
-            for number, stage in enumerate(verdict.stages)
-        ],
-        'images': {
-            'broken_by': [
-                None if s == STANDS else verdict.stages[s].name for s in verdict.broken_by
-            ],
-            'restart': verdict.restart.tolist(),
-            'gradients': verdict.gradients.tolist(),
-            'queries': verdict.queries.tolist(),
-        },
-    }
+@dataclasses.dataclass(frozen=True)
+class _Cascade:
+    """The loop over stages, restarts and batches."""
+
+    stages: Sequence[Stage]
+    compiled: Callable[[Stage], CompiledAttack]
+    judge: Judge
+    examples: Examples
+    batch_size: int
+    seed: int
+
+    def run(
+        self, progress: str | None, on_batch: OnBatch | None, partial: PartialResult | None
+    ) -> Verdict:
+        """Continues from the state on disk, or starts anew."""
+        require_some(self.examples)
+        state = _State.start(len(self.examples), len(self.stages))
+        if partial is not None:
+            state = _State(**partial.read(default=vars(state)))
+        began = state.position
+        try:
+            with self._bar(progress, state) as bar:
+                for stage in self._batches(state, on_batch):
+                    words = [stage.name] if stage.name else []
+                    words.append(f'{np.mean(state.survived):.2%} survive')
+                    bar.update()
+                    bar.set_postfix_str(', '.join(words), refresh=False)
+                    if partial is not None:
+                        partial.maybe_write(vars(state))
+        finally:
+            if partial is not None and state.position != began:
+                partial.write(vars(state))
+        return state.verdict(self.stages)
+
+    def _batches(self, state: _State, on_batch: OnBatch | None) -> Iterator[Stage]:
+        """Advances `state` batch by batch to the end; yields the stage after each batch."""
+        while state.position[0] < len(self.stages) and state.survived.any():
+            number, restart, _ = state.position
+            stage = self.stages[number]
+            perturb = self.compiled(stage)
+            while restart < stage.restarts and state.survived.any():
+                start = time.perf_counter()
+                for index, x_adv, predictions, losses in self._rest_of_run(state, perturb):
+                    broken = predictions != self.examples.y[index]
+                    if on_batch is not None:  # before the batch counts as done, in case this fails
+                        given = broken if number else slice(None)
+                        on_batch(index[given], x_adv.numpy()[given])
+                    start, before = time.perf_counter(), start
+                    state.record(index, broken, predictions, losses, start - before)
+                    yield stage
+                restart += 1
+                state.position = number, restart, 0
+            state.position = number + 1, 0, 0
+
+    def _rest_of_run(
+        self, state: _State, perturb: CompiledAttack
+    ) -> Iterator[tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]]:
+        """Indices, adversarial images, predictions and losses of the batches yet to come."""
+        stage, restart, first = state.position
+        batches = split(state.attacked(), self.batch_size)
+        seed = restart_seed(tf.constant([self.seed, stage]), restart)
+
+        def attacked(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]:
+            index = batches[number]
+            x, y = tf.constant(self.examples.x[index]), tf.constant(self.examples.y[index])
+            x_adv = perturb(x, y, seed=tf.random.fold_in(seed, number))
+            return index, x_adv, *self.judge(x_adv, y)
+
+        return in_order(attacked, range(first, len(batches)))
+
+    def _bar(self, words: str | None, state: _State) -> tqdm.tqdm:
+        # Batches of several stages cost too differently for their number to show what is left.
+        total, done = None, 0
+        if len(self.stages) == 1:
+            batches = -(-len(self.examples) // self.batch_size)
+            total = self.stages[0].restarts * batches
+            _, restart, batch = state.position
+            done = restart * batches + batch
+        return tqdm.tqdm(
+            desc=words,
+            total=total,
+            initial=done,
+            unit='batch',
+            disable=words is None,
+            dynamic_ncols=True,
+            leave=False,
+            # Where no terminal rewrites the line, one line in a while is enough.
+            mininterval=0.2 if sys.stderr.isatty() else 60,
+        )
+
+
+def _exact(network: keras.Model | LogitsFn) -> LogitsFn:
+    """The network in float32."""
+    return ModelLogits(network) if isinstance(network, keras.Model) else network

@@ -1,10 +1,10 @@
-"""Cascades by name: which attacks run in which order, and how often."""
+"""Cascades by name: which attacks they run, in which order, and how often."""
 
 from collections.abc import Callable, Sequence
 
 from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
 from common.attacks.by_name import QUERIES, SEARCH_QUERIES, diversified, searched
-from common.evaluation.cascade import Stage
+from common.evaluation.verdict import Stage
 from common.losses import DLRTo, LogOdds, MarginTo
 from common.threat_model import LinfBall
 
@@ -29,17 +29,17 @@ def preset(
     num_classes: int,
     others: Sequence[str] = (),
 ) -> tuple[Stage, ...]:
-    """The stages of a cascade, the cheapest killers first.
+    """The stages of a cascade; attacks that break most for their cost come first.
 
-    Each begins with plain PGD, so that it never leaves more than that does alone.
+    Each cascade begins with plain PGD, so that no more images survive it than PGD alone.
 
     Args:
         name: one of PRESETS.
         ball: the threat model.
-        steps: of that PGD.
-        step_size: likewise, in pixel units.
-        num_classes: at least 2.
-        others: names of networks whose examples are tried as well, but for 'quick'.
+        steps: steps of plain PGD.
+        step_size: size of its steps, in pixel units.
+        num_classes: number of classes, at least 2.
+        others: names of networks whose gradients plain PGD follows as well, except in 'quick'.
 
     Raises:
         ValueError: unknown name.
@@ -64,7 +64,7 @@ def _square(ball: LinfBall, queries: int) -> Stage:
 
 
 def _towards(wrong: int) -> DLRTo | MarginTo:
-    """The loss that leads to one of so many wrong classes; a ratio of logits needs three."""
+    """The loss that leads towards one of the wrong classes; DLR's ratio needs three of them."""
     return DLRTo() if wrong >= 3 else MarginTo()
 
 
@@ -86,9 +86,9 @@ def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     )
     return (
         Stage('odi', diversified(ball, 50), restarts=5),
-        # The cross-entropy of AutoAttack, but for what it loses to rounding where p_y is near 1.
+        # AutoAttack's cross-entropy, without its rounding where p_y is near 1.
         Stage('apgd', APGD(ball, 100, LogOdds())),
-        # The likeliest class first, since most that fall at all fall to it.
+        # The likeliest wrong class first: it breaks most of the images that break at all.
         Stage('apgd_t, class 1', MultiTargeted(towards, 1)),
         *others,
         Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong), queries=100 * wrong),

@@ -1,6 +1,11 @@
-"""Several batches at a time: a processor's cores share one batch less well than they take turns.
+"""How the batches of an evaluation are cut and spread over the machine.
 
-How much that gains, `benchmarks/pgd.py` measures (its variant "together").
+`in_order` alone decides that. Whoever evaluates hands it a function of one batch, whose result
+depends on that batch only, and receives the results in order. To use other devices, such as all
+GPUs, change this file: `workers`, and the `tf.device` in which a worker calls `work`.
+
+On a processor several batches are computed at a time, since its cores share one batch less well
+than they take turns; `benchmarks/pgd.py` measures how much that gains (its variant "together").
 """
 
 import collections
@@ -9,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+import numpy as np
 import tensorflow as tf
 
 _MOST = 4  # batches in memory at once
@@ -17,8 +23,13 @@ Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 
+def split(index: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """[n] indices as batches of `batch_size`, in order; the last one may be shorter."""
+    return [index[i : i + batch_size] for i in range(0, len(index), batch_size)]
+
+
 def workers() -> int:
-    """How many batches to work on at a time: one for a GPU, which one batch fills."""
+    """Number of batches to compute at a time: one on a GPU, which one batch fills."""
     if tf.config.list_physical_devices('GPU'):
         return 1
     # Not os.cpu_count(): a process may be confined to some of the cores.
@@ -27,11 +38,11 @@ def workers() -> int:
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work(item)` of each item, in their order, several computed at a time.
+    """Yields `work(item)` of each item in order, several computed at a time.
 
     Args:
-        work: called in other threads than the caller's; what it raises is raised here, after the
-            results of the items before.
+        work: called in other threads than the caller's. An exception that it raises is raised
+            here, after the results of the items before.
         items: taken a few ahead of what is yielded.
     """
     count = workers()

@@ -28,9 +28,9 @@ class Restarting:
     Args:
         attack: PGD with a random start.
         logits_fn: the network whose gradients are followed.
-        judge: of the points where it ends; None for the same network.
-        seed: of the starting points.
-        batch_size: restarts at a time; memory grows with it and not with the restarts.
+        judge: computes the losses where restarts end; None for the same network.
+        seed: seed of the starting points.
+        batch_size: restarts at a time; memory grows with it, not with the number of restarts.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Restarting:
 
         Args:
             examples: the images.
-            image: number of the one attacked.
-            restarts: how often.
-            partial: where an interrupted computation left its losses, and leaves them again.
-            on_progress: called with the number of restarts that have been done.
+            image: index of the attacked image.
+            restarts: number of restarts.
+            partial: where an interrupted computation left its losses, and this one leaves its own.
+            on_progress: called with the number of restarts done since the last call.
 
         Returns:
             [restarts] float32.
@@ -88,7 +88,7 @@ class Restarting:
         return losses[:restarts]
 
     def maxima(self, examples: Examples, image: int, restarts: int) -> np.ndarray:
-        """[restarts, pixels] float32: the perturbations that the restarts end at."""
+        """[restarts, pixels] float32 perturbations that the restarts end at, in pixel units."""
         batches = [
             self._batch(examples, image, number)[1]
             for number in range(-(-restarts // self.batch_size))
@@ -115,7 +115,7 @@ class Curves:
     Args:
         attack: PGD with a random start.
         logits_fn: the network whose gradients are followed.
-        judge: of the losses; None for the same network.
+        judge: computes the losses; None for the same network.
     """
 
     def __init__(self, attack: PGD, logits_fn: LogitsFn, judge: Judge | None = None):
@@ -143,8 +143,8 @@ class Pairs:
     """How far apart m points are, over all m (m - 1) / 2 pairs.
 
     Attributes:
-        distances: [pairs] float32, l2, in pixel units.
-        angles: [pairs] float32, in degrees, as seen from the natural image.
+        distances: [pairs] float32 l2 distances, in pixel units.
+        angles: [pairs] float32 angles in degrees, as seen from the natural image.
     """
 
     distances: np.ndarray
@@ -169,16 +169,16 @@ def pairs(perturbations: np.ndarray) -> Pairs:
 def random_perturbations(
     attack: PGD, examples: Examples, image: int, count: int, seed: int = 0, *, clipped: bool = False
 ) -> np.ndarray:
-    """[count, pixels] float32: uniform points of the l-inf ball.
+    """[count, pixels] float32 perturbations to random points of the attack's ball, in pixel units.
 
     Args:
-        attack: whose ball.
+        attack: the attack whose ball it is.
         examples: the images.
-        image: number of the one in the middle.
-        count: how many.
-        seed: of the randomness.
-        clipped: whether the points are moved into the pixel range, as PGD's starting points are.
-            Half of all noise on a black pixel vanishes then.
+        image: index of the image in the middle.
+        count: number of points.
+        seed: seed of the randomness.
+        clipped: whether the points are moved into the pixel range, as PGD's starting points are;
+            half of all noise on a black pixel vanishes then.
     """
     x, _ = repeated(examples, image, count)
     ball = attack.ball
@@ -189,9 +189,9 @@ def random_perturbations(
 
 
 def image_gradient(logits_fn: LogitsFn, examples: Examples, image: int) -> np.ndarray:
-    """[pixels] float32: direction of the cross-entropy's gradient at the natural image.
+    """[pixels] float32 direction of the cross-entropy's gradient at the natural image.
 
-    Its length is that of `common.losses.LogOdds`, which keeps the direction of sure networks.
+    The gradient is that of `common.losses.LogOdds`, which is exact where a network is sure.
     """
     x, y = repeated(examples, image, 1)
     with tf.GradientTape() as tape:
@@ -203,8 +203,8 @@ def image_gradient(logits_fn: LogitsFn, examples: Examples, image: int) -> np.nd
 def correlations(perturbations: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """[m] float32 cosines between [m, pixels] perturbations and a [pixels] gradient.
 
-    Negative ones are perturbations that lead uphill against the gradient of the image itself; 0
-    where either is zero.
+    A negative cosine is that of a perturbation against the gradient at the image itself; the cosine
+    is 0 where either vector is zero.
     """
     points = perturbations.astype(np.float64)
     lengths = np.linalg.norm(points, axis=1) * np.linalg.norm(gradient.astype(np.float64))

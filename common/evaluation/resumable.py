@@ -1,4 +1,4 @@
-"""Half-finished results on disk, so that an hour of attacking survives an interruption."""
+"""Unfinished results on disk, so that an interrupted evaluation continues where it stopped."""
 
 import hashlib
 import os
@@ -19,10 +19,10 @@ class PartialResult:
     """One file with the state of one evaluation, finished or not.
 
     Attributes:
-        path: of the file.
+        path: path of the file (.npz).
 
     Args:
-        path: of the file.
+        path: path of the file (.npz).
         key: everything that determines the evaluation. A file with another key is not used.
     """
 
@@ -36,41 +36,55 @@ class PartialResult:
         """The file of an evaluation in a folder, named after everything that determines it.
 
         Args:
-            folder: where it lies.
-            name: the beginning of the file's name.
-            *determines: what the result depends on, with a `repr` that tells all of it.
+            folder: the folder.
+            name: beginning of the file's name.
+            *determines: everything that the result depends on; equal `repr` means equal result.
         """
         key = repr((name, *determines))
         short = hashlib.sha256(key.encode()).hexdigest()[:16]
         return cls(pathlib.Path(folder) / f'{name}-{short}.npz', key)
 
     def read(self, default: dict[str, Any]) -> dict[str, Any]:
-        """The state on disk, or `default`, with a word if the file holds something else."""
+        """The state on disk; `default`, with a note on standard error, if the file is unusable.
+
+        Args:
+            default: name -> value where there is no state yet; its names are those read.
+
+        Returns:
+            Name -> array, or Python number in place of an array without dimensions.
+        """
         if not self.path.exists():
             return default
         try:
             with np.load(self.path, allow_pickle=False) as stored:
-                if str(stored['key']) == self._key:
+                if str(stored['key']) != self._key:
+                    found = 'results of another network or setting'
+                elif not default.keys() <= set(stored.files):
+                    found = 'results in the form of another version of this program'
+                else:
                     return {name: _plain(stored[name]) for name in default}
-            found = 'results of another network or setting'
         except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
             found = f'no results that can be read ({reason(error)})'
         print(f'note: {self.path} holds {found}; computing anew', file=sys.stderr)
         return default
 
     def maybe_write(self, state: dict[str, Any]) -> None:
-        """Writes the state if the last time was a while ago."""
+        """Writes the state (name -> array or number) if it was last written some time ago."""
         if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
             self.write(state)
 
     def write(self, state: dict[str, Any]) -> None:
-        """Writes the state: names -> arrays and numbers."""
+        """Writes the state (name -> array or number), whole or not at all.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
         with replacing(self.path, suffix='.npz') as temporary:
             np.savez(temporary, key=np.array(self._key), **state)
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Forgets the state."""
+        """Removes the file, if there is one."""
         self.path.unlink(missing_ok=True)
 
 

@@ -2,49 +2,49 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from common.evaluation.accuracy import Outcome
 from common.files import write_json
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of a table: an attack, who crafted, who was judged, and what was left.
+    """One line of a table: an attack, its source and target networks, and the accuracy.
 
     Attributes:
         method: name of the attack; 'natural' for none.
         steps: gradient steps a restart; None where there are none.
-        restarts: None likewise.
-        step_size: in pixel units; None likewise.
-        source: the network whose gradients were followed.
-        target: the network judged.
+        restarts: number of runs; None where there are none.
+        step_size: in pixel units; None where the attack has no fixed one.
+        source: the network whose gradients were followed; None for natural images.
+        target: the network under evaluation.
         epsilon: radius of the ball, in pixel units.
         natural: accuracy of the target on the natural images, 0 to 1.
         accuracy: its accuracy on the adversarial ones, 0 to 1.
         n: number of images.
         interval: 95% interval of `accuracy` (Wilson).
         paper: the paper's accuracy for the same row, 0 to 1; None where it has none.
-        seconds: wall time.
+        seconds: wall time of attack and predictions.
         gradients: input gradients spent on all images.
-        more_papers: name -> accuracy, 0 to 1, of further published networks; None where one has
-            no such row.
+        more_papers: heading -> accuracy, 0 to 1, of further published networks; None where one
+            has no such row.
         preset: name of the cascade, where the attack is one.
     """
 
     method: str
-    steps: int | None
-    restarts: int | None
-    step_size: float | None
-    source: str | None
+    steps: int | None = None
+    restarts: int | None = None
+    step_size: float | None = None
+    source: str | None = None
     target: str
     epsilon: float
     natural: float
     accuracy: float
     n: int
     interval: tuple[float, float]
-    paper: float | None
+    paper: float | None = None
     seconds: float
     gradients: int
     more_papers: dict[str, float | None] = dataclasses.field(default_factory=dict)
@@ -52,7 +52,7 @@ class Row:
 
     @classmethod
     def of(cls, outcome: Outcome, **settings: Any) -> 'Row':
-        """A row from an outcome and all that the outcome does not know."""
+        """A row from an outcome; `settings` are the fields that the outcome lacks."""
         return cls(
             accuracy=outcome.accuracy,
             n=outcome.n,
@@ -80,12 +80,12 @@ def strongest(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> list[
     """The rows with the least accuracy of each kind of attack on each target, as the paper marks.
 
     Args:
-        rows: of one table.
-        kinds: name of a source -> the kind of black-box attack that examples from it are; None
-            takes each source as a kind of its own. White box is one in any case.
+        rows: the rows of one table.
+        kinds: name of a source -> the kind of black-box attack that follows its gradients; None
+            makes each source a kind of its own. White box is always a kind of its own.
 
     Returns:
-        Of every kind those that leave least, if others leave more.
+        The rows with the least accuracy of each kind, where another of that kind has more.
     """
 
     def kind(row: Row) -> tuple[str, str]:
@@ -121,11 +121,11 @@ _LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
 
 
 def table(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> str:
-    """The rows as aligned text, with a heading; the strongest attacks of each kind are marked.
+    """The rows as aligned text under headings; the strongest attacks of each kind are marked.
 
     Args:
-        rows: the lines.
-        kinds: as for `strongest`.
+        rows: the rows of one table.
+        kinds: kinds of black-box attacks, as for `strongest`.
     """
     more = dict.fromkeys(name for row in rows for name in row.more_papers)
     columns = [
@@ -138,19 +138,34 @@ def table(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> str:
         columns.append(('strongest', lambda r: 'yes' if r in marked else ''))
     cells = [[name for name, _ in columns]]
     cells += [[show(row) for _, show in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
+    return aligned(cells, left=_WORDS)
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Collection[str]) -> str:
+    """Cells as text in columns, with a rule below the headings.
+
+    Args:
+        lines: the headings, then the rows; all of the same length.
+        left: headings of the columns that are aligned to the left; the others are to the right.
+    """
+    headings, *_ = lines
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
         '  '.join(
-            cell.ljust(width) if name in _WORDS else cell.rjust(width)
-            for cell, width, (name, _) in zip(line, widths, columns, strict=True)
+            cell.ljust(width) if heading in left else cell.rjust(width)
+            for cell, width, heading in zip(line, widths, headings, strict=True)
         )
-        for line in cells
+        for line in lines
     ]
-    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+    return '\n'.join([text[0], '-' * len(text[0]), *text[1:]])
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
-    """Writes {"rows": [...]} as JSON."""
+    """Writes {"rows": [...]} as JSON.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     write_json(path, {'rows': [row.as_json() for row in rows]})
 
 

@@ -1,6 +1,6 @@
 """Signs that a robust accuracy is not what it seems (Athalye et al. 2018; Carlini et al. 2019).
 
-Each check looks for one known way in which gradients mislead an attack, and tells what it measured.
+Each check looks for one known way in which gradients mislead an attack, and says what it measured.
 """
 
 import dataclasses
@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from common.attacks import APGD, PGD, Attack, Restarts, Square
 from common.data.batches import Examples
-from common.evaluation.accuracy import adversarial_accuracy
-from common.evaluation.cascade import Verdict
+from common.evaluation.cascade import adversarial_accuracy
+from common.evaluation.concurrent_batches import split
+from common.evaluation.crafting import Crafting
+from common.evaluation.verdict import Verdict
 from common.losses import CrossEntropy, Margin
 from common.networks.logits import LogitsFn
 
@@ -24,10 +26,10 @@ _WITHOUT_GRADIENTS = 0.01  # share of images that only queries without gradients
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: of the check.
+        name: name of the check.
         passed: whether nothing speaks against the accuracy.
         words: what was measured.
     """
@@ -45,34 +47,37 @@ class Suspect:
     """A network whose accuracy under an attack is in question.
 
     Attributes:
-        network: judged and followed.
+        network: [batch, ...] float32 pixels -> [batch, classes] float32 logits; both the source
+            and the target of the attacks.
         pgd: the attack, with a random start.
-        examples: a sample of images; the more, the finer the comparisons.
-        seed: of everything random.
-        batch_size: images a batch.
-        tried: [n] bool each: what the attacks left that were tried so far.
+        examples: a sample of n images; the more, the finer the comparisons.
+        crafting: batch size and seed of the attacks.
+        tried: [n] bool for each attack tried so far: the images that survived it.
     """
 
     network: LogitsFn
     pgd: PGD
     examples: Examples
-    seed: int = 0
-    batch_size: int = 100
+    crafting: Crafting = Crafting(100)
     tried: list[np.ndarray] = dataclasses.field(default_factory=list, repr=False)
 
-    def left(self, attack: Attack, source: LogitsFn | None = None) -> np.ndarray:
-        """[n] bool: what an attack leaves, which follows the network itself or another one."""
+    def survivors(self, attack: Attack, source: LogitsFn | None = None) -> np.ndarray:
+        """[n] bool: images that survive an attack.
+
+        Args:
+            attack: the attack.
+            source: another network whose gradients are followed; None for the network itself.
+        """
         self.tried.append(
             adversarial_accuracy(
-                attack,
-                source or self.network,
-                self.network,
-                self.examples,
-                batch_size=self.batch_size,
-                seed=self.seed,
+                attack, source or self.network, self.network, self.examples, crafting=self.crafting
             ).correct
         )
         return self.tried[-1]
+
+    def first_batch(self) -> np.ndarray:
+        """[batch, classes] float32 logits of the first images, computed anew at each call."""
+        return self.network(tf.constant(self.examples.x[: self.crafting.batch_size])).numpy()
 
 
 def checks(
@@ -80,35 +85,34 @@ def checks(
     *,
     queries: int = 500,
     sources: dict[str, Callable[[], LogitsFn]] | None = None,
-    standing: np.ndarray | None = None,
+    survived: np.ndarray | None = None,
 ) -> Iterator[Check]:
     """All checks, one after the other, since some take a while.
 
     Args:
         suspect: the network.
-        queries: of the score-based attack, for each image.
-        sources: name -> makes another network, whose examples are tried as well.
-        standing: [n] bool: the images that a cascade has left; None for no cascade.
+        queries: queries of the score-based attack for each image.
+        sources: name -> makes another network, whose gradients are followed as well.
+        survived: [n] bool, images that survive a cascade; None for no cascade.
     """
     yield randomized_outputs(suspect)
     yield softmax_outputs(suspect)
     yield vanishing_gradients(suspect)
     pgd = suspect.pgd
-    white_box = suspect.left(pgd)
+    white_box = suspect.survivors(pgd)
     yield more_effort(suspect, white_box, dataclasses.replace(pgd, steps=4 * pgd.steps), 'steps')
     yield more_effort(suspect, white_box, Restarts(pgd, 4), 'restarts')
     yield score_based(suspect, white_box, queries)
     for name, source in (sources or {}).items():
         yield transferred(suspect, white_box, name, source())
-    if standing is not None:
-        yield beyond(suspect, standing)
+    if survived is not None:
+        yield beyond(suspect, survived)
     yield large_radius(suspect)
 
 
 def randomized_outputs(suspect: Suspect) -> Check:
-    """Whether the same images have the same logits twice: else one gradient is one of many."""
-    x = tf.constant(suspect.examples.x[: suspect.batch_size])
-    first, second = (suspect.network(x).numpy() for _ in range(2))
+    """Fails if the same images have other logits the second time: one gradient is one of many."""
+    first, second = suspect.first_batch(), suspect.first_batch()
     apart = float(np.abs(first - second).max())
     return Check(
         'randomized outputs',
@@ -118,21 +122,21 @@ def randomized_outputs(suspect: Suspect) -> Check:
 
 
 def softmax_outputs(suspect: Suspect) -> Check:
-    """Whether the outputs are probabilities, whose gradients vanish where they are 0 or 1."""
-    z = suspect.network(tf.constant(suspect.examples.x[: suspect.batch_size])).numpy()
+    """Fails if the outputs are probabilities, whose gradients vanish where they are 0 or 1."""
+    z = suspect.first_batch()
     probabilities = (z >= 0) & (np.abs(z.sum(axis=1, keepdims=True) - 1) < 1e-3)
     share = float(np.mean(probabilities.all(axis=1)))
     return Check('softmax outputs', share < 1, f'{share:.0%} of the outputs are probabilities')
 
 
 def vanishing_gradients(suspect: Suspect) -> Check:
-    """How many images have no gradient at all for the attack to follow."""
+    """Fails if too many images or pixels have no gradient for the attack to follow."""
     flat, zeros, sure = [], [], []
-    for i in range(0, len(suspect.examples), suspect.batch_size):
-        x = tf.constant(suspect.examples.x[i : i + suspect.batch_size])
+    for index in split(np.arange(len(suspect.examples)), suspect.crafting.batch_size):
+        x, y = tf.constant(suspect.examples.x[index]), suspect.examples.y[index]
         with tf.GradientTape() as tape:
             tape.watch(x)
-            logits, y = suspect.network(x), suspect.examples.y[i : i + suspect.batch_size]
+            logits = suspect.network(x)
             loss = CrossEntropy()(logits, y)
         gradient = tape.gradient(loss, x, unconnected_gradients='zero').numpy()
         zero = gradient.reshape(len(gradient), -1) == 0
@@ -150,7 +154,11 @@ def vanishing_gradients(suspect: Suspect) -> Check:
 
 
 def cascade_checks(verdict: Verdict) -> Iterator[Check]:
-    """What a cascade's own record says of it, for all of its images."""
+    """Checks of a cascade's own record, on all of its images.
+
+    The last of several restarts should break next to nothing, and attacks without gradients little
+    that attacks with gradients did not.
+    """
     for number, stage in enumerate(verdict.stages):
         if stage.restarts > 1:
             last = (verdict.broken_by == number) & (verdict.restart == stage.restarts - 1)
@@ -165,75 +173,101 @@ def cascade_checks(verdict: Verdict) -> Iterator[Check]:
         if stage.queries and not stage.attack.gradients
     ]
     if blind:
-        fell = np.isin(verdict.broken_by, blind)
+        broken = np.isin(verdict.broken_by, blind)
         yield Check(
             'without gradients',
-            bool(np.mean(fell) <= _WITHOUT_GRADIENTS),
-            f'{np.sum(fell):,} of {verdict.n:,} images fell only to queries without gradients',
+            bool(np.mean(broken) <= _WITHOUT_GRADIENTS),
+            f'{np.sum(broken):,} of {verdict.n:,} images were broken only by queries without '
+            'gradients',
         )
 
 
 def more_effort(suspect: Suspect, white_box: np.ndarray, attack: Attack, words: str) -> Check:
-    """Whether more of the same attack leaves markedly less: then it has not converged."""
-    left = suspect.left(attack)
+    """Fails if markedly fewer images survive more of the same attack: it has not converged.
+
+    Args:
+        suspect: the network.
+        white_box: [n] bool, images that survive its attack.
+        attack: that attack with more steps or restarts.
+        words: what it has more of.
+    """
+    survived = suspect.survivors(attack)
     return Check(
         f'more {words}',
-        not _markedly_less(left, white_box),
-        f'{_shares(left)} under {attack.gradients} gradients, {_shares(white_box)} under '
+        not _markedly_less(survived, white_box),
+        f'{_share(survived)} under {attack.gradients} gradients, {_share(white_box)} under '
         f'{suspect.pgd.gradients}',
     )
 
 
 def score_based(suspect: Suspect, white_box: np.ndarray, queries: int) -> Check:
-    """Whether random search without gradients leaves less than gradients do."""
-    left = suspect.left(Square(suspect.pgd.ball, queries))
+    """Fails if markedly fewer images survive random search without gradients than gradients.
+
+    Args:
+        suspect: the network.
+        white_box: [n] bool, images that survive its attack.
+        queries: queries for each image.
+    """
+    survived = suspect.survivors(Square(suspect.pgd.ball, queries))
     return Check(
         'score-based attack',
-        not _markedly_less(left, white_box),
-        f'{_shares(left)} under Square with {queries:,} queries, {_shares(white_box)} '
-        f'under gradients; {np.sum(white_box & ~left)} images fall to Square alone',
+        not _markedly_less(survived, white_box),
+        f'{_share(survived)} under Square with {queries:,} queries, {_share(white_box)} '
+        f'under gradients; Square alone breaks {np.sum(white_box & ~survived)} images',
     )
 
 
 def transferred(suspect: Suspect, white_box: np.ndarray, name: str, source: LogitsFn) -> Check:
-    """Whether another network's gradients leave less than the network's own."""
-    left = suspect.left(suspect.pgd, source)
+    """Fails if markedly fewer images survive another network's gradients than its own.
+
+    Args:
+        suspect: the network.
+        white_box: [n] bool, images that survive its attack.
+        name: name of the other network.
+        source: the other network.
+    """
+    survived = suspect.survivors(suspect.pgd, source)
     return Check(
         f'transfer from {name}',
-        not _markedly_less(left, white_box),
-        f'{_shares(left)} from there, {_shares(white_box)} white box; '
-        f'{np.sum(white_box & ~left)} images fall to transfer alone',
+        not _markedly_less(survived, white_box),
+        f'{_share(survived)} from there, {_share(white_box)} white box; '
+        f'transfer alone breaks {np.sum(white_box & ~survived)} images',
     )
 
 
-def beyond(suspect: Suspect, standing: np.ndarray) -> Check:
-    """Whether images that a cascade has left fell to what the checks have tried."""
-    fell = standing & ~np.all(suspect.tried, axis=0)
+def beyond(suspect: Suspect, survived: np.ndarray) -> Check:
+    """Fails if an attack that the checks have tried breaks an image that survives a cascade.
+
+    Args:
+        suspect: the network; `tried` holds the attacks.
+        survived: [n] bool, images that survive the cascade.
+    """
+    broken = survived & ~np.all(suspect.tried, axis=0)
     return Check(
         'beyond the cascade',
-        not bool(fell.any()),
-        f'{np.sum(fell)} of the {np.sum(standing)} images that stand under the cascade '
-        'fall to an attack of these checks',
+        not bool(broken.any()),
+        f'{np.sum(broken)} of the {np.sum(survived)} images that survive the cascade are broken '
+        'by an attack of these checks',
     )
 
 
 def large_radius(suspect: Suspect) -> Check:
-    """Whether anything is left where the adversary may choose any image at all."""
+    """Fails if any image survives where the adversary may choose any image at all."""
     ball = suspect.pgd.ball
     whole = dataclasses.replace(ball, epsilon=ball.upper - ball.lower)
-    left = dataclasses.replace(suspect, tried=[]).left(APGD(whole, 100, Margin()))
+    survived = dataclasses.replace(suspect, tried=[]).survivors(APGD(whole, 100, Margin()))
     return Check(
         'large epsilon',
-        not bool(left.any()),
-        f'{_shares(left)} at epsilon {whole.epsilon:g}, where every image is in reach',
+        not bool(survived.any()),
+        f'{_share(survived)} at epsilon {whole.epsilon:g}, where every image is in reach',
     )
 
 
-def _markedly_less(left: np.ndarray, before: np.ndarray) -> bool:
-    """Whether more images fell than stood up again, by 2% of them and beyond chance (sign test)."""
-    fell, rose = int(np.sum(before & ~left)), int(np.sum(~before & left))
-    return fell - rose > max(0.02 * len(left), 2 * (fell + rose) ** 0.5)
+def _markedly_less(survived: np.ndarray, before: np.ndarray) -> bool:
+    """Whether fewer survive than before, by 2% of the images and beyond chance (sign test)."""
+    lost, won = int(np.sum(before & ~survived)), int(np.sum(~before & survived))
+    return lost - won > max(0.02 * len(survived), 2 * (lost + won) ** 0.5)
 
 
-def _shares(left: np.ndarray) -> str:
-    return f'{left.mean():.1%} stand'
+def _share(survived: np.ndarray) -> str:
+    return f'{survived.mean():.1%} survive'

@@ -1,4 +1,4 @@
-"""Evaluating a network while it is trained: each new checkpoint of a model folder."""
+"""Evaluating a network while it is trained: every new checkpoint of a model folder."""
 
 import contextlib
 import pathlib
@@ -11,7 +11,8 @@ import tensorflow as tf
 from common.attacks import Attack
 from common.data.batches import Examples
 from common.errors import UserError, reason
-from common.evaluation.accuracy import natural_accuracy
+from common.evaluation.accuracy import Outcome, natural_accuracy
+from common.evaluation.crafting import Crafting
 from common.networks import checkpoints
 from common.networks.registry import Networks
 from common.transfer import Source, transfer_accuracy
@@ -20,7 +21,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def new_checkpoints(folder: pathlib.Path) -> Iterator[str]:
-    """Prefixes of the newest checkpoint now, and of each later one, endlessly."""
+    """Yields the prefix of the newest checkpoint, then that of each later one, endlessly."""
     print(f'watching {folder} for checkpoints; Ctrl-C to stop', flush=True)
     last = None
     while True:
@@ -42,10 +43,13 @@ def evaluate(evaluator: 'Evaluator', reference: str, networks: Networks, *, once
     """Evaluates a network, or every new checkpoint of a model folder, endlessly.
 
     Args:
-        evaluator: what to do with each.
-        reference: names the network, as `networks.load` understands it.
-        networks: loads it.
-        once: evaluate a folder's present weights and stop.
+        evaluator: evaluates one network.
+        reference: names the network or folder, as `networks.load` understands it.
+        networks: loads networks.
+        once: whether to evaluate a folder's present weights and stop.
+
+    Raises:
+        UserError: there is no such network, NaN logits, or summaries cannot be written.
     """
     folder = networks.folder(reference)
     if once or folder is None:
@@ -62,9 +66,7 @@ class Evaluator:
     Args:
         attack: the attack.
         examples: the images.
-        batch_size: images a batch.
-        seed: of the attack's randomness.
-        attack_dtype: precision of the attack's gradients.
+        crafting: batch size, seed, precision and compiler of the attack.
         summary_dir: folder for TensorBoard; None writes no summaries.
 
     Raises:
@@ -76,25 +78,31 @@ class Evaluator:
         attack: Attack,
         examples: Examples,
         *,
-        batch_size: int,
-        seed: int = 0,
-        attack_dtype: str = 'float32',
+        crafting: Crafting,
         summary_dir: pathlib.Path | None = None,
     ):
-        self._attack, self._examples = attack, examples
-        self._settings = {'batch_size': batch_size, 'seed': seed, 'attack_dtype': attack_dtype}
+        self._attack, self._examples, self._crafting = attack, examples, crafting
         self._summary_dir, self._writer = summary_dir, None
         if summary_dir is not None:
             with self._writing():
                 self._writer = tf.summary.create_file_writer(str(summary_dir))
 
     def evaluate(self, network: Source, step: int = 0) -> None:
-        """Evaluates one network, prints the four numbers and files them under `step`."""
+        """Evaluates one network, prints the four numbers and writes summaries for `step`.
+
+        Raises:
+            UserError: NaN logits, or the summaries cannot be written.
+        """
         natural = natural_accuracy(
-            network.judge, self._examples, batch_size=self._settings['batch_size']
+            network.judge, self._examples, batch_size=self._crafting.batch_size
         )
         adversarial = transfer_accuracy(
-            self._attack, network, network, self._examples, progress='attack', **self._settings
+            self._attack,
+            network,
+            network,
+            self._examples,
+            crafting=self._crafting,
+            progress='attack',
         )
         low, high = adversarial.interval
         print(
@@ -108,7 +116,7 @@ class Evaluator:
         if self._writer is not None:
             self._summarize(step, natural, adversarial)
 
-    def _summarize(self, step: int, natural, adversarial) -> None:
+    def _summarize(self, step: int, natural: Outcome, adversarial: Outcome) -> None:
         values = {
             'xent adv eval': adversarial.loss,
             'xent adv': adversarial.loss,
@@ -123,7 +131,7 @@ class Evaluator:
             self._writer.flush()
 
     @contextlib.contextmanager
-    def _writing(self):
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:

@@ -1,30 +1,54 @@
-"""`--method=worst_case`: a cascade against one network, its records, and its worst examples."""
+"""The worst case of one network: a cascade of attacks, its honesty checks, records and images."""
 
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from common.attacks import PGD
 from common.errors import UserError
 from common.evaluation.attack_table import AttackTable
-from common.evaluation.cascade import Stage, Verdict, records, table
+from common.evaluation.cascade import Stage, Verdict, worst_case
+from common.evaluation.crafting import Crafting
+from common.evaluation.resumable import PartialResult
 from common.evaluation.rows import Row
-from common.evaluation.sanity_checks import Check, cascade_checks
+from common.evaluation.sanity_checks import Check, Suspect, cascade_checks, checks
+from common.evaluation.verdict import records, table
 from common.files import write_json
+from common.networks.logits import ModelLogits
+from common.networks.weights import weights_digest
 from common.submission.writer import ImagesOnDisk
 
-_SAMPLE = 200  # images that the checks of honesty look at
+_SAMPLE = 200  # images that the honesty checks look at
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Where the results of a cascade go.
+
+    Attributes:
+        cache: folder in which an interrupted cascade leaves its state; the same one continues it.
+        json: file for the row and the records of all images; None writes none.
+        images: .npy file for the worst example of each image; None writes none.
+        shape: shape of that file's array, which holds the images in order; -1 is worked out.
+    """
+
+    cache: pathlib.Path
+    json: str | None = None
+    images: str | None = None
+    shape: tuple[int, ...] = (-1,)
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What a cascade found.
+    """What a cascade and the checks of its honesty found.
 
     Attributes:
-        row: for a table.
-        verdict: image by image.
-        checks: of its honesty.
+        row: the result as a row of a table.
+        verdict: the result image by image.
+        checks: the honesty checks.
     """
 
     row: Row
@@ -35,56 +59,113 @@ class Judgement:
 def evaluate(
     attacks: AttackTable,
     stages: Sequence[Stage],
-    folder: pathlib.Path,
+    files: Files,
     *,
     preset: str,
     others: Sequence[str],
-    output: str | None,
-    shape: tuple[int, ...],
-    json: str | None,
 ) -> Judgement:
-    """Runs a cascade and the checks of its honesty, tells of both, and writes what was asked for.
+    """Runs a cascade and the checks of its honesty; prints both, and writes the files.
 
     Args:
-        attacks: knows the network, the images and the settings.
-        stages: the cascade.
-        folder: of what an interrupted cascade leaves; the same cascade goes on from there.
-        preset: the cascade's name.
-        others: references of networks whose examples are tried as well.
-        output: .npy file for the worst example of each image; None for none.
-        shape: of its array, which holds the images one after the other; -1 is worked out.
-        json: file for the row and the records of all images; None for none.
+        attacks: the network under evaluation, with images and settings.
+        stages: the cascade; the first attack is PGD.
+        files: where results go.
+        preset: the cascade's name, for the row.
+        others: references of networks whose gradients the checks try as well.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: nothing to attack (a radius or a number of steps of 0), NaN logits, a file that
+            cannot be written, or images that are not what the records say.
     """
-    _require_a_ball(stages[0].attack)
-    partial = attacks.partial(folder, stages, bool(output))
-    worst = ImagesOnDisk(partial, attacks.examples.x) if output else None
-    row, verdict = attacks.worst_case(stages, partial, worst.keep if worst else None, preset)
-    print(f'{table(verdict)}\n{verdict.accuracy:.2%} stand after {verdict.spent}', flush=True)
+    pgd = stages[0].attack
+    _require_a_ball(pgd)
+    verdict, images = _run(attacks, stages, files)
+    row = attacks.row_of(
+        verdict.outcome, {}, method='worst_case', source=attacks.target, preset=preset
+    )
+    print(f'{table(verdict)}\n{verdict.accuracy:.2%} survive after {verdict.spent}', flush=True)
     results = {'rows': [row.as_json()], **records(verdict), 'checks': []}
-    if json:
-        write_json(json, results)
-    # After hours of attacks nothing is left to a check to lose: --output_dir has it all.
+    if files.json:  # before the checks, so that none of them can lose hours of attacks
+        write_json(files.json, results)
     found = []
     for check in itertools.chain(
-        cascade_checks(verdict), attacks.checks(stages[0].attack, _SAMPLE, others, verdict.standing)
+        cascade_checks(verdict), _checks(attacks, pgd, others, verdict.survived)
     ):
         found.append(check)
         print(check, flush=True)
-    if json:
-        write_json(json, {**results, 'checks': [dataclasses.asdict(check) for check in found]})
-    if worst:
-        attacks.require_broken(worst, verdict)
-        worst.write(output, shape)
-        print(f'wrote {output}')
+    if files.json:
+        write_json(files.json, {**results, 'checks': [dataclasses.asdict(c) for c in found]})
+    if images:
+        images.require(
+            attacks.network.judge,
+            attacks.settings.ball,
+            attacks.examples,
+            verdict.survived,
+            attacks.settings.crafting.batch_size,
+        )
+        images.write(files.images, files.shape)
+        print(f'wrote {files.images}')
     return Judgement(row, verdict, tuple(found))
 
 
 def _require_a_ball(pgd: PGD) -> None:
     if not (pgd.ball.epsilon > 0 and pgd.steps > 0):
         raise UserError(
-            f'expected --epsilon and --steps above 0 for --method=worst_case; found '
-            f'{pgd.ball.epsilon:g} and {pgd.steps}.'
+            f'expected epsilon and steps above 0 for a cascade; found {pgd.ball.epsilon:g} and '
+            f'{pgd.steps}.'
         )
+
+
+def _run(
+    attacks: AttackTable, stages: Sequence[Stage], files: Files
+) -> tuple[Verdict, ImagesOnDisk | None]:
+    """The cascade's verdict and, if they are wanted, the worst images."""
+    crafting, examples = attacks.settings.crafting, attacks.examples
+    others = {
+        name: attacks.networks[name].model
+        for name in sorted({stage.source for stage in stages if stage.source})
+    }
+    partial = PartialResult.of(
+        files.cache,
+        'worst_case',
+        weights_digest(attacks.network.model),
+        examples.digest(),
+        *dataclasses.astuple(crafting),
+        tuple(stages),
+        *map(weights_digest, others.values()),
+        bool(files.images),
+    )
+    images = ImagesOnDisk(partial, examples.x) if files.images else None
+    verdict = worst_case(
+        stages,
+        attacks.network.model,
+        attacks.network.judge,
+        examples,
+        crafting=crafting,
+        others=others,
+        progress=f'worst case of {attacks.target}',
+        on_batch=images.keep if images else None,
+        partial=partial,
+    )
+    return verdict, images
+
+
+def _checks(
+    attacks: AttackTable, pgd: PGD, others: Sequence[str], survived: np.ndarray
+) -> Iterator[Check]:
+    """The honesty checks on a sample of the images, evenly spread."""
+    chosen = slice(None, None, -(-len(attacks.examples) // _SAMPLE))
+    crafting = attacks.settings.crafting
+    suspect = Suspect(
+        ModelLogits(attacks.network.model),
+        pgd,
+        attacks.examples.subset(chosen),
+        Crafting(crafting.batch_size, crafting.seed),  # float32: the checks look at gradients
+    )
+    return checks(
+        suspect,
+        survived=survived[chosen],
+        sources={
+            name: lambda name=name: ModelLogits(attacks.networks[name].model) for name in others
+        },
+    )

@@ -117,6 +117,12 @@ class DataSet:
     challenge_models: ChallengeModels | None = None
 
     @property
+    def papers(self) -> dict[str, Callable[..., float | None]]:
+        """Name of a column of published numbers -> what looks them up."""
+        tables = {**({'paper': self.table} if self.table else {}), **self.more_tables}
+        return {name: table.accuracy for name, table in tables.items()}
+
+    @property
     def unit(self) -> str:
         """The pixels' unit, in words."""
         return f'pixels from {self.lower:g} to {self.upper:g}'

@@ -9,17 +9,17 @@ from absl import flags
 
 from common.attacks.by_name import IGNORED, METHODS, QUERIES
 from common.errors import UserError
-from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.attack_table import AttackSettings, AttackTable, Published
 from common.evaluation.cascades_by_name import PRESETS, preset
 from common.evaluation.rows import Row, table, write_rows
-from common.evaluation.worst_case import evaluate
+from common.evaluation.worst_case import Files, evaluate
 from common.files import partial_folder, require_writable
 from common.programs import as_typed
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
 from common.report.exhibit import Exhibit
-from common.report.paper_table import nothing
 from common.report.tables import table_exhibit, worst_case_exhibit
+from common.transfer import Sources
 
 FLAGS = flags.FLAGS
 WORST_CASE = 'worst_case'
@@ -122,18 +122,14 @@ def _attack_table(data_set: DataSet) -> AttackTable:
         shared_flags.crafting(FLAGS.batch_size),
         FLAGS.random_start,
     )
-    published = data_set.is_real(FLAGS.dataset) and data_set.table is not None
+    papers = data_set.papers if data_set.is_real(FLAGS.dataset) else {}
     return AttackTable(
         test,
         FLAGS.target,
-        load=data_set.networks.load,
-        settings=settings,
+        settings,
+        Sources(data_set.networks.load),
         partial_folder=cache,
-        stands_for=data_set.networks.stands_for(FLAGS.target),
-        paper=data_set.table.accuracy if published else nothing,
-        more_papers={
-            name: more.accuracy for name, more in data_set.more_tables.items() if published
-        },
+        published=Published(papers, data_set.networks.stands_for(FLAGS.target)),
     )
 
 
@@ -166,15 +162,17 @@ def _worst_case(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exh
     judgement = evaluate(
         attacks,
         stages,
-        pathlib.Path(FLAGS.output_dir, 'cache'),
+        Files(
+            cache=pathlib.Path(FLAGS.output_dir, 'cache'),
+            json=FLAGS.json,
+            images=FLAGS.output,
+            shape=(len(test), *data_set.submission_shape),
+        ),
         preset=FLAGS.preset,
         others=others,
-        output=FLAGS.output,
-        shape=(len(test), *data_set.submission_shape),
-        json=FLAGS.json,
     )
     exhibit = worst_case_exhibit(
-        judgement, **_shown(data_set, 'worst_case', f'worst case of {attacks.name}', attacks)
+        judgement, **_shown(data_set, 'worst_case', f'worst case of {attacks.target}', attacks)
     )
     return [judgement.row], exhibit
 

@@ -7,14 +7,14 @@ from absl import flags
 
 from common.data.batches import Examples
 from common.errors import UserError
-from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.attack_table import AttackSettings, AttackTable, Published
 from common.evaluation.crafting import Crafting
 from common.evaluation.rows import table
 from common.files import require_writable
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
-from common.report.paper_table import nothing
 from common.report.pictures import write_pairs
+from common.transfer import Sources
 
 FLAGS = flags.FLAGS
 _SHOWN = 12  # images in the picture
@@ -38,11 +38,9 @@ def main(data_set: DataSet) -> None:
     attacks = AttackTable(
         test,
         target,
-        load=data_set.networks.load,
-        paper=data_set.table.accuracy if real and data_set.table else nothing,
-        settings=AttackSettings(
-            data_set.ball(), data_set.step_size, len(data_set.classes), crafting
-        ),
+        AttackSettings(data_set.ball(), data_set.step_size, len(data_set.classes), crafting),
+        Sources(data_set.networks.load),
+        Published(data_set.papers if real else {}),
     )
     print(
         f'Network {target} on {test.name}, {len(test):,} images, '

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from common.evaluation.cascade import records, stage_rows
 from common.evaluation.rows import Row, strongest
+from common.evaluation.verdict import records, stage_rows
 from common.evaluation.worst_case import Judgement
 from common.report.exhibit import Exhibit, Table
 

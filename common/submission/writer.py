@@ -1,4 +1,4 @@
-"""Adversarial images of a whole test set, and the submission to a challenge that they make."""
+"""Adversarial images of a whole test set, kept on disk, and the challenge's submission file."""
 
 import contextlib
 import os
@@ -12,25 +12,27 @@ from common.attacks import Attack
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.accuracy import Judge, natural_accuracy
+from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.files import cannot_write, partial_folder, replacing
 from common.threat_model import LinfBall
 from common.transfer import Source, partial_result, transfer_accuracy
 
-_ON_THE_BOUNDARY = 0.001  # share of images, of which few are some at least
-_SOME = 2
+# Images on the very decision boundary may be classified otherwise in batches of another size: this
+# share of them, or this number if that is more.
+_ON_THE_BOUNDARY, _SOME = 0.001, 2
 
 
 class ImagesOnDisk:
-    """The images of an attack, in a file beside its results, for as long as it goes on.
+    """The images of an attack, in a file beside its unfinished results.
 
     Args:
-        partial: where the attack keeps its results. If it has some, and the images that belong to
-            them are lost, they are removed and it begins anew.
+        partial: where the attack keeps its results. If there are results, but the images that
+            belong to them are lost, the results are removed and the attack starts anew.
         x: [n, ...] float32 natural images.
 
     Attributes:
-        images: [n, ...] float32; natural where the attack has not been.
+        images: [n, ...] float32 memory map of the file; natural images where none was attacked yet.
 
     Raises:
         UserError: the file cannot be written.
@@ -54,23 +56,23 @@ class ImagesOnDisk:
             raise cannot_write(self._path, error) from error
 
     def keep(self, index: np.ndarray, x_adv: np.ndarray) -> None:
-        """Takes [k, ...] images of these [k] numbers."""
+        """Takes [k] indices and their [k, ...] float32 images."""
         self.images[index] = x_adv
 
     def require(
         self, judge: Judge, ball: LinfBall, examples: Examples, correct: np.ndarray, batch_size: int
     ) -> None:
-        """Makes sure that the images are what the attack says of them.
+        """Fails unless the images are what the attack's results say.
 
         Args:
-            judge: the network.
-            ball: in which all of them lie.
-            examples: the natural images.
-            correct: [n] bool: which images it says the network classifies correctly.
+            judge: the network under attack.
+            ball: the threat model, in which all images have to lie.
+            examples: the n natural images.
+            correct: [n] bool, images that the network classifies correctly by the results.
             batch_size: images a batch.
 
         Raises:
-            UserError: one lies outside of the ball, or is judged otherwise.
+            UserError: an image lies outside of the ball, or too many are classified otherwise.
         """
         outside = wrong = 0
         for i in range(0, len(correct), batch_size):
@@ -79,17 +81,20 @@ class ImagesOnDisk:
             inside = ball.contains(x, tf.constant(examples.x[batch])).numpy()
             outside += int(np.sum(~inside))
             wrong += int(np.sum((judge(x, tf.constant(y))[0] == y) != correct[batch]))
-        # Images on the very boundary may fall to either side in batches of another size.
         if outside or wrong > max(_SOME, _ON_THE_BOUNDARY * len(correct)):
             raise UserError(
-                f'expected adversarial images as the record of the attack tells of them; found '
-                f'{wrong} that the network judges otherwise and {outside} outside of the ball. '
+                f'expected adversarial images that agree with the results of the attack; found '
+                f'{wrong} that the network classifies otherwise and {outside} outside of the ball. '
                 'Either its outputs are random, or files were damaged or mixed: then remove the '
                 f'folder {self._path.parent} and run the command again.'
             )
 
     def write(self, path: str | os.PathLike, shape: tuple[int, ...]) -> None:
-        """Writes the images as an array of that shape; -1 is worked out.
+        """Writes the images as one float32 array.
+
+        Args:
+            path: the .npy file.
+            shape: shape of the array; -1 is worked out.
 
         Raises:
             UserError: the file cannot be written.
@@ -98,12 +103,12 @@ class ImagesOnDisk:
             np.save(file, np.asarray(self.images).reshape(shape))
 
     def remove(self) -> None:
-        """Forgets the images."""
+        """Removes the file of the images."""
         self._path.unlink(missing_ok=True)
 
 
 def _complete(path: pathlib.Path, x: np.ndarray) -> bool:
-    """Whether the file holds an array like `x`, to its last byte (a memory map would add zeros)."""
+    """Whether the file holds a whole array like `x` (a memory map for writing would add zeros)."""
     try:
         found = np.load(path, mmap_mode='r', allow_pickle=False)
     except (OSError, ValueError, EOFError):  # none, or damaged
@@ -119,54 +124,45 @@ def write_submission(
     *,
     ball: LinfBall,
     shape: tuple[int, ...],
-    batch_size: int,
-    seed: int,
-    attack_dtype: str,
-    jit_compile: bool = False,
+    crafting: Crafting,
 ) -> None:
     """Attacks all images, prints the network's accuracy and writes one float32 array.
 
-    An interrupted attack leaves what it has in the folder `path`.partial and goes on from there.
+    An interrupted attack leaves its results in the folder `path`.partial and continues from there.
 
     Args:
         path: the .npy file.
         attack: the attack.
-        network: who is attacked.
-        test: the images, in the order of the challenge.
-        ball: in which the images lie.
-        shape: of the file's array, which holds the images one after the other; -1 is worked out.
-        batch_size: images a batch.
-        seed: of the attack's randomness.
-        attack_dtype: precision of the gradients.
-        jit_compile: whether XLA compiles the network.
+        network: the network under attack.
+        test: the n images, in the challenge's order.
+        ball: the threat model, in which all images have to lie.
+        shape: shape of the file's array, which holds the images in order; -1 is worked out.
+        crafting: batch size, seed, precision and compiler of the attack.
 
     Raises:
         UserError: the files cannot be written or were damaged, or NaN logits.
     """
     folder = partial_folder(path)
-    crafting = dict(
-        batch_size=batch_size, seed=seed, attack_dtype=attack_dtype, jit_compile=jit_compile
-    )
-    partial = partial_result(folder, attack, network, network, test, **crafting)
-    natural = natural_accuracy(network.judge, test, batch_size=batch_size)
-    found = ImagesOnDisk(partial, test.x)
+    partial = partial_result(folder, attack, network, network, test, crafting)
+    natural = natural_accuracy(network.judge, test, batch_size=crafting.batch_size)
+    images = ImagesOnDisk(partial, test.x)
     outcome = transfer_accuracy(
         attack,
         network,
         network,
         test,
+        crafting=crafting,
         progress='attack',
-        on_batch=found.keep,
+        on_batch=images.keep,
         partial_folder=folder,
-        **crafting,
     )
-    found.require(network.judge, ball, test, outcome.correct, batch_size)
-    found.write(path, shape)
+    images.require(network.judge, ball, test, outcome.correct, crafting.batch_size)
+    images.write(path, shape)
     print(
         f'{test.name}: network {network.name}, natural accuracy {natural.accuracy:.2%}, '
         f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})'
     )
-    found.remove()
+    images.remove()
     partial.remove()
     with contextlib.suppress(OSError):  # results of other settings lie there
         folder.rmdir()

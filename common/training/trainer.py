@@ -25,7 +25,8 @@ from common.attacks.by_name import validation_attack
 from common.data.augmentation import Augment
 from common.data.batches import Examples, ShuffledBatches, batches_from
 from common.errors import UserError, reason
-from common.evaluation.accuracy import Judge, compiled_accuracy, natural_accuracy
+from common.evaluation.accuracy import Judge, natural_accuracy
+from common.evaluation.cascade import compiled_accuracy
 from common.files import cannot_write
 from common.losses import CrossEntropy
 from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole, latest_in

@@ -5,6 +5,7 @@ import pytest
 from cifar10 import capacity, dataset, model, train
 from cifar10.pgd_attack import challenge_pgd
 from common.errors import UserError
+from common.evaluation.crafting import Crafting
 from common.report.figures.study import Study
 
 
@@ -19,7 +20,7 @@ def study(tmp_path):
         challenge_pgd(),
         'pixels',
         command='',
-        seed=3,
+        crafting=Crafting(200, seed=3),
         output_dir=tmp_path,
         budget='full',
     )

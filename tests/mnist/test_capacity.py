@@ -2,6 +2,7 @@
 
 import pytest
 
+from common.evaluation.crafting import Crafting
 from common.report.figures.study import Study
 from mnist import capacity, dataset, model, train
 from mnist.pgd_attack import challenge_pgd
@@ -39,7 +40,7 @@ def study(tmp_path):
         challenge_pgd(),
         'pixels',
         command='',
-        seed=3,
+        crafting=Crafting(200, seed=3),
         output_dir=tmp_path,
         budget='full',
     )

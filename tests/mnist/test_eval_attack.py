@@ -9,9 +9,9 @@ import pytest
 
 from common.attacks import PGD, CompiledAttack
 from common.data import stand_in
-from common.evaluation import accuracy, sanity_checks
-from common.evaluation.accuracy import adversarial_accuracy
-from common.evaluation.cascade import Stage
+from common.evaluation import sanity_checks
+from common.evaluation.cascade import Stage, adversarial_accuracy
+from common.evaluation.crafting import Crafting
 from common.evaluation.worst_case import evaluate
 from common.files import sha256
 from common.networks import registry
@@ -130,7 +130,7 @@ def test_one_row(attack, networks, tmp_path):
     test = dataset.load('test', dataset='drawn').subset(slice(100))
     network = ModelLogits(model.load(networks[0]))
     expected = adversarial_accuracy(
-        PGD(LinfBall(0.05, 0.0, 1.0), 3, 0.02), network, network, test, batch_size=30
+        PGD(LinfBall(0.05, 0.0, 1.0), 3, 0.02), network, network, test, crafting=Crafting(30)
     )
     assert 0 < expected.accuracy < row['natural']  # so the comparison means something
     natural = np.mean(np.argmax(network(test.x), axis=1) == test.y)
@@ -210,7 +210,7 @@ def test_num_examples(attack):
 
 def interrupt(monkeypatch, batches):
     """Ctrl-C after so many batches have been attacked and judged."""
-    original, calls = accuracy.CompiledAttack.__call__, []
+    original, calls = CompiledAttack.__call__, []
 
     def attacked(*args, **kwargs):
         if len(calls) == batches:
@@ -218,7 +218,7 @@ def interrupt(monkeypatch, batches):
         calls.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(accuracy.CompiledAttack, '__call__', attacked)
+    monkeypatch.setattr(CompiledAttack, '__call__', attacked)
     return calls
 
 
@@ -391,15 +391,17 @@ def worst(run_program, networks, tmp_path, monkeypatch):
 def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monkeypatch):
     # Two of the checks, which all have tests of their own and take long to compile.
     monkeypatch.setattr(
-        'common.evaluation.attack_table.checks',
-        lambda suspect, *, sources, standing: iter(
+        'common.evaluation.worst_case.checks',
+        lambda suspect, *, sources, survived: iter(
             [
                 sanity_checks.randomized_outputs(suspect),
                 *(
-                    sanity_checks.transferred(suspect, suspect.left(suspect.pgd), name, source())
+                    sanity_checks.transferred(
+                        suspect, suspect.survivors(suspect.pgd), name, source()
+                    )
                     for name, source in sources.items()
                 ),
-                sanity_checks.beyond(suspect, standing),
+                sanity_checks.beyond(suspect, survived),
             ]
         ),
     )
@@ -412,7 +414,7 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
     assert (row['method'], row['preset']) == ('worst_case', 'quick')
     assert 'worst_case (quick)' in out
     spent = f'{row["gradients"]:,} gradients'
-    assert f'{row["accuracy"]:.2%} stand after {spent} and ' in out
+    assert f'{row["accuracy"]:.2%} survive after {spent} and ' in out
     pgd = attack('--epsilon=0.02')[3]['rows'][0]
     assert row['accuracy'] < pgd['accuracy'] == contents['stages'][0]['accuracy_after']
     x_adv, test = np.load(path), dataset.load('test', dataset='drawn').subset(slice(100))
@@ -441,7 +443,9 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
 
 
 def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, monkeypatch):
-    monkeypatch.setattr(program.AttackTable, 'checks', lambda *_: [])  # tried above
+    monkeypatch.setattr(
+        'common.evaluation.worst_case.checks', lambda *_, **__: iter(())
+    )  # tried above
     whole, parts = tmp_path / 'whole.npy', tmp_path / 'parts.npy'
     assert worst(f'--output={whole}')[0] == 0
     shutil.rmtree(tmp_path / 'report')
@@ -461,7 +465,7 @@ def test_an_interrupted_worst_case_goes_on_with_its_examples(worst, tmp_path, mo
 
 
 def test_a_cut_file_of_examples_is_not_filled_with_zeros(worst, tmp_path, monkeypatch):
-    monkeypatch.setattr(program.AttackTable, 'checks', lambda *_: [])
+    monkeypatch.setattr('common.evaluation.worst_case.checks', lambda *_, **__: iter(()))
     assert worst(f'--output={tmp_path}/a.npy')[0] == 0
     (images,) = (tmp_path / 'report' / 'cache').glob('*.images')
     images.write_bytes(images.read_bytes()[:-5000])
@@ -472,7 +476,7 @@ def test_a_cut_file_of_examples_is_not_filled_with_zeros(worst, tmp_path, monkey
 def test_examples_that_are_not_what_the_record_says_are_not_handed_out(
     worst, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(program.AttackTable, 'checks', lambda *_: [])
+    monkeypatch.setattr('common.evaluation.worst_case.checks', lambda *_, **__: iter(()))
     assert worst(f'--output={tmp_path}/a.npy')[0] == 0
     (images,) = (tmp_path / 'report' / 'cache').glob('*.images')
     np.lib.format.open_memmap(images, mode='r+')[:] = 0.5
@@ -483,7 +487,7 @@ def test_examples_that_are_not_what_the_record_says_are_not_handed_out(
 @pytest.mark.parametrize('flag', ['--epsilon=0', '--steps=0'])
 def test_a_worst_case_needs_a_ball_and_steps(worst, flag):
     status, _, err = worst(flag)
-    assert status == 1 and 'above 0 for --method=worst_case' in err
+    assert status == 1 and 'epsilon and steps above 0' in err
 
 
 @pytest.mark.parametrize(

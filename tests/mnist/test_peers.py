@@ -7,6 +7,7 @@ import tensorflow as tf
 from common.evaluation.accuracy import Judge
 from common.evaluation.cascade import worst_case
 from common.evaluation.cascades_by_name import preset
+from common.evaluation.crafting import Crafting
 from common.networks.logits import ModelLogits
 from mnist import dataset, model
 from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
@@ -36,6 +37,6 @@ def test_the_cascade_leaves_no_more_than_arts_autoattack(art, real_data, share):
     stages = preset(
         'standard', ball, steps=STEPS, step_size=STEP_SIZE, num_classes=dataset.NUM_CLASSES
     )
-    ours = worst_case(stages, ModelLogits(network), judge, test, batch_size=len(test))
+    ours = worst_case(stages, ModelLogits(network), judge, test, crafting=Crafting(len(test)))
     assert 0.5 < theirs < natural
     assert ours.accuracy <= theirs

@@ -65,7 +65,7 @@ def directions(study: Study) -> Exhibit:
 def _measure(study: Study, name: str, images: list[int]) -> _Measured:
     judge = study.judge(name)
     restarting = Restarting(
-        study.pgd, study.crafting(name), judge, seed=study.seed, batch_size=max(_DIMENSIONS)
+        study.pgd, study.logits(name), judge, seed=study.seed, batch_size=max(_DIMENSIONS)
     )
     epsilon = study.pgd.ball.epsilon
     along = {'PGD': [], "sign of the image's gradient": [], _SIGNS: []}

@@ -64,7 +64,7 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
 
 def _attacked(study: Study, name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     seed = tf.constant([study.seed, 0])
-    return study.pgd(study.crafting(name), tf.constant(x), tf.constant(y), seed=seed).numpy()
+    return study.pgd(study.logits(name), tf.constant(x), tf.constant(y), seed=seed).numpy()
 
 
 def confusion(study: Study, classes: Sequence[str]) -> Exhibit:

@@ -137,7 +137,7 @@ def _maxima(
     """[restarts, pixels] perturbations of each image."""
     restarting = Restarting(
         attack,
-        study.crafting(name),
+        study.logits(name),
         study.judge(name),
         seed=study.seed,
         batch_size=min(restarts, BATCH_SIZE),

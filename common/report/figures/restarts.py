@@ -64,7 +64,7 @@ def _losses(study: Study, name: str, images: list[int], restarts: int) -> list[n
     """[restarts] final losses of each image."""
     restarting = Restarting(
         study.pgd,
-        study.crafting(name),
+        study.logits(name),
         study.judge(name),
         seed=study.seed,
         batch_size=min(restarts, BATCH_SIZE),
@@ -150,7 +150,7 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
     restarts = min(restarts or 20, BATCH_SIZE)
     image = study.images(_IMAGES)[0]
     curves = {
-        name: Curves(study.pgd, study.crafting(name), study.judge(name))(
+        name: Curves(study.pgd, study.logits(name), study.judge(name))(
             study.test, image, restarts, study.seed
         )
         for name in NETWORKS

@@ -15,11 +15,12 @@ from common.attacks import PGD, Attack
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.accuracy import Judge, Outcome
+from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
-from common.networks.logits import ModelLogits
+from common.networks.logits import LogitsFn
 from common.networks.weights import weights_digest
 from common.report.exhibit import Exhibit, Picture, Table
-from common.transfer import Source, transfer_accuracies
+from common.transfer import Source, Sources, transfer_accuracies
 
 NETWORKS = {'A_nat': 'naturally trained', 'A': 'adversarially trained'}
 """The two networks that the paper's figures compare, and how each was trained."""
@@ -44,9 +45,7 @@ class Study:
         command: what the user typed, but for --figure.
         output_dir: folder of the exhibits; its subfolder cache/ keeps what was computed.
         budget: one of BUDGETS.
-        seed: of everything random.
-        attack_dtype: precision in which examples are crafted.
-        batch_size: images a batch.
+        crafting: batch size, seed (of everything random), precision and compiler of attacks.
         variant: end of the exhibits' names, where the setting is not the default one.
         remark: end of their titles likewise, which begins with a space.
         every: `test` is every k-th image of the whole test set.
@@ -61,9 +60,7 @@ class Study:
     command: str
     output_dir: pathlib.Path
     budget: str = FULL
-    seed: int = 0
-    attack_dtype: str = 'float32'
-    batch_size: int = 200
+    crafting: Crafting = Crafting(200)
     variant: str = ''
     remark: str = ''
     every: int = 1
@@ -73,9 +70,14 @@ class Study:
         """Whether a minute or two has to do."""
         return self.budget == QUICK
 
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+        return self.crafting.seed
+
     @functools.cached_property
-    def _networks(self) -> dict[str, Source]:
-        return {}
+    def _networks(self) -> Sources:
+        return Sources(self.load)
 
     def network(self, reference: str) -> Source:
         """The network, loaded once.
@@ -83,13 +85,11 @@ class Study:
         Raises:
             UserError: there is no such network.
         """
-        if reference not in self._networks:
-            self._networks[reference] = Source(reference, self.load(reference))
         return self._networks[reference]
 
-    def crafting(self, reference: str) -> ModelLogits:
-        """The network as attacks see it."""
-        return ModelLogits(self.network(reference).model, self.attack_dtype)
+    def logits(self, reference: str) -> LogitsFn:
+        """The network as attacks compute it."""
+        return self.crafting.logits(self.network(reference).model)
 
     def judge(self, reference: str) -> Judge:
         """Judges images by the network in float32, whatever attacks compute in."""
@@ -143,7 +143,7 @@ class Study:
             weights_digest(self.network(reference).model),
             self.test.digest(),
             self.seed,
-            self.attack_dtype,
+            *self.crafting.precision,
             *determines,
         )
 
@@ -164,9 +164,7 @@ class Study:
             self.network(source),
             [self.network(target) for target in targets],
             self.test,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            attack_dtype=self.attack_dtype,
+            crafting=self.crafting,
             progress=f'{", ".join(map(_short, targets))} attacked from {_short(source)}',
             partial_folder=self.output_dir / 'cache',
         )
@@ -213,7 +211,7 @@ class Study:
             if not on_test_images
             else (
                 f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
-                f'{self.attack_dtype}'
+                f'{" by ".join(self.crafting.precision)}'
             ),
             # Folders by their names: where they lie says nothing to others.
             networks={_short(n): weights_digest(self.network(n).model) for n in networks},

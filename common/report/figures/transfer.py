@@ -112,12 +112,12 @@ def input_gradients(study: Study, name: str) -> np.ndarray:
         flat = tf.reshape(tape.gradient(odds, x), [tf.shape(x)[0], -1])
         return tf.math.divide_no_nan(flat, tf.norm(flat, axis=1, keepdims=True))
 
-    batches = range(0, len(study.test), study.batch_size)
+    batches = range(0, len(study.test), study.crafting.batch_size)
     return np.concatenate(
         [
             gradient(
-                tf.constant(study.test.x[i : i + study.batch_size]),
-                tf.constant(study.test.y[i : i + study.batch_size]),
+                tf.constant(study.test.x[i : i + study.crafting.batch_size]),
+                tf.constant(study.test.y[i : i + study.crafting.batch_size]),
             ).numpy()
             for i in batches
         ]

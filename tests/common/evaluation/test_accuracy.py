@@ -1,4 +1,4 @@
-"""Evaluation: intervals, counts, restarts over survivors, resumption, and what is judged."""
+"""Accuracy: intervals, counts, restarts on survivors, resumption, and precision."""
 
 import dataclasses
 import pathlib
@@ -13,7 +13,9 @@ from common.attacks.base import CompiledAttack
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation import resumable as partial_module
-from common.evaluation.accuracy import Judge, Outcome, adversarial_accuracy, natural_accuracy
+from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
+from common.evaluation.cascade import adversarial_accuracy
+from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.losses import CrossEntropy
 from common.networks.logits import DTYPES
@@ -59,9 +61,8 @@ def examples(model):
 ATTACK = PGD(BALL, 3, 0.02)  # cannot cross the ball, so that its start matters
 
 
-def evaluate(model, examples, attack=ATTACK, **settings):
-    settings = {'batch_size': BATCH, 'seed': 7} | settings
-    return adversarial_accuracy(attack, model, model, examples, **settings)
+def evaluate(model, examples, attack=ATTACK, crafting=Crafting(BATCH, seed=7), **settings):
+    return adversarial_accuracy(attack, model, model, examples, crafting=crafting, **settings)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_adversarial_accuracy_judges_every_image_that_it_hands_out(model, exampl
 def test_the_seed_decides(model, examples):
     def images(seed):
         x_adv = np.empty(examples.x.shape, np.float32)
-        evaluate(model, examples, seed=seed, on_batch=x_adv.__setitem__)
+        evaluate(model, examples, crafting=Crafting(BATCH, seed), on_batch=x_adv.__setitem__)
         return x_adv
 
     first = images(7)
@@ -214,15 +215,19 @@ def test_black_box_crafts_on_the_source_and_judges_on_the_target(model, examples
         source,
         model,
         examples,
-        batch_size=N,
-        seed=7,
+        crafting=Crafting(N, seed=7),
         on_batch=lambda _, x_adv: batches.append(x_adv),
     )
     np.testing.assert_array_equal(
         outcome.correct, np.argmax(model(batches[0]), axis=1) == examples.y
     )
     white = []
-    evaluate(source, examples, batch_size=N, on_batch=lambda _, x_adv: white.append(x_adv))
+    evaluate(
+        source,
+        examples,
+        crafting=Crafting(N, seed=7),
+        on_batch=lambda _, x_adv: white.append(x_adv),
+    )
     np.testing.assert_array_equal(batches[0], white[0])
 
 
@@ -238,7 +243,7 @@ def test_shorter_batches_are_not_traced_again(model, examples):
         counted,
         model,
         examples,
-        batch_size=BATCH,
+        crafting=Crafting(BATCH),
         on_batch=lambda *_: calls.append('batch'),
     )
     first = calls.index('batch')
@@ -338,6 +343,13 @@ def test_a_finished_evaluation_is_not_repeated(model, examples, on_disk, uninter
     assert outcome.gradients == uninterrupted[0].gradients
 
 
+def test_results_of_another_version_are_not_used(model, examples, on_disk, capsys):
+    on_disk().write({'standing': np.ones(N, bool), 'restart': 1})
+    outcome = evaluate(model, examples, partial=on_disk())
+    assert 'in the form of another version of this program; computing' in capsys.readouterr().err
+    np.testing.assert_array_equal(outcome.correct, evaluate(model, examples).correct)
+
+
 def test_results_under_another_key_are_not_used(model, examples, on_disk, capsys):
     evaluate(model, examples, PGD(BALL, 0, 0.1), partial=on_disk('other'))
     assert 'computing anew' not in capsys.readouterr().err
@@ -419,8 +431,7 @@ def test_batches_at_a_time_change_nothing(model, examples, monkeypatch):
                     model,
                     model,
                     examples,
-                    batch_size=BATCH,
-                    seed=1,
+                    crafting=Crafting(BATCH, seed=1),
                     on_batch=lambda index, x_adv, seen=seen: seen.append((index, x_adv)),
                 ),
                 seen,
@@ -451,7 +462,7 @@ def test_what_is_crafted_in_bfloat16_is_judged_in_float32(examples):
     source = near_tie()
     ones = dataclasses.replace(examples, y=np.ones(N, np.int32))
     outcome = transfer_accuracy(
-        ATTACK, source, source, ones, batch_size=BATCH, attack_dtype='bfloat16'
+        ATTACK, source, source, ones, crafting=Crafting(BATCH, dtype='bfloat16')
     )
     assert outcome.accuracy == 1.0  # in bfloat16 both logits are 256, and class 0 would win
 
@@ -464,7 +475,9 @@ def test_by_xla_it_is_the_same_attack(model, examples, monkeypatch):
     )
     source = Source('tiny', model)
     plain, compiled = (
-        transfer_accuracy(ATTACK, source, source, examples, batch_size=BATCH, jit_compile=xla)
+        transfer_accuracy(
+            ATTACK, source, source, examples, crafting=Crafting(BATCH, jit_compile=xla)
+        )
         for xla in (False, True)
     )
     assert [logits_fn.jit_compile for logits_fn in made] == [False, True]
@@ -494,7 +507,7 @@ def test_the_worst_of_several_runs_is_chosen_in_float32(dtype):
     source = Source('near tie', model)
     black = Examples(np.zeros((4, 1, 1, 1), np.float32), np.zeros(4, np.int32), 'black')
     outcome = transfer_accuracy(
-        TargetedEach(PaintTarget(), 3), source, source, black, batch_size=4, attack_dtype=dtype
+        TargetedEach(PaintTarget(), 3), source, source, black, crafting=Crafting(4, dtype=dtype)
     )
     assert outcome.accuracy == 0.0
 
@@ -505,7 +518,7 @@ def test_several_targets_are_judged_on_what_was_crafted_once(model, examples, mo
         [Source('source', model), Source('another', network(seed=4))],
     )
     alone = [
-        transfer_accuracy(ATTACK, source, target, examples, batch_size=BATCH, seed=3)
+        transfer_accuracy(ATTACK, source, target, examples, crafting=Crafting(BATCH, seed=3))
         for target in targets
     ]
     crafted, craft = [], CompiledAttack.__call__
@@ -514,7 +527,9 @@ def test_several_targets_are_judged_on_what_was_crafted_once(model, examples, mo
         '__call__',
         lambda self, x, y, *, seed: (crafted.append(len(x)), craft(self, x, y, seed=seed))[1],
     )
-    together = transfer_accuracies(ATTACK, source, targets, examples, batch_size=BATCH, seed=3)
+    together = transfer_accuracies(
+        ATTACK, source, targets, examples, crafting=Crafting(BATCH, seed=3)
+    )
     assert sum(crafted) == N
     for outcome, expected in zip(together, alone, strict=True):
         np.testing.assert_array_equal(outcome.predictions, expected.predictions)
@@ -524,9 +539,9 @@ def test_several_targets_are_judged_on_what_was_crafted_once(model, examples, mo
 def test_several_targets_face_their_own_restarts(model, examples):
     source, attack = Source('source', model), Restarts(ATTACK, 2)
     targets = [Source('source', model), Source('another', network(seed=4))]
-    together = transfer_accuracies(attack, source, targets, examples, batch_size=BATCH)
+    together = transfer_accuracies(attack, source, targets, examples, crafting=Crafting(BATCH))
     for target, outcome in zip(targets, together, strict=True):
-        alone = transfer_accuracy(attack, source, target, examples, batch_size=BATCH)
+        alone = transfer_accuracy(attack, source, target, examples, crafting=Crafting(BATCH))
         np.testing.assert_array_equal(outcome.correct, alone.correct)
 
 
@@ -534,15 +549,14 @@ def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_pat
     monkeypatch.setattr(partial_module, '_SECONDS_BETWEEN_WRITES', -1.0)
     me, other = Source('me', model), Source('other', network(seed=4))
 
-    def batches(attack=ATTACK, source=me, target=me, examples=examples, seed=7, **settings):
+    def batches(attack=ATTACK, source=me, target=me, examples=examples, **crafting):
         done = []
         transfer_accuracy(
             attack,
             source,
             target,
             examples,
-            **{'batch_size': BATCH} | settings,
-            seed=seed,
+            crafting=Crafting(**{'batch_size': BATCH, 'seed': 7} | crafting),
             partial_folder=tmp_path,
             on_batch=lambda index, _: done.append(index),
         )
@@ -555,7 +569,7 @@ def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_pat
     assert batches(attack=PGD(BALL, 2, 0.02)) == 5
     assert batches(source=other) == 5
     assert batches(source=other, target=other) == 5
-    assert batches(attack_dtype='bfloat16') == 5
+    assert batches(dtype='bfloat16') == 5
     assert batches(batch_size=23) == 1
     assert batches(examples=dataclasses.replace(examples, name='others')) == 5
     assert batches(examples=examples.subset(slice(10))) == 2

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from common.data.batches import Examples
-from common.evaluation.attack_table import AttackSettings, AttackTable
+from common.evaluation.attack_table import AttackSettings, AttackTable, Published
+from common.evaluation.crafting import Crafting
 from common.networks.weights import weights_digest
 from common.threat_model import LinfBall
+from common.transfer import Sources
 
 RNG = np.random.default_rng(0)
 EXAMPLES = Examples(
     RNG.random((40, 4), dtype=np.float32), RNG.integers(0, 3, 40).astype(np.int32), 'x'
 )
-SETTINGS = AttackSettings(LinfBall(0.2), 0.05, num_classes=3, batch_size=15)
+SETTINGS = AttackSettings(LinfBall(0.2), 0.05, num_classes=3, crafting=Crafting(15))
 
 
 def network(name):
@@ -40,7 +42,9 @@ def attacks(loaded):
         loaded.append(name)
         return network(name)
 
-    return lambda target: AttackTable(EXAMPLES, target, load=load, paper=papers, settings=SETTINGS)
+    return lambda target: AttackTable(
+        EXAMPLES, target, SETTINGS, Sources(load), Published({'paper': papers})
+    )
 
 
 def lasting(row):
@@ -63,3 +67,41 @@ def test_networks_are_loaded_once_and_known_by_their_digests(attacks, loaded):
     both.on('A_nat').row('pgd', 2, 1, 'A')
     assert loaded == ['A', 'A_nat']
     assert both.digests == {name: weights_digest(network(name)) for name in ('A', 'A_nat')}
+
+
+@pytest.mark.parametrize(
+    'source, target, stands_for, asked',
+    [
+        ('A', 'A', None, ('A', 'A')),
+        ('A_nat', 'A', None, ('A_nat', 'A')),
+        ('mine', 'mine', 'A', ('A', 'A')),
+        ('A_nat', 'mine', 'A', ('A_nat', 'A')),
+        ('A', 'mine', 'A', ('another A', 'A')),
+    ],
+)
+def test_a_target_is_compared_with_the_network_that_it_stands_for(
+    source, target, stands_for, asked
+):
+    published = Published(
+        {'paper': lambda *row: 0.5 if row[3:5] == asked else None, 'other': lambda *_: None},
+        stands_for,
+    )
+    found = published.beside('pgd', 3, 1, source, target, SETTINGS)
+    assert found == {'paper': 0.5, 'other': None}
+
+
+def test_the_settings_in_words():
+    compiled = Crafting(15, 2, 'bfloat16', jit_compile=True)
+    assert str(dataclasses.replace(SETTINGS, crafting=compiled, random_start=False)) == (
+        'epsilon 0.2, step size 0.05, the image itself as the start, batches of 15, seed 2, '
+        'crafted in bfloat16 by XLA, judged in float32'
+    )
+
+
+def test_only_a_keras_model_can_be_computed_in_another_precision():
+    model = network('A')
+    assert Crafting(15, dtype='bfloat16').logits(model).dtype == 'bfloat16'
+    assert Crafting(15).logits(model.call) == model.call
+    for crafting in (Crafting(15, dtype='bfloat16'), Crafting(15, jit_compile=True)):
+        with pytest.raises(ValueError, match='expected a Keras model .*found method'):
+            crafting.logits(model.call)

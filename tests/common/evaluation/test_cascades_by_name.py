@@ -6,9 +6,10 @@ import pytest
 
 from common.attacks import APGD, FAB, MultiTargeted, Square
 from common.data.batches import Examples
-from common.evaluation.accuracy import Judge, adversarial_accuracy
-from common.evaluation.cascade import worst_case
+from common.evaluation.accuracy import Judge
+from common.evaluation.cascade import adversarial_accuracy, worst_case
 from common.evaluation.cascades_by_name import PRESETS, preset
+from common.evaluation.crafting import Crafting
 from common.losses import DLRTo, LogOdds, MarginTo
 from common.threat_model import LinfBall
 
@@ -101,6 +102,8 @@ def test_quick_runs_and_leaves_no_more_than_pgd(classes):
     x = np.random.default_rng(0).uniform(0, 1, (30, 4, 4, 1)).astype(np.float32)
     examples = Examples(x, np.argmax(network(x), axis=1).astype(np.int32), 'x')
     cascade = stages('quick', classes)
-    found = worst_case(cascade, network, Judge(network), examples, batch_size=16)
-    alone = adversarial_accuracy(cascade[0].attack, network, network, examples, batch_size=16)
-    assert found.accuracy < alone.accuracy and (found.standing <= alone.correct).all()
+    found = worst_case(cascade, network, Judge(network), examples, crafting=Crafting(16))
+    alone = adversarial_accuracy(
+        cascade[0].attack, network, network, examples, crafting=Crafting(16)
+    )
+    assert found.accuracy < alone.accuracy and (found.survived <= alone.correct).all()

@@ -9,8 +9,9 @@ import tensorflow as tf
 from common.attacks import PGD, Restarts, Square
 from common.data.batches import Examples
 from common.evaluation import sanity_checks
-from common.evaluation.cascade import STANDS, Stage, Verdict
+from common.evaluation.crafting import Crafting
 from common.evaluation.sanity_checks import Suspect
+from common.evaluation.verdict import SURVIVES, Stage, Verdict
 from common.threat_model import LinfBall
 
 RNG = np.random.default_rng(0)
@@ -54,7 +55,7 @@ def suspect(network, **pgd):
         network,
         PGD(**{'ball': BALL, 'steps': 10, 'step_size': 0.0125, **pgd}),
         EXAMPLES,
-        batch_size=40,
+        Crafting(40),
     )
 
 
@@ -119,25 +120,25 @@ def hurdles(x):
 
 def test_images_that_a_cascade_has_left_and_a_check_breaks():
     weak = suspect(backwards)
-    standing = np.arange(80) % 2 == 0  # as if a cascade had broken every other one
-    left = weak.left(Square(BALL, 100)) & weak.left(weak.pgd)
-    check = sanity_checks.beyond(weak, standing)
-    assert 5 < np.sum(standing & ~left) < np.sum(~left) and not check.passed
-    assert check.words.startswith(f'{np.sum(standing & ~left)} of the 40 images')
+    survived = np.arange(80) % 2 == 0  # as if a cascade had broken every other one
+    left = weak.survivors(Square(BALL, 100)) & weak.survivors(weak.pgd)
+    check = sanity_checks.beyond(weak, survived)
+    assert 5 < np.sum(survived & ~left) < np.sum(~left) and not check.passed
+    assert check.words.startswith(f'{np.sum(survived & ~left)} of the 40 images')
     assert sanity_checks.beyond(weak, left).passed
 
 
-def test_what_falls_at_another_radius_is_not_beyond_the_cascade():
+def test_what_breaks_at_another_radius_is_not_beyond_the_cascade():
     honest = suspect(plain)
-    honest.left(honest.pgd)
-    assert sanity_checks.large_radius(honest).passed  # all fall there
+    honest.survivors(honest.pgd)
+    assert sanity_checks.large_radius(honest).passed  # all break there
     assert sanity_checks.beyond(honest, honest.tried[0]).passed
 
 
 def test_an_attack_that_has_not_converged():
     slow = suspect(plain, steps=2, step_size=0.01, random_start=False)
     longer = dataclasses.replace(slow.pgd, steps=8)
-    check = sanity_checks.more_effort(slow, slow.left(slow.pgd), longer, 'steps')
+    check = sanity_checks.more_effort(slow, slow.survivors(slow.pgd), longer, 'steps')
     assert not check.passed and str(check).startswith('WARNING more steps')
 
 
@@ -154,32 +155,34 @@ def test_a_network_on_which_steps_go_on_helping():
     for count in (10, 40):  # steps of an eighth of the way through the ball and back
         lost = dataclasses.replace(suspect(detour, steps=count), examples=gray)
         longer = dataclasses.replace(lost.pgd, steps=4 * count)
-        steps[count] = sanity_checks.more_effort(lost, lost.left(lost.pgd), longer, 'steps').passed
+        steps[count] = sanity_checks.more_effort(
+            lost, lost.survivors(lost.pgd), longer, 'steps'
+        ).passed
     assert steps == {10: False, 40: True}
 
 
 def test_all_checks_of_a_cascade():
-    found = list(sanity_checks.checks(suspect(plain), queries=20, standing=np.ones(80, bool)))
+    found = list(sanity_checks.checks(suspect(plain), queries=20, survived=np.ones(80, bool)))
     assert [check.name for check in found[-2:]] == ['beyond the cascade', 'large epsilon']
-    assert not found[-2].passed  # PGD breaks some of those that are said to stand
+    assert not found[-2].passed  # PGD breaks some of those that are said to survive
 
 
 def test_a_network_on_which_restarts_go_on_helping():
     rough = suspect(hurdles, steps=3, step_size=0.02)
-    before = rough.left(rough.pgd)
+    before = rough.survivors(rough.pgd)
     check = sanity_checks.more_effort(rough, before, Restarts(rough.pgd, 8), 'restarts')
     assert not check.passed and 'more restarts' in str(check)
 
 
 @pytest.mark.parametrize(
-    'fell, rose, less',
+    'lost, won, less',
     [(0, 0, False), (4, 0, False), (5, 0, True), (3, 1, False), (30, 25, False), (50, 20, True)],
 )
-def test_what_is_markedly_less(fell, rose, less):
+def test_what_is_markedly_less(lost, won, less):
     before = np.arange(200) < 100
     left = before.copy()
-    left[:fell] = False
-    left[100 : 100 + rose] = True
+    left[:lost] = False
+    left[100 : 100 + won] = True
     assert sanity_checks._markedly_less(left, before) is less
 
 
@@ -214,16 +217,19 @@ def verdict(broken_by, restart):
         Stage('odi', PGD(ball, 3, 0.05), restarts=4),
         Stage('square', Square(ball, 10), queries=10),
     )
-    return Verdict(stages, np.array(broken_by), np.array(restart), np.zeros(3))
+    nothing = np.zeros(len(broken_by))
+    return Verdict(
+        stages, np.array(broken_by), np.array(restart), nothing, nothing, seconds=np.zeros(3)
+    )
 
 
 @pytest.mark.parametrize(
     'broken_by, restart, tripped',
     [
-        ([0, 1, 1, STANDS] * 100, [0, 0, 1, 0] * 100, []),
-        ([0, 1, 1, STANDS] * 100, [0, 0, 3, 0] * 100, ['last restart of odi']),
-        ([0, 1, 2, STANDS] * 100, [0, 0, 0, 3] * 100, ['without gradients']),
-        ([0, 1, STANDS, STANDS] * 99 + [1, 2, 2, 2], [0, 1, 0, 0] * 99 + [3, 0, 0, 0], []),
+        ([0, 1, 1, SURVIVES] * 100, [0, 0, 1, 0] * 100, []),
+        ([0, 1, 1, SURVIVES] * 100, [0, 0, 3, 0] * 100, ['last restart of odi']),
+        ([0, 1, 2, SURVIVES] * 100, [0, 0, 0, 3] * 100, ['without gradients']),
+        ([0, 1, SURVIVES, SURVIVES] * 99 + [1, 2, 2, 2], [0, 1, 0, 0] * 99 + [3, 0, 0, 0], []),
     ],
 )
 def test_a_cascade_that_has_not_come_to_its_end(broken_by, restart, tripped):

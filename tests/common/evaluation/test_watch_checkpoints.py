@@ -12,6 +12,7 @@ from common.attacks import fgsm
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation import watch_checkpoints
+from common.evaluation.crafting import Crafting
 from common.threat_model import LinfBall
 from common.transfer import Source
 
@@ -101,7 +102,7 @@ def evaluator(folder, y):
     return watch_checkpoints.Evaluator(
         fgsm(LinfBall(0.1)),
         Examples(x, np.array(y, np.int32), 'four points'),
-        batch_size=3,
+        crafting=Crafting(3),
         summary_dir=folder,
     )
 

@@ -11,10 +11,12 @@ from common.attacks import PGD
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.attack_table import AttackSettings, AttackTable
-from common.evaluation.cascade import Stage
+from common.evaluation.crafting import Crafting
 from common.evaluation.sanity_checks import Check
-from common.evaluation.worst_case import evaluate
+from common.evaluation.verdict import Stage
+from common.evaluation.worst_case import Files, evaluate
 from common.threat_model import LinfBall
+from common.transfer import Sources
 
 N, BALL = 60, LinfBall(0.1)
 X = np.random.default_rng(0).uniform(0, 1, (N, 4, 4, 1)).astype(np.float32)
@@ -38,7 +40,7 @@ def network(*layers):
 def run(tmp_path, monkeypatch):
     """A network -> the judgement of a short cascade, with attack.npy and rows.json."""
     monkeypatch.setattr(
-        'common.evaluation.attack_table.checks',
+        'common.evaluation.worst_case.checks',
         lambda suspect, **_: iter([Check('a check', True, 'has been made')]),
     )
 
@@ -47,20 +49,21 @@ def run(tmp_path, monkeypatch):
         attacks = AttackTable(
             Examples(X, np.argmax(plain, axis=1).astype(np.int32), 'x'),
             'A',
-            load=lambda _: model,
-            paper=lambda *_: None,
-            settings=AttackSettings(BALL, 0.02, num_classes=4, batch_size=25),
+            AttackSettings(BALL, 0.02, num_classes=4, crafting=Crafting(25)),
+            Sources(lambda _: model),
         )
         stages = (Stage('pgd', PGD(BALL, 5, 0.03)), Stage('again', PGD(BALL, 8, 0.03)))
         return evaluate(
             attacks,
             stages,
-            tmp_path / 'cache',
+            Files(
+                cache=tmp_path / 'cache',
+                json=str(tmp_path / 'rows.json'),
+                images=str(tmp_path / 'attack.npy'),
+                shape=(N, -1),
+            ),
             preset='short',
             others=[],
-            output=str(tmp_path / 'attack.npy'),
-            shape=(N, -1),
-            json=str(tmp_path / 'rows.json'),
         )
 
     return run

@@ -9,6 +9,7 @@ from common.attacks import PGD, Restarts
 from common.attacks.base import CompiledAttack
 from common.data.batches import Examples
 from common.errors import UserError
+from common.evaluation.crafting import Crafting
 from common.submission.writer import ImagesOnDisk, write_submission
 from common.threat_model import LinfBall
 from common.transfer import Source
@@ -53,9 +54,7 @@ def write(network, test_set, tmp_path):
             test_set,
             ball=BALL,
             shape=(N, -1),
-            batch_size=BATCH,
-            seed=seed,
-            attack_dtype='float32',
+            crafting=Crafting(BATCH, seed),
         )
         return np.load(path)
 
@@ -135,7 +134,9 @@ def test_images_that_do_not_belong_to_the_results_are_not_written(
     # As if the machine had died before the images reached the disk, which the results did.
     (images,) = (tmp_path / 'attack.npy.partial').glob('*.images')
     np.lib.format.open_memmap(images, mode='r+')[:] = test_set.x
-    with pytest.raises(UserError, match='network judges otherwise.*remove the folder .*partial'):
+    with pytest.raises(
+        UserError, match='network classifies otherwise.*remove the folder .*partial'
+    ):
         write()
     assert not (tmp_path / 'attack.npy').exists()
 

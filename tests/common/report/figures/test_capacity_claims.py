@@ -11,6 +11,7 @@ import cifar10.capacity
 from common.attacks import PGD
 from common.data.batches import Examples
 from common.evaluation.accuracy import Outcome
+from common.evaluation.crafting import Crafting
 from common.report.figures import capacity
 from common.report.figures import capacity_claims as claims
 from common.report.figures.capacity_claims import EXACT, FGSM, NATURAL, Findings, Measured, Trained
@@ -409,7 +410,7 @@ def test_figure_3_marks_what_collapsed(tmp_path):
         'pixels',
         'python -m tiny.figures',
         tmp_path,
-        batch_size=6,
+        crafting=Crafting(6),
     )
     sweep = capacity.Sweep(
         {'1': {'width': 1}, '2': {'width': 2}},

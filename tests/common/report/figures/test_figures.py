@@ -11,6 +11,7 @@ import pytest
 from common.attacks import PGD
 from common.data.batches import Examples
 from common.errors import UserError
+from common.evaluation.crafting import Crafting
 from common.report.exhibit import read
 from common.report.figures import (
     capacity,
@@ -65,7 +66,7 @@ def study(tmp_path):
         'pixels',
         'python -m tiny.figures',
         tmp_path,
-        batch_size=8,
+        crafting=Crafting(8),
     )
 
 
@@ -96,7 +97,7 @@ def shared_study(tmp_path_factory):
         'pixels',
         'python -m tiny.figures',
         tmp_path_factory.mktemp('report'),
-        batch_size=8,
+        crafting=Crafting(8),
     )
 
 
@@ -208,7 +209,7 @@ def test_what_was_computed_is_not_computed_again(study, monkeypatch):
     for name, exhibit in first.items():
         again = make(name, study)
         assert again.data == exhibit.data
-    other = dataclasses.replace(study, seed=1)
+    other = dataclasses.replace(study, crafting=Crafting(8, seed=1))
     with pytest.raises(AssertionError, match='attacked again'):
         make('epsilons', other)
 
@@ -304,7 +305,9 @@ def test_images_are_such_as_the_networks_classify_correctly(study):
     right = [np.argmax(network(name)(X), axis=1) == TEST.y for name in ('A', 'A_nat')]
     both = np.flatnonzero(right[0] & right[1])
     assert 4 < len(both) < len(TEST)
-    found = {seed: dataclasses.replace(study, seed=seed).images(4) for seed in range(5)}
+    found = {
+        seed: dataclasses.replace(study, crafting=Crafting(8, seed)).images(4) for seed in range(5)
+    }
     assert all(set(images) <= set(both) and len(set(images)) == 4 for images in found.values())
     assert len(set(map(tuple, found.values()))) > 1
     assert study.images(len(both)) == both.tolist()
@@ -398,9 +401,9 @@ def test_figure_3_of_one_width_says_nothing_of_capacity(study):
 
 def test_losses_are_judged_in_float32_whatever_attacks_compute_in(study):
     rough = dataclasses.replace(
-        study, attack_dtype='bfloat16', pgd=dataclasses.replace(study.pgd, steps=0)
+        study, crafting=Crafting(8, dtype='bfloat16'), pgd=dataclasses.replace(study.pgd, steps=0)
     )
-    exact = dataclasses.replace(rough, attack_dtype='float32')
+    exact = dataclasses.replace(rough, crafting=Crafting(8))
     for name in ('1', '2'):  # without a step both judge the same random points
         assert make(name, rough).data == make(name, exact).data
 
