@@ -4,44 +4,25 @@ The wide network takes GPUs; once it is trained and released, it belongs in WIDT
 """
 
 import dataclasses
+import functools
 
-from cifar10 import dataset, train
+from cifar10 import dataset
 from cifar10.paper import SIMPLE_TRAININGS
 from cifar10.pgd_attack import TRAINING_STEPS, challenge_pgd
 from cifar10.recipes import FAST
+from cifar10.train import CIFAR10
 from common.attacks import PGD
 from common.errors import UserError
 from common.networks import registry
+from common.programs.train import train
 from common.report.figures.capacity import Sweep
 from common.report.figures.study import Study
+from common.training.adversaries import training_adversary
+from common.training.config import TrainingConfig
 
 WIDTHS = {'simple': {'width': 'simple'}}
 RELEASED = {('simple', 'none'): 'A_nat', ('simple', 'pgd'): 'A'}
 
-# What the recipe leaves to the flags' defaults.
-_CONFIG = {
-    'augment': True,
-    'batch_size': 128,
-    'boundaries': [],
-    'checkpoint_every': 1000,
-    'crafting': 'train',
-    'deterministic': False,
-    'epsilon': dataset.EPSILON,
-    'init_from': None,
-    'jit_compile': False,
-    'kappa': 50.0,
-    'log_every': 100,
-    'loss': 'xent',
-    'momentum': 0.9,
-    'network': 'A',
-    'objective': 'pgd',
-    'random_start': True,
-    'trades_beta': 6.0,
-    'validation_attack': 'pgd',
-    'validation_epsilon': None,
-    'weight_decay': 2e-4,
-    **FAST,
-}
 _QUICK = {
     'train_steps': 20,
     'learning_rate_warmup': 5,
@@ -49,7 +30,6 @@ _QUICK = {
     'validate_every': 0,
     'validation_examples': 0,
 }
-
 
 _WHY = (
     'the paper trained for 80,000 batches of 128 at a learning rate that drops twice, each network '
@@ -80,24 +60,24 @@ def sweep(
             f'released networks were trained; found {epsilon:g}.'
         )
     study = dataclasses.replace(study, pgd=challenge_pgd())
-    config = {**_CONFIG, 'dataset': name, 'seed': study.seed}
-    if study.quick:
-        config.update(_QUICK)
+    config = dataclasses.replace(
+        FAST, dataset=name, seed=study.seed, **(_QUICK if study.quick else {})
+    )
     training, _ = dataset.load_training(
-        validation_size=config['validation_size'], dataset=name, data_dir=data_dir
+        validation_size=config.validation_size, dataset=name, data_dir=data_dir
     )
 
-    def adversary(config: dict) -> PGD | None:
+    def adversary(config: TrainingConfig) -> PGD | None:
         # The released A's last stage met the paper's adversary, not the recipe's shorter one.
-        if config['adversary'] == 'pgd':
+        if config.adversary == 'pgd':
             return challenge_pgd(steps=TRAINING_STEPS)
-        return train.adversary(config)
+        return training_adversary(config, dataset.LOWER, dataset.UPPER)
 
     records = registry.manifest().get('cifar10', {})
     return study, Sweep(
         WIDTHS,
         config,
-        train.train,
+        functools.partial(train, CIFAR10),
         data_dir,
         training,
         adversary,

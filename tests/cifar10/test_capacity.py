@@ -1,10 +1,13 @@
 """Figure 3's training is the one that cifar10.train would do."""
 
+import dataclasses
+
 import pytest
 
 from cifar10 import capacity, dataset, model, train
 from cifar10.pgd_attack import challenge_pgd
 from common.errors import UserError
+from common.programs import train as program
 from common.report.figures.study import Study
 
 
@@ -27,13 +30,14 @@ def study(tmp_path):
 
 def test_a_sweep_asks_for_what_the_recipe_does(study, run_program, monkeypatch):
     asked = []
-    monkeypatch.setattr(train, 'train', lambda config, folder, data_dir: asked.append(config))
+    monkeypatch.setattr(program, 'train', lambda data_set, config, *_: asked.append(config))
     status, _, error = run_program(
         train, '--recipe=fast', '--dataset=drawn', '--width=simple', '--adversary=fgsm', '--seed=3'
     )
     assert status == 0, error
     _, sweep = capacity.sweep(study, None, 'drawn', None)
-    assert {**sweep.config, **sweep.widths['simple'], 'adversary': 'fgsm'} == asked[0]
+    expected = dataclasses.replace(sweep.config, **sweep.widths['simple'], adversary='fgsm')
+    assert expected == asked[0]
 
 
 def test_the_radius_is_that_of_the_released_networks(study):
