@@ -5,43 +5,20 @@ The wide network takes GPUs; once it is trained and released, it belongs in WIDT
 
 import dataclasses
 
-from cifar10 import dataset, train
-from cifar10.data_set import CIFAR10
 from cifar10.paper import SIMPLE_TRAININGS
 from cifar10.recipes import FAST
 from common.attacks import PGD
 from common.errors import UserError
-from common.networks import registry
+from common.programs.data_set import DataSet
+from common.report.figures.cached_training import Train
 from common.report.figures.capacity import Sweep
 from common.report.figures.study import Study
+from common.training.adversaries import training_adversary
+from common.training.config import TrainingConfig
 
 WIDTHS = {'simple': {'width': 'simple'}}
 RELEASED = {('simple', 'none'): 'A_nat', ('simple', 'pgd'): 'A'}
 
-# What the recipe leaves to the flags' defaults.
-_CONFIG = {
-    'augment': True,
-    'batch_size': 128,
-    'boundaries': [],
-    'checkpoint_every': 1000,
-    'crafting': 'train',
-    'deterministic': False,
-    'epsilon': dataset.EPSILON,
-    'init_from': None,
-    'jit_compile': False,
-    'kappa': 50.0,
-    'log_every': 100,
-    'loss': 'xent',
-    'momentum': 0.9,
-    'network': 'A',
-    'objective': 'pgd',
-    'random_start': True,
-    'trades_beta': 6.0,
-    'validation_attack': 'pgd',
-    'validation_epsilon': None,
-    'weight_decay': 2e-4,
-    **FAST,
-}
 _QUICK = {
     'train_steps': 20,
     'learning_rate_warmup': 5,
@@ -49,7 +26,6 @@ _QUICK = {
     'validate_every': 0,
     'validation_examples': 0,
 }
-
 
 _WHY = (
     'the paper trained for 80,000 batches of 128 at a learning rate that drops twice, each network '
@@ -61,12 +37,20 @@ _WHY = (
 
 
 def sweep(
-    study: Study, epsilon: float | None, name: str, data_dir: str | None
+    data_set: DataSet,
+    study: Study,
+    train: Train,
+    *,
+    epsilon: float | None,
+    name: str,
+    data_dir: str | None,
 ) -> tuple[Study, Sweep]:
     """The one training that is not released, and the study that judges all networks.
 
     Args:
-        study: the data set.
+        data_set: CIFAR-10.
+        study: its study.
+        train: trains a network of it.
         epsilon: radius of training and judgement; None for the paper's.
         name: of the images, as --dataset.
         data_dir: folder of TFDS's prepared data sets.
@@ -74,30 +58,28 @@ def sweep(
     Raises:
         UserError: another radius than that of the released networks.
     """
-    if epsilon not in (None, dataset.EPSILON):
+    if epsilon not in (None, data_set.epsilon):
         raise UserError(
-            f'expected --epsilon={dataset.EPSILON:g} for figure 3, with which the '
+            f'expected --epsilon={data_set.epsilon:g} for figure 3, with which the '
             f'released networks were trained; found {epsilon:g}.'
         )
-    study = dataclasses.replace(study, pgd=CIFAR10.pgd())
-    config = {**_CONFIG, 'dataset': name, 'seed': study.seed}
-    if study.quick:
-        config.update(_QUICK)
-    training, _ = dataset.load_training(
-        validation_size=config['validation_size'], dataset=name, data_dir=data_dir
+    study = dataclasses.replace(study, pgd=data_set.pgd())
+    config = dataclasses.replace(
+        FAST, dataset=name, seed=study.crafting.seed, **(_QUICK if study.quick else {})
     )
+    training, _ = data_set.load_training(config.validation_size, dataset=name, data_dir=data_dir)
 
-    def adversary(config: dict) -> PGD | None:
+    def adversary(config: TrainingConfig) -> PGD | None:
         # The released A's last stage met the paper's adversary, not the recipe's shorter one.
-        if config['adversary'] == 'pgd':
-            return CIFAR10.pgd(steps=CIFAR10.watched_steps)
-        return train.adversary(config)
+        if config.adversary == 'pgd':
+            return data_set.pgd(steps=data_set.watched_steps)
+        return training_adversary(config, data_set.lower, data_set.upper)
 
-    records = registry.manifest().get('cifar10', {})
+    records = data_set.networks.manifest()
     return study, Sweep(
         WIDTHS,
         config,
-        train.train,
+        train,
         data_dir,
         training,
         adversary,

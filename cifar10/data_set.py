@@ -1,17 +1,10 @@
 """CIFAR-10 as the programs know it."""
 
-from cifar10 import dataset, model
+from cifar10 import capacity, dataset, model
 from cifar10.challenge_models import CHALLENGE_MODELS
 from cifar10.paper import SIMPLE, TABLE_2
-from cifar10.recipes import RECIPES
+from cifar10.recipes import CHALLENGE, RECIPES
 from common.programs.data_set import DataSet, FigureRanges
-
-
-def _capacity(*arguments):
-    from cifar10 import capacity
-
-    return capacity.sweep(*arguments)
-
 
 CIFAR10 = DataSet(
     key='cifar10',
@@ -28,6 +21,7 @@ CIFAR10 = DataSet(
     batch_size=100,
     submission_shape=dataset.IMAGE_SHAPE,
     networks=model.NETWORKS,
+    training=CHALLENGE,
     recipes=RECIPES,
     augmentation=dataset.AUGMENTATION,
     holds_out_last=True,
@@ -41,6 +35,6 @@ CIFAR10 = DataSet(
         restarts=(1, 2, 5, 10),
         step_sizes=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
     ),
-    capacity=_capacity,
+    capacity=capacity.sweep,
     challenge_models=CHALLENGE_MODELS,
 )

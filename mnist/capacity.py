@@ -2,86 +2,74 @@
 
 import dataclasses
 
+from common.programs.data_set import DataSet
+from common.report.figures.cached_training import Train
 from common.report.figures.capacity import Sweep
 from common.report.figures.study import Study
-from mnist import dataset, train
-from mnist.data_set import MNIST
+from common.training.adversaries import training_adversary
+from mnist.recipes import CHALLENGE
 
 EPSILON = 0.1
 WIDTHS = {
-    str(scale): {'filters': [str(2 * scale), str(4 * scale)], 'hidden': 8 * scale}
+    str(scale): {'filters': (2 * scale, 4 * scale), 'hidden': 8 * scale}
     for scale in (1, 2, 4, 8, 16)
 }
 
-_CONFIG = {
-    'adam_beta_1': 0.9,
-    'adam_beta_2': 0.999,
-    'adam_epsilon': 1e-8,
-    'attack_dtype': 'float32',
-    'augment': False,
-    'batch_size': 128,
-    'boundaries': [],
-    'checkpoint_every': 500,
-    'deterministic': False,
-    'epsilon_warmup': 0,
-    'init': 'glorot',
-    'init_from': None,
-    'jit_compile': False,
-    'kappa': 50.0,
-    'learning_rate': 1e-3,
-    'learning_rate_warmup': 0,
-    'log_every': 100,
-    'loss': 'xent',
-    'network': 'A',
-    'objective': 'pgd',
-    'random_start': True,
-    'schedule': 'cosine',
-    'steps': 10,
-    'trades_beta': 6.0,
-    'train_steps': 6000,
-    'validate_every': 0,
-    'validation_attack': 'pgd',
-    'validation_epsilon': None,
-    'validation_examples': 0,
-    'validation_size': 0,
-    'weight_averaging': 0.0,
-}
+_TRAINING = dataclasses.replace(
+    CHALLENGE,
+    init='glorot',
+    steps=10,
+    train_steps=6000,
+    batch_size=128,
+    learning_rate=1e-3,
+    schedule='cosine',
+    validation_size=0,
+    validation_examples=0,
+    checkpoint_every=500,
+)
 _QUICK_STEPS = 150
 _LONGER = 4  # the claim that longer natural training helps
 _REACH = 2.5  # how far the training adversary's steps lead together, in epsilons
 
 
 def sweep(
-    study: Study, epsilon: float | None, name: str, data_dir: str | None
+    data_set: DataSet,
+    study: Study,
+    train: Train,
+    *,
+    epsilon: float | None,
+    name: str,
+    data_dir: str | None,
 ) -> tuple[Study, Sweep]:
     """The trainings at a study's precision, seed and budget, and the study that judges them.
 
     Args:
-        study: the data set.
+        data_set: MNIST.
+        study: its study.
+        train: trains a network of it.
         epsilon: radius of training and judgement; None for the paper's.
         name: of the images, as --dataset.
         data_dir: folder of TFDS's prepared data sets.
     """
     epsilon = EPSILON if epsilon is None else epsilon
-    study = dataclasses.replace(study, pgd=MNIST.pgd(epsilon))
-    config = {
-        **_CONFIG,
-        'dataset': name,
-        'epsilon': epsilon,
-        'seed': study.seed,
-        'attack_dtype': study.crafting.dtype,
-        'step_size': _REACH * epsilon / _CONFIG['steps'],
-    }
-    if study.quick:
-        config['train_steps'] = _QUICK_STEPS
-    training, _ = dataset.load_training(validation_size=0, dataset=name, data_dir=data_dir)
+    study = dataclasses.replace(study, pgd=data_set.pgd(epsilon))
+    config = dataclasses.replace(
+        _TRAINING,
+        dataset=name,
+        epsilon=epsilon,
+        step_size=_REACH * epsilon / _TRAINING.steps,
+        seed=study.crafting.seed,
+        attack_dtype=study.crafting.dtype,
+        train_steps=_QUICK_STEPS if study.quick else _TRAINING.train_steps,
+    )
+    training, _ = data_set.load_training(0, dataset=name, data_dir=data_dir)
     widths = {k: WIDTHS[k] for k in ('1', '4')} if study.quick else WIDTHS
     return study, Sweep(
         widths,
         config,
-        train.train,
+        train,
         data_dir,
         training,
-        train.adversary,
+        lambda config: training_adversary(config, data_set.lower, data_set.upper),
         longer=1 if study.quick else _LONGER,
     )

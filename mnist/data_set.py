@@ -1,17 +1,10 @@
 """MNIST as the programs know it."""
 
 from common.programs.data_set import DataSet, FigureRanges
-from mnist import dataset, model
+from mnist import capacity, dataset, model
 from mnist.challenge_models import CHALLENGE_MODELS
 from mnist.paper import TABLE_1
-from mnist.recipes import RECIPES
-
-
-def _capacity(*arguments):
-    from mnist import capacity
-
-    return capacity.sweep(*arguments)
-
+from mnist.recipes import CHALLENGE, RECIPES
 
 MNIST = DataSet(
     key='mnist',
@@ -27,6 +20,7 @@ MNIST = DataSet(
     batch_size=200,
     submission_shape=(784,),
     networks=model.NETWORKS,
+    training=CHALLENGE,
     recipes=RECIPES,
     augmentation=dataset.AUGMENTATION,
     compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
@@ -38,7 +32,7 @@ MNIST = DataSet(
         restarts=(1, 2, 5, 10, 20),
         step_sizes=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3),
     ),
-    capacity=_capacity,
+    capacity=capacity.sweep,
     capacity_epsilon=0.1,
     challenge_models=CHALLENGE_MODELS,
 )

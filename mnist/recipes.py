@@ -1,51 +1,87 @@
-"""Named sets of training flags. Flags given on the command line override them one by one."""
+"""Named settings of a training. Flags given on the command line override them one by one."""
 
-CHALLENGE = {}
-"""mnist_challenge/config.json: the flags' own defaults."""
+import dataclasses
 
-FAST = {
-    'init': 'glorot',
-    'steps': 20,
-    'step_size': 0.025,
-    'train_steps': 7000,
-    'batch_size': 128,
-    'learning_rate': 1e-3,
-    'schedule': 'cosine',
-    'epsilon_warmup': 1000,
-    'weight_averaging': 0.999,
-    'attack_dtype': 'bfloat16',
-    'validate_every': 500,
-}
+from common.training.config import TrainingConfig
+from common.training.setting import setting
+from mnist.dataset import EPSILON, VALIDATION_SIZE
+from mnist.model import INITS
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(TrainingConfig):
+    """A training of one of MNIST's networks."""
+
+    network: str = setting("The challenge's network A, or architecture B.", 'A', choices=('A', 'B'))
+    filters: tuple[int, ...] = setting("Output channels of network A's convolutions.", (32, 64))
+    hidden: int = setting("Units of network A's dense layer.", 1024, least=1)
+    init: str = setting(
+        "Distribution of network A's initial weights: the challenge's, or Keras' default.",
+        'challenge',
+        choices=INITS.keys(),
+    )
+
+
+CHALLENGE = Config(
+    dataset='mnist',
+    epsilon=EPSILON,
+    steps=40,
+    step_size=0.01,
+    optimizer='adam',
+    sum_loss=True,
+    learning_rate=1e-4,
+    train_steps=100_000,
+    batch_size=50,
+    validation_size=VALIDATION_SIZE,
+    checkpoint_every=300,
+    seed=4557077,
+)
+"""mnist_challenge/config.json."""
+
+FAST = dataclasses.replace(
+    CHALLENGE,
+    init='glorot',
+    steps=20,
+    step_size=0.025,
+    train_steps=7000,
+    batch_size=128,
+    learning_rate=1e-3,
+    schedule='cosine',
+    epsilon_warmup=1000,
+    weight_averaging=0.999,
+    attack_dtype='bfloat16',
+    validate_every=500,
+)
 """For CPUs: about 16 epochs with half the PGD steps, 40 to 60 minutes on two cores."""
 
-STRONG = {
-    **FAST,
-    'init_from': 'A',
-    'epsilon': 0.35,
-    'step_size': 0.03,
-    'augment': True,
-    'train_steps': 6000,
-    'learning_rate': 5e-4,
-    'epsilon_warmup': 0,
-    'validation_epsilon': 0.3,
-    'validation_attack': 'odi',
-    'seed': 20261126,
-}
+STRONG = dataclasses.replace(
+    FAST,
+    init_from='A',
+    epsilon=0.35,
+    step_size=0.03,
+    augment=True,
+    train_steps=6000,
+    learning_rate=5e-4,
+    epsilon_warmup=0,
+    validation_epsilon=0.3,
+    validation_attack='odi',
+    seed=20261126,
+)
 """After `fast`: a larger radius than the one that counts, and digits that are varied.
 
 Both raise what is left under attacks at the radius that counts, on held-out images.
 """
 
-STRONGER = {
-    **STRONG,
+STRONGER = dataclasses.replace(
+    STRONG,
     # As strong as 20 steps of 0.05, and stronger than 20 of 0.025, where it was measured: PGD at
     # radius 0.3 on the network that `strong` leaves (1,000 held-out images).
-    'steps': 10,
-    'step_size': 0.1,
-    'train_steps': 11_000,
-    'validate_every': 1000,
-    'seed': 20261127,
-}
+    steps=10,
+    step_size=0.1,
+    train_steps=11_000,
+    validate_every=1000,
+    seed=20261127,
+)
 """After `strong`, given as --init_from: longer, since every step needs half the gradients."""
 
 RECIPES = {'challenge': CHALLENGE, 'fast': FAST, 'strong': STRONG, 'stronger': STRONGER}

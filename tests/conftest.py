@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import importlib
 import io
+import pathlib
 import sys
 import warnings
 
@@ -14,7 +15,7 @@ import keras
 import pytest
 from absl import app, flags
 
-from common.programs import cli
+from common.programs import cli, train
 
 
 @pytest.fixture(scope='session')
@@ -79,23 +80,23 @@ def run_program():
 
 @pytest.fixture
 def trainer_arguments():
-    """(program, its train, config) -> what the Trainer is made with, which does not run."""
+    """(data set, config) -> what the Trainer is made with, which does not run."""
 
-    def record(program, train, config):
+    def record(data_set, config):
         made = []
 
         class Recorder:
             writes = False
 
-            def __init__(self, *arguments):
-                made.append(arguments)
+            def __init__(self, *arguments, **others):
+                made.append((*arguments, others))
 
             def train(self):
                 pass
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(program, 'Trainer', Recorder)
-            train(config, None, None)
+            patch.setattr(train, 'Trainer', Recorder)
+            train.train(data_set, config, pathlib.Path('never_made'), None)
         return made[0]
 
     return record

@@ -1,7 +1,6 @@
 """The attacks of the paper's tables by name."""
 
 import sys
-from typing import Any
 
 from common.attacks import (
     APGD,
@@ -20,7 +19,7 @@ from common.attacks import (
     fgsm,
 )
 from common.errors import UserError
-from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, Margin, MarginTo, make_loss
+from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, Margin, MarginTo
 from common.threat_model import LinfBall
 
 CW_PLUS_KAPPA = 50.0
@@ -180,43 +179,6 @@ def restarted(attack: Attack, restarts: int, *, randomized: bool) -> Attack:
             '(fgsm_rs instead of fgsm), or drop --restarts.'
         )
     return Restarts(attack, restarts)
-
-
-def training_adversary(config: dict[str, Any], lower: float, upper: float) -> PGD | None:
-    """The attack that makes training examples, as --adversary and its flags describe it.
-
-    Args:
-        config: values of the training's flags.
-        lower: least pixel value.
-        upper: greatest pixel value.
-
-    Returns:
-        None for natural training.
-    """
-    ball = LinfBall(config['epsilon'], lower, upper)
-    loss = make_loss(config['loss'], kappa=config['kappa'])
-    if config['adversary'] == 'none':
-        return None
-    if config['adversary'] in ('fgsm', 'fgsm_rs'):
-        return fgsm(ball, loss, random_start=config['adversary'] == 'fgsm_rs')
-    return PGD(ball, config['steps'], config['step_size'], loss, config['random_start'])
-
-
-VALIDATION_ATTACKS = {
-    'pgd': "the challenge's PGD",
-    'odi': 'as many steps of Auto-PGD on the margin from an output-diversified start, nearer to '
-    'the worst case at the same cost',
-}
-
-
-def validation_attack(name: str, pgd: PGD) -> Attack:
-    """What held-out images are judged under while a network is trained.
-
-    Args:
-        name: one of VALIDATION_ATTACKS.
-        pgd: the challenge's, which tells ball and steps.
-    """
-    return diversified(pgd.ball, pgd.steps) if name == 'odi' else pgd
 
 
 def checked_ball(

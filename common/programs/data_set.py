@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import keras
 
@@ -14,6 +13,7 @@ from common.networks.challenge_models import Release
 from common.networks.registry import Networks
 from common.report.paper_table import PaperTable
 from common.threat_model import LinfBall
+from common.training.config import TrainingConfig
 
 Load = Callable[..., Examples]
 """(split, *, dataset, data_dir) -> all images of 'train' or 'test' in their original order.
@@ -84,7 +84,8 @@ class DataSet:
         table_name: what the paper calls it.
         more_tables: name of a column -> further published numbers.
         figure_ranges: where figures measure; None for no such figures.
-        capacity: (study, epsilon, name, data_dir) -> figure 3's study and its networks.
+        capacity: (data set, study, train, epsilon, name, data_dir) -> figure 3's study and its
+            networks; None for no such figure.
         capacity_epsilon: figure 3's radius, where it is another one.
         challenge_models: what `fetch_model` downloads; None for nothing.
     """
@@ -103,8 +104,8 @@ class DataSet:
     submission_shape: tuple[int, ...]
     networks: Networks
     watched_steps: int | None = None
-    training: Any = None
-    recipes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: TrainingConfig | None = None
+    recipes: Mapping[str, TrainingConfig] = dataclasses.field(default_factory=dict)
     augmentation: Augment | None = None
     holds_out_last: bool = False
     compared: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -1,11 +1,12 @@
 """The paper's figures, and what goes beyond them."""
 
+import functools
 import pathlib
 
 from absl import flags
 
 from common.errors import UserError
-from common.programs import as_typed
+from common.programs import as_typed, train
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
 from common.report.figures import catalogue
@@ -84,4 +85,11 @@ def _capacity(data_set: DataSet, study: Study) -> tuple:
         raise UserError(
             f'--figure=3: no networks of several widths are known for {data_set.title}.'
         )
-    return data_set.capacity(study, FLAGS.epsilon, FLAGS.dataset, FLAGS.data_dir)
+    return data_set.capacity(
+        data_set,
+        study,
+        functools.partial(train.train, data_set),
+        epsilon=FLAGS.epsilon,
+        name=FLAGS.dataset,
+        data_dir=FLAGS.data_dir,
+    )

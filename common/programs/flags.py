@@ -4,18 +4,15 @@ Functions only: a program calls what it needs. Defaults that differ between data
 """
 
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
-from common.attacks.by_name import IGNORED, VALIDATION_ATTACKS
+from common.attacks.by_name import IGNORED
 from common.data.batches import Examples
 from common.evaluation.crafting import Crafting
 from common.networks.logits import DTYPES
 from common.programs.data_set import DataSet
 from common.threat_model import LinfBall
-from common.training.objectives import OBJECTIVES
 
 _BYTE_RANGE = 255  # of pixels whose unit is a grey level
 _FINITE = 'expected a finite number'
@@ -117,157 +114,6 @@ def _is_finite(value: float | None) -> bool:
 
 def _is_countable(value: int | None) -> bool:
     return value is None or value <= _MOST
-
-
-def define_training(
-    *,
-    recipes: tuple[str, ...],
-    train_steps: int,
-    batch_size: int,
-    learning_rate: float,
-    log_every: int,
-    checkpoint_every: int,
-    schedule: str = 'constant',
-    boundaries: Sequence[int] = (),
-) -> None:
-    """Everything about training that is not about the network or the optimizer's own constants."""
-    flags.DEFINE_enum(
-        'recipe', recipes[0], list(recipes), 'A named set of flags. Flags given here override it.'
-    )
-    flags.DEFINE_enum(
-        'adversary',
-        'pgd',
-        ['pgd', 'fgsm', 'fgsm_rs', 'none'],
-        "Who makes the training examples: PGD; one step of size epsilon from the image ('fgsm') or "
-        "from a random point ('fgsm_rs'); or nobody ('none': natural training).",
-    )
-    flags.DEFINE_enum(
-        'objective',
-        'pgd',
-        OBJECTIVES,
-        'What training minimizes: the loss of adversarial examples '
-        "('pgd', the paper's saddle point, whoever makes them), or TRADES' natural loss plus a "
-        'multiple of the divergence under attack.',
-    )
-    flags.DEFINE_float(
-        'trades_beta', 6.0, "That multiple (1/lambda in TRADES' paper).", lower_bound=0.0
-    )
-    flags.register_validator('trades_beta', _is_finite, message=_FINITE)
-    flags.DEFINE_integer('train_steps', train_steps, 'Optimizer steps.', lower_bound=1)
-    flags.DEFINE_integer(
-        'batch_size', batch_size, 'Examples a step, over all devices.', lower_bound=1
-    )
-    flags.DEFINE_float(
-        'learning_rate',
-        learning_rate,
-        'Learning rate (the peak, under a schedule).',
-        lower_bound=0.0,
-    )
-    flags.register_validator('learning_rate', _is_finite, message=_FINITE)
-    flags.DEFINE_enum(
-        'schedule',
-        schedule,
-        ['constant', 'cosine', 'piecewise'],
-        "Learning rate over training. 'piecewise' multiplies it by 0.1 at each --boundaries.",
-    )
-    flags.DEFINE_integer(
-        'learning_rate_warmup',
-        0,
-        "Steps over which the 'cosine' schedule rises to its peak.",
-        lower_bound=0,
-    )
-    flags.DEFINE_list(
-        'boundaries',
-        [str(step) for step in boundaries],
-        "Steps at which the 'piecewise' schedule drops.",
-    )
-    flags.DEFINE_integer(
-        'epsilon_warmup',
-        0,
-        "Steps over which the adversary's radius and step size grow from 0.",
-        lower_bound=0,
-    )
-    flags.DEFINE_float(
-        'weight_averaging',
-        0.0,
-        'Decay of the exponential average of the weights, which is then '
-        'what is evaluated and saved as *.weights.h5; 0 for none.',
-        lower_bound=0.0,
-        upper_bound=1.0,
-    )
-    flags.register_validator(
-        'weight_averaging', lambda value: value < 1, message='expected a decay below 1'
-    )
-    flags.DEFINE_string('model_dir', None, 'Folder of checkpoints, weights, log and config.json.')
-    flags.DEFINE_string(
-        'init_from',
-        None,
-        'Start from these weights: a released name, a model folder, a weights '
-        'file or the prefix of a TF1 checkpoint.',
-    )
-    flags.DEFINE_boolean(
-        'deterministic', False, 'Use deterministic kernels only: resumed runs repeat every bit.'
-    )
-    define_jit_compile()
-    flags.DEFINE_integer('log_every', log_every, 'Steps between lines of the log.', lower_bound=1)
-    flags.DEFINE_integer(
-        'checkpoint_every', checkpoint_every, 'Steps between checkpoints.', lower_bound=1
-    )
-    flags.DEFINE_integer(
-        'validate_every',
-        0,
-        'Steps between evaluations on held-out images, by which '
-        'best.weights.h5 is chosen; 0 evaluates at the end only.',
-        lower_bound=0,
-    )
-    flags.DEFINE_enum(
-        'validation_attack',
-        'pgd',
-        list(VALIDATION_ATTACKS),
-        'What they are judged under: '
-        + '; '.join(f'{name}: {words}' for name, words in VALIDATION_ATTACKS.items())
-        + '.',
-    )
-    flags.DEFINE_float(
-        'validation_epsilon',
-        None,
-        'Radius that they are judged at; by default --epsilon.',
-        lower_bound=0.0,
-    )
-    flags.register_validator('validation_epsilon', _is_finite, message=_FINITE)
-    flags.DEFINE_integer(
-        'validation_examples', 1000, 'How many held-out images are evaluated.', lower_bound=0
-    )
-
-
-def apply_recipe(recipes: dict[str, dict[str, Any]]) -> None:
-    """Sets every flag of the chosen --recipe that was not given on the command line."""
-    for name, value in recipes[flags.FLAGS.recipe].items():
-        if not flags.FLAGS[name].present:
-            flags.FLAGS[name].value = value
-
-
-def drop_what_the_schedule_ignores() -> None:
-    """Unsets flags of other schedules that were not given but came from defaults or a recipe."""
-    if flags.FLAGS.schedule != 'piecewise' and not flags.FLAGS['boundaries'].present:
-        flags.FLAGS.boundaries = []
-    warmup = flags.FLAGS['learning_rate_warmup']
-    if flags.FLAGS.schedule != 'cosine' and not warmup.present:
-        warmup.value = 0
-
-
-def settle_model_dir(data_set: str) -> None:
-    """Gives --model_dir a name that tells what is trained, if it was not given."""
-    given = flags.FLAGS
-    if given.model_dir is None:
-        kind = given.adversary if given.objective == 'pgd' else given.objective
-        given.model_dir = f'models/{data_set}_{given.network}_{kind}'
-
-
-def as_config(without: tuple[str, ...]) -> dict[str, Any]:
-    """Contents of config.json: the key flags of the program, except those named."""
-    names = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-    return {name: flags.FLAGS[name].value for name in sorted(names) if name not in without}
 
 
 def define_checkpoint(name: str, default: str | None, what: str, *, required: bool = True) -> None:

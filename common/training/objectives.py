@@ -9,6 +9,7 @@ from common.attacks import PGD, Attack
 from common.errors import UserError
 from common.losses import CrossEntropy, Divergence
 from common.networks.logits import LogitsFn
+from common.training.setting import Choice, setting
 
 
 class Objective(Protocol):
@@ -79,29 +80,54 @@ class Trades:
         return CrossEntropy()(natural, y) + self.beta * Divergence(natural)(logits, y), logits
 
 
-OBJECTIVES = ('pgd', 'trades')
-
-
-def training_objective(config: dict[str, Any]) -> Objective:
-    """What --objective and its flags describe.
-
-    Args:
-        config: values of the training's flags.
-
-    Raises:
-        UserError: TRADES with an adversary that it cannot have.
-    """
-    if config['objective'] == 'pgd':
-        return SaddlePoint()
+def _trades(config: Any) -> Trades:
     for flag, wanted in (
         ('adversary', ('pgd', 'fgsm_rs')),
         ('random_start', (True,)),
         ('loss', ('xent',)),
     ):
-        if config[flag] not in wanted:
+        found = getattr(config, flag)
+        if found not in wanted:
             raise UserError(
                 f'--{flag}: expected {" or ".join(map(str, wanted))} with --objective=trades, '
                 'whose adversary maximizes a divergence from a random start; found '
-                f'{config[flag]}. Drop one of the two flags.'
+                f'{found}. Drop one of the two flags.'
             )
-    return Trades(config['trades_beta'])
+    return Trades(config.trades_beta)
+
+
+OBJECTIVES = {
+    'pgd': Choice(
+        "the loss of adversarial examples, the paper's saddle point, whoever makes them",
+        lambda config: SaddlePoint(),
+    ),
+    'trades': Choice(
+        "TRADES' natural loss plus a multiple of the divergence under attack, with examples "
+        'crafted in evaluation mode by default, as its authors do',
+        _trades,
+        prefers={'crafting': 'eval'},
+    ),
+}
+"""Name -> config -> what training minimizes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveSettings:
+    """What training minimizes."""
+
+    objective: str = setting('What training minimizes.', 'pgd', choices=OBJECTIVES)
+    trades_beta: float = setting(
+        "TRADES' multiple of the divergence (1/lambda in its paper).", 6.0, least=0.0
+    )
+
+
+def training_objective(config: Any) -> Objective:
+    """What training minimizes.
+
+    Args:
+        config: a TrainingConfig.
+
+    Raises:
+        UserError: TRADES with an adversary that it cannot have.
+    """
+    return OBJECTIVES[config.objective].make(config)

@@ -1,7 +1,12 @@
 """Optimizers that Keras does differently."""
 
+import dataclasses
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+from common.training.setting import Choice, setting
 
 
 class Momentum(keras.optimizers.Optimizer):
@@ -38,3 +43,37 @@ class Momentum(keras.optimizers.Optimizer):
     def get_config(self) -> dict:
         """What a copy of this optimizer is made from."""
         return {**super().get_config(), 'momentum': self.momentum}
+
+
+OPTIMIZERS = {
+    'adam': Choice(
+        "TensorFlow 1's Adam",
+        lambda config: keras.optimizers.Adam(
+            config.learning_rate, config.adam_beta_1, config.adam_beta_2, config.adam_epsilon
+        ),
+    ),
+    'momentum': Choice(
+        "TensorFlow 1's momentum", lambda config: Momentum(config.learning_rate, config.momentum)
+    ),
+}
+"""Name -> config -> optimizer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """How weights move."""
+
+    optimizer: str = setting('How weights move.', choices=OPTIMIZERS)
+    adam_beta_1: float = setting("Adam's constant of that name.", 0.9, least=0.0, below=1)
+    adam_beta_2: float = setting("Adam's constant of that name.", 0.999, least=0.0, below=1)
+    adam_epsilon: float = setting("Adam's constant of that name.", 1e-8, least=0.0, below=1)
+    momentum: float = setting("Momentum's constant.", 0.9, least=0.0, most=1.0)
+
+
+def training_optimizer(config: Any) -> keras.optimizers.Optimizer:
+    """How weights move.
+
+    Args:
+        config: a TrainingConfig.
+    """
+    return OPTIMIZERS[config.optimizer].make(config)

@@ -5,18 +5,22 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
 from common.errors import UserError
 from common.files import cannot_write, write_json
+from common.training.config import TrainingConfig
 
 
-def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
+def check(
+    model_dir: str | os.PathLike, config: TrainingConfig, earlier: TrainingConfig | None = None
+) -> pathlib.Path:
     """Checks that `model_dir` is new or holds a run with the same config, and writes nothing.
 
     Args:
         model_dir: folder of the run.
-        config: every setting that shapes the run, as JSON values.
+        config: every setting that shapes the run.
+        earlier: what runs were like before their config.json knew a setting, for those that it
+            lacks; without it a setting that is absent is a difference.
 
     Returns:
         The folder.
@@ -33,7 +37,7 @@ def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
                 'Choose another --model_dir.'
             )
         if path.exists():
-            _compare(path, config)
+            _compare(path, config, earlier)
         else:
             _require_nothing_to_lose(folder)
     except OSError as error:  # a name too long, a folder closed to this user
@@ -44,7 +48,9 @@ def check(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
     return folder
 
 
-def prepare(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Path:
+def prepare(
+    model_dir: str | os.PathLike, config: TrainingConfig, earlier: TrainingConfig | None = None
+) -> pathlib.Path:
     """Makes the folder and writes config.json, once nothing about the config can be wrong any more.
 
     Arguments and result are those of `check`, which comes first.
@@ -52,8 +58,8 @@ def prepare(model_dir: str | os.PathLike, config: dict[str, Any]) -> pathlib.Pat
     Raises:
         UserError: the folder cannot be written, or holds a run with another config.
     """
-    folder = check(model_dir, config)
-    write_json(folder / 'config.json', config)
+    folder = check(model_dir, config, earlier)
+    write_json(folder / 'config.json', config.to_json())
     return folder
 
 
@@ -104,20 +110,25 @@ def _require_nothing_to_lose(folder: pathlib.Path) -> None:
         )
 
 
-def _compare(path: pathlib.Path, config: dict[str, Any]) -> None:
+def _compare(path: pathlib.Path, config: TrainingConfig, earlier: TrainingConfig | None) -> None:
     try:
         previous = json.loads(path.read_text())
         if not isinstance(previous, dict):
             raise ValueError('not an object')
+        now = config.to_json()
+        known = {key: value for key, value in previous.items() if key in now}
+        there = (earlier or config).updated(known).to_json()
     except (OSError, ValueError) as error:
         raise UserError(
             f'{path} cannot be read ({error}). Restore it, or choose a new --model_dir.'
         ) from error
-    config = json.loads(json.dumps(config))  # tuples become lists, as they did in the file
+    there.update((key, value) for key, value in previous.items() if key not in now)
+    if earlier is None:
+        there = {key: value for key, value in there.items() if key in previous}
     differences = [
-        f'{key}: {previous.get(key, "(absent)")} there, {config.get(key, "(absent)")} now'
-        for key in sorted(previous.keys() | config.keys())
-        if previous.get(key) != config.get(key)
+        f'{key}: {there.get(key, "(absent)")} there, {now.get(key, "(absent)")} now'
+        for key in sorted(there.keys() | now.keys())
+        if there.get(key, '(absent)') != now.get(key, '(absent)')
     ]
     if differences:
         raise UserError(

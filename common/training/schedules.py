@@ -3,6 +3,10 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
+
+from common.errors import UserError
+from common.training.setting import Choice, setting
 
 Schedule = Callable[[int], float]
 """Step, counted from 0 -> value at that step."""
@@ -57,3 +61,65 @@ class LinearRise:
 
     def __call__(self, step: int) -> float:
         return min(1.0, (step + 1) / self.steps) if self.steps else 1.0
+
+
+def _piecewise(config: Any) -> Piecewise:
+    boundaries = config.boundaries
+    values = tuple(config.learning_rate * 0.1**i for i in range(len(boundaries) + 1))
+    try:
+        return Piecewise(values, boundaries)
+    except ValueError as error:
+        raise UserError(
+            '--boundaries: expected increasing whole numbers separated by commas, found '
+            f'{",".join(map(str, boundaries))!r}. For example --boundaries=40000,60000.'
+        ) from error
+
+
+SCHEDULES = {
+    'constant': Choice('the same all the time', lambda config: Piecewise((config.learning_rate,))),
+    'cosine': Choice(
+        'half a cosine down to 0, after a linear rise over --learning_rate_warmup steps',
+        lambda config: Cosine(
+            config.learning_rate, config.train_steps, config.learning_rate_warmup
+        ),
+        uses=('learning_rate_warmup',),
+    ),
+    'piecewise': Choice(
+        'multiplied by 0.1 at each of --boundaries', _piecewise, uses=('boundaries',)
+    ),
+}
+"""Name -> config -> learning rate over training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleSettings:
+    """How long training takes, and its learning rate meanwhile."""
+
+    train_steps: int = setting('Optimizer steps.', least=1)
+    learning_rate: float = setting('Learning rate (the peak, under a schedule).', least=0.0)
+    schedule: str = setting('Learning rate over training.', 'constant', choices=SCHEDULES)
+    learning_rate_warmup: int = setting(
+        "Steps over which the 'cosine' schedule rises to its peak.", 0, least=0
+    )
+    boundaries: tuple[int, ...] = setting("Steps at which the 'piecewise' schedule drops.", ())
+
+
+def learning_rate(config: Any) -> Schedule:
+    """The learning rate over training.
+
+    Args:
+        config: a TrainingConfig.
+
+    Raises:
+        UserError: a setting of another schedule, which this one would ignore, or boundaries that do
+            not increase.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(ScheduleSettings)}
+    for needed, choice in SCHEDULES.items():
+        for flag in choice.uses:
+            if getattr(config, flag) != defaults[flag] and config.schedule != needed:
+                raise UserError(
+                    f'--{flag}: expected --schedule={needed} with it; found '
+                    f'--schedule={config.schedule}, which does not use it. Drop one of them.'
+                )
+    return SCHEDULES[config.schedule].make(config)

@@ -12,16 +12,13 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from common.attacks import PGD, Attack, CompiledAttack
-from common.attacks.by_name import validation_attack
+from common.attacks import Attack, CompiledAttack
 from common.data.augmentation import Augment
 from common.data.batches import Examples, ShuffledBatches, batches_from
 from common.errors import UserError, reason
@@ -33,12 +30,12 @@ from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole, latest
 from common.networks.logits import ModelLogits, snapshot
 from common.networks.weights import averaged_variables, save_weights
 from common.training import run_folder
+from common.training.config import TrainingConfig
 from common.training.log import Log
 from common.training.objectives import Objective, SaddlePoint
-from common.training.schedules import Cosine, LinearRise, Piecewise, Schedule
+from common.training.schedules import LinearRise, Schedule, learning_rate
 from common.training.signals import stopping_on_signals
-
-CRAFTING = ('eval', 'train', 'train_frozen')
+from common.training.validation import Validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,101 +87,35 @@ class Settings:
     pixels: tuple[float, float] = (0.0, 1.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Validation:
-    """Held-out images and the attack they are judged under; the best weights are kept by it.
-
-    Attributes:
-        examples: the images.
-        attack: None judges natural accuracy alone.
-        batch_size: images a batch.
-    """
-
-    examples: Examples
-    attack: Attack | None
-    batch_size: int = 200
-
-
-def validation_of(
-    config: dict[str, Any], held_out: Examples, pgd: Callable[[float], PGD]
-) -> Validation | None:
-    """The Validation that the flags of `common.programs.flags.define_training` describe.
+def settings_of(config: TrainingConfig, pixels: tuple[float, float] = (0.0, 1.0)) -> Settings:
+    """How long and with what to train, as a config says.
 
     Args:
-        config: values of these flags.
-        held_out: the images held out.
-        pgd: radius -> the challenge's PGD, which judges them or, for others, tells ball and
-            steps; natural training is judged naturally.
-
-    Returns:
-        None without such images.
+        config: what the run is like.
+        pixels: the range of pixels.
 
     Raises:
-        UserError: evaluations were asked for without images.
-    """
-    examples = held_out.subset(slice(config['validation_examples']))
-    if not len(examples):
-        if config['validate_every']:
-            raise UserError(
-                f'--validate_every: expected held-out images to go with it; found none '
-                f'({len(held_out)} held out, --validation_examples='
-                f'{config["validation_examples"]}). Raise --validation_size and '
-                '--validation_examples, or drop --validate_every.'
-            )
-        return None
-    if config['adversary'] == 'none':
-        return Validation(examples, None)
-    epsilon = config['validation_epsilon']
-    attack = pgd(config['epsilon'] if epsilon is None else epsilon)
-    return Validation(examples, validation_attack(config['validation_attack'], attack))
-
-
-def settings_of(config: dict[str, Any], **others: Any) -> Settings:
-    """The Settings that the flags of `common.programs.flags.define_training` describe.
-
-    Args:
-        config: values of these flags.
-        **others: Settings that they do not describe.
-
-    Raises:
-        UserError: boundaries that are not increasing whole numbers.
+        UserError: settings of another learning-rate schedule, or boundaries that do not increase.
     """
     return Settings(
-        train_steps=config['train_steps'],
-        batch_size=config['batch_size'],
-        seed=config['seed'],
-        learning_rate=_learning_rate(config),
-        epsilon_factor=LinearRise(config['epsilon_warmup']),
-        weight_averaging=config['weight_averaging'],
-        attack_dtype=config['attack_dtype'],
-        jit_compile=config['jit_compile'],
-        log_every=config['log_every'],
-        checkpoint_every=config['checkpoint_every'],
-        validate_every=config['validate_every'],
-        **others,
+        train_steps=config.train_steps,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        learning_rate=learning_rate(config),
+        epsilon_factor=LinearRise(config.epsilon_warmup),
+        sum_loss=config.sum_loss,
+        weight_averaging=config.weight_averaging,
+        weight_decay=config.weight_decay,
+        crafting=config.crafting,
+        attack_dtype=config.attack_dtype,
+        train_dtype=config.mixed_precision,
+        jit_compile=config.jit_compile,
+        drop_remainder=config.drop_remainder,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        validate_every=config.validate_every,
+        pixels=pixels,
     )
-
-
-def _learning_rate(config: dict[str, Any]) -> Schedule:
-    peak, schedule = config['learning_rate'], config['schedule']
-    for flag, needed in (('boundaries', 'piecewise'), ('learning_rate_warmup', 'cosine')):
-        if config[flag] and schedule != needed:
-            raise UserError(
-                f'--{flag}: expected --schedule={needed} with it; found '
-                f'--schedule={schedule}, which does not use it. Drop one of them.'
-            )
-    if schedule == 'cosine':
-        return Cosine(peak, config['train_steps'], config['learning_rate_warmup'])
-    if schedule == 'constant':
-        return Piecewise((peak,))
-    try:
-        boundaries = tuple(int(step) for step in config['boundaries'])
-        return Piecewise(tuple(peak * 0.1**i for i in range(len(boundaries) + 1)), boundaries)
-    except ValueError as error:
-        raise UserError(
-            f'--boundaries: expected increasing whole numbers separated by commas, found '
-            f'{",".join(config["boundaries"])!r}. For example --boundaries=40000,60000.'
-        ) from error
 
 
 def make_strategy() -> tf.distribute.Strategy:

@@ -3,7 +3,6 @@
 import pytest
 
 from cifar10 import train
-from cifar10.pgd_attack import challenge_pgd
 from common.data import stand_in
 
 FEW = {'train': 64, 'test': 40}
@@ -33,7 +32,6 @@ def short_training(run_program, folder, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stand_in, 'SIZES', FEW)
         # Validation by one step instead of 20, which would take as long as all the rest to compile.
-        patch.setattr(train, 'challenge_pgd', lambda epsilon: challenge_pgd(epsilon, steps=1))
         status, _, err = run_program(
             train,
             '--dataset=drawn',
@@ -47,6 +45,7 @@ def short_training(run_program, folder, *arguments):
             '--checkpoint_every=2',
             f'--model_dir={folder}',
             *arguments,
+            steps=1,
         )
     assert status == 0, err
     return folder

@@ -1,11 +1,15 @@
 """Figure 3's training is the one that cifar10.train would do."""
 
+import dataclasses
+
 import pytest
 
 from cifar10 import capacity, dataset, model, train
+from cifar10.data_set import CIFAR10
 from cifar10.pgd_attack import challenge_pgd
 from common.errors import UserError
 from common.evaluation.crafting import Crafting
+from common.programs import train as program
 from common.report.figures.study import Study
 
 
@@ -28,15 +32,16 @@ def study(tmp_path):
 
 def test_a_sweep_asks_for_what_the_recipe_does(study, run_program, monkeypatch):
     asked = []
-    monkeypatch.setattr(train, 'train', lambda config, folder, data_dir: asked.append(config))
+    monkeypatch.setattr(program, 'train', lambda data_set, config, *_: asked.append(config))
     status, _, error = run_program(
         train, '--recipe=fast', '--dataset=drawn', '--width=simple', '--adversary=fgsm', '--seed=3'
     )
     assert status == 0, error
-    _, sweep = capacity.sweep(study, None, 'drawn', None)
-    assert {**sweep.config, **sweep.widths['simple'], 'adversary': 'fgsm'} == asked[0]
+    _, sweep = capacity.sweep(CIFAR10, study, train=None, epsilon=None, name='drawn', data_dir=None)
+    expected = dataclasses.replace(sweep.config, **sweep.widths['simple'], adversary='fgsm')
+    assert expected == asked[0]
 
 
 def test_the_radius_is_that_of_the_released_networks(study):
     with pytest.raises(UserError, match='expected --epsilon=8'):
-        capacity.sweep(study, 4.0, 'drawn', None)
+        capacity.sweep(CIFAR10, study, train=None, epsilon=4.0, name='drawn', data_dir=None)

@@ -10,9 +10,10 @@ from cifar10 import model, train
 from cifar10.recipes import RECIPES
 from cifar10.sources import SOURCES
 from common.attacks import PGD, fgsm
-from common.data import stand_in
 from common.data.augmentation import Crops
+from common.programs import train as program
 from common.threat_model import LinfBall
+from common.training.adversaries import training_adversary
 from common.training.objectives import SaddlePoint
 from common.training.optimizers import Momentum
 from common.training.trainer import settings_of
@@ -20,12 +21,13 @@ from common.training.trainer import settings_of
 
 @pytest.fixture
 def config_of(run_program, monkeypatch):
-    """Arguments -> the config.json that they make, without training."""
+    """Arguments -> the config that they make, without training."""
 
     def config_of(*arguments):
         seen = []
-        monkeypatch.setattr(train, 'train', lambda config, *_: seen.append(config))
-        status, _, err = run_program(train, '--model_dir=never_made', *arguments)
+        with monkeypatch.context() as patch:
+            patch.setattr(program, 'train', lambda data_set, config, *_: seen.append(config))
+            status, _, err = run_program(train, '--model_dir=never_made', *arguments)
         assert status == 0, err
         return seen[0]
 
@@ -46,7 +48,10 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
         'batch_size': 128,
         'learning_rate': 0.1,
         'schedule': 'piecewise',
-        'boundaries': ['40000', '60000'],
+        'boundaries': (40_000, 60_000),
+        'optimizer': 'momentum',
+        'sum_loss': False,
+        'drop_remainder': True,
         'momentum': 0.9,
         'weight_decay': 2e-4,
         'crafting': 'train',
@@ -59,7 +64,7 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
         'log_every': 100,
         'checkpoint_every': 1000,
     }
-    assert {key: config[key] for key in expected} == expected
+    assert {key: getattr(config, key) for key in expected} == expected
     rate = settings_of(config).learning_rate
     np.testing.assert_allclose(
         [rate(step) for step in (0, 40_000, 40_001, 60_000, 60_001)], [0.1, 0.1, 0.01, 0.01, 1e-3]
@@ -67,11 +72,16 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
 
 
 @pytest.mark.parametrize('recipe', RECIPES)
-def test_a_recipe_is_nothing_but_flags(config_of, recipe):
+def test_a_recipe_is_a_whole_config(config_of, recipe):
     config = config_of(f'--recipe={recipe}')
-    for name, value in RECIPES[recipe].items():
-        assert config[name] == value
-    assert settings_of(config).train_steps == config['train_steps']
+    assert config == RECIPES[recipe]
+    assert settings_of(config).train_steps == config.train_steps
+
+
+def test_trades_crafts_in_evaluation_mode_unless_told(config_of):
+    assert config_of('--objective=trades').crafting == 'eval'
+    assert config_of('--objective=trades', '--recipe=fast').crafting == 'eval'
+    assert config_of('--objective=trades', '--crafting=train').crafting == 'train'
 
 
 def test_another_schedule_needs_no_word_about_the_default_boundaries(config_of):
@@ -81,35 +91,24 @@ def test_another_schedule_needs_no_word_about_the_default_boundaries(config_of):
 def test_the_released_networks_commands_are_understood(config_of):
     for source in SOURCES.values():
         for stage in source.stages:
-            assert config_of(*stage)['width' if '--network=B' not in stage else 'network']
+            assert config_of(*stage).network == ('B' if '--network=B' in stage else 'A')
 
 
 def test_adversaries(config_of):
     ball = LinfBall(8.0, 0.0, 255.0)
-    assert train.adversary(config_of()) == PGD(ball, 7, 2.0)
-    assert train.adversary(config_of('--adversary=fgsm')) == fgsm(ball)
-    assert train.adversary(config_of('--adversary=none')) is None
+    for arguments, expected in (
+        ([], PGD(ball, 7, 2.0)),
+        (['--adversary=fgsm'], fgsm(ball)),
+        (['--adversary=none'], None),
+    ):
+        assert training_adversary(config_of(*arguments), 0.0, 255.0) == expected
 
 
-def test_training_is_wired_as_in_the_challenge(
-    config_of, monkeypatch, trainer_arguments, few_images
-):
+def test_training_is_wired_as_in_the_challenge(config_of, trainer_arguments, few_images):
     config = config_of('--dataset=drawn', '--width=simple', '--batch_size=8')
-    monkeypatch.undo()  # config_of's own stand-in for train
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stand_in, 'SIZES', {'train': 64, 'test': 40})
-        (
-            network,
-            optimizer,
-            attack,
-            training,
-            settings,
-            _,
-            held_out,
-            _,
-            augmentation,
-            objective,
-        ) = trainer_arguments(train, train.train, config)
+    network, optimizer, attack, training, settings, _, held_out, _, augmentation, objective, _ = (
+        trainer_arguments(train.main.data_set, config)
+    )
     assert network.name == 'network_a_simple' and len(training) == 64 and held_out is None
     assert isinstance(optimizer, Momentum) and optimizer.momentum == 0.9
     assert attack == PGD(LinfBall(8.0, 0.0, 255.0), 7, 2.0)
@@ -179,14 +178,14 @@ def test_the_next_stage_starts_from_weights(run, run_program, tmp_path, few_imag
         ('--validation_size=50000', 'validation_size'),
     ],
 )
-def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
-    status, _, err = run_program(train, f'--model_dir={tmp_path / "run"}', flag)
+def test_wrong_values_of_flags(run_program, tmp_path, few_images, flag, words):
+    status, _, err = run_program(train, '--dataset=drawn', f'--model_dir={tmp_path / "run"}', flag)
     assert status == 1 and words in err and 'Traceback' not in err
     assert not (tmp_path / 'run').exists()
 
 
 def test_an_epsilon_on_the_scale_of_0_to_1_is_pointed_out(run_program, monkeypatch):
-    monkeypatch.setattr(train, 'train', lambda *_: None)
+    monkeypatch.setattr(program, 'train', lambda *_: None)
     status, _, err = run_program(train, '--epsilon=0.031', '--model_dir=never_made')
     assert status == 0
     assert 'warning: --epsilon=0.031' in err and '8/255 = 0.031 there is --epsilon=8' in err

@@ -1,10 +1,14 @@
 """Figure 3's trainings are those that mnist.train would do."""
 
+import dataclasses
+
 import pytest
 
 from common.evaluation.crafting import Crafting
+from common.programs import train as program
 from common.report.figures.study import Study
 from mnist import capacity, dataset, model, train
+from mnist.data_set import MNIST
 from mnist.pgd_attack import challenge_pgd
 
 COMMAND = (
@@ -48,16 +52,19 @@ def study(tmp_path):
 
 def test_a_sweep_asks_for_what_the_command_does(study, run_program, monkeypatch):
     asked = []
-    monkeypatch.setattr(train, 'train', lambda config, folder, data_dir: asked.append(config))
+    monkeypatch.setattr(program, 'train', lambda data_set, config, *_: asked.append(config))
     status, _, error = run_program(train, *COMMAND)
     assert status == 0, error
-    _, sweep = capacity.sweep(study, None, 'drawn', None)
-    assert {**sweep.config, **sweep.widths['4'], 'adversary': 'pgd'} == asked[0]
+    _, sweep = capacity.sweep(MNIST, study, train=None, epsilon=None, name='drawn', data_dir=None)
+    expected = dataclasses.replace(sweep.config, **sweep.widths['4'], adversary='pgd')
+    assert expected == asked[0]
 
 
 def test_another_radius_moves_the_training_and_the_judgement(study):
-    study, sweep = capacity.sweep(study, 0.2, 'drawn', None)
+    study, sweep = capacity.sweep(
+        MNIST, study, train=None, epsilon=0.2, name='drawn', data_dir=None
+    )
     assert study.pgd.ball.epsilon == 0.2
-    attack = sweep.adversary({**sweep.config, 'adversary': 'pgd'})
+    attack = sweep.adversary(sweep.config)
     assert attack.ball.epsilon == 0.2
     assert attack.steps * attack.step_size == pytest.approx(2.5 * 0.2)

@@ -1,5 +1,6 @@
 """Training as a program: recipes, resuming, refusals, and what a model folder holds."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -21,12 +22,13 @@ from common.data.augmentation import Warp
 from common.files import sha256
 from common.losses import CrossEntropy, CWMargin
 from common.networks.weights import save_weights
+from common.programs import train as program
 from common.threat_model import LinfBall
+from common.training.adversaries import training_adversary
 from mnist import model, sources, train
 from mnist.recipes import RECIPES
 
 FEW = {'train': 500, 'test': 500}  # images
-TRAIN = train.train  # which config_of replaces
 NETWORK = ('--filters=2,4', '--hidden=8')
 TINY = (
     '--dataset=drawn',
@@ -64,10 +66,9 @@ def config_of(monkeypatch, run_program, tmp_path):
     def config(*arguments):
         seen = []
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(
-            train, 'train', lambda config, folder, data_dir: seen.append((config, folder))
-        )
-        assert run_program(train, *arguments) == (0, '', '')
+        with monkeypatch.context() as patch:
+            patch.setattr(program, 'train', lambda _, *arguments: seen.append(arguments[:2]))
+            assert run_program(train, *arguments) == (0, '', '')
         return seen[0]
 
     return config
@@ -88,11 +89,17 @@ CHALLENGE = {
     'schedule': 'constant',
     'epsilon_warmup': 0,
     'weight_averaging': 0.0,
+    'optimizer': 'adam',
+    'sum_loss': True,
+    'drop_remainder': False,
+    'weight_decay': 0.0,
+    'crafting': 'eval',
+    'mixed_precision': 'float32',
     'adam_beta_1': 0.9,
     'adam_beta_2': 0.999,
     'adam_epsilon': 1e-8,
     'network': 'A',
-    'filters': ['32', '64'],
+    'filters': (32, 64),
     'hidden': 1024,
     'validation_size': 5000,
     'seed': 4557077,
@@ -107,7 +114,7 @@ CHALLENGE = {
 
 def test_the_defaults_are_the_challenges(config_of):
     config, folder = config_of()
-    assert {name: config[name] for name in CHALLENGE} == CHALLENGE
+    assert {name: getattr(config, name) for name in CHALLENGE} == CHALLENGE
     assert folder == pathlib.Path('models/mnist_A_pgd')
     assert config == config_of('--recipe=challenge')[0]
 
@@ -115,22 +122,22 @@ def test_the_defaults_are_the_challenges(config_of):
 @pytest.mark.parametrize('recipe', RECIPES)
 def test_a_recipe_is_nothing_but_flags(config_of, recipe):
     config, _ = config_of(f'--recipe={recipe}')
-    assert config == {**config_of()[0], **RECIPES[recipe]}
-    flags = [f'--{name}={value}' for name, value in RECIPES[recipe].items()]
+    assert config == RECIPES[recipe]
+    default = config_of()[0].to_json()
+    flags = [
+        f'--{name}={value}' for name, value in config.to_json().items() if value != default[name]
+    ]
     assert config_of(*flags)[0] == config
-    assert not {'recipe', 'model_dir', 'data_dir'} & config.keys()
+    assert not {'recipe', 'model_dir', 'data_dir'} & config.to_json().keys()
 
 
 @pytest.mark.parametrize('order', [1, -1])
 def test_flags_override_the_recipe_even_with_the_flags_own_default(config_of, order):
     given = ['--recipe=fast', '--batch_size=50', '--schedule=constant', '--steps=17'][::order]
     config, _ = config_of(*given)
-    assert config == {
-        **config_of('--recipe=fast')[0],
-        'batch_size': 50,
-        'schedule': 'constant',
-        'steps': 17,
-    }
+    assert config == dataclasses.replace(
+        RECIPES['fast'], batch_size=50, schedule='constant', steps=17
+    )
 
 
 def test_the_released_networks_commands_are_understood(config_of):
@@ -147,11 +154,13 @@ def test_the_released_networks_commands_are_understood(config_of):
 )
 def test_training_images_are_varied_where_asked_for(config_of, trainer_arguments, flag, expected):
     config, _ = config_of(*TINY, flag)
-    assert trainer_arguments(train, TRAIN, config)[8] == expected
+    assert trainer_arguments(train.main.data_set, config)[8] == expected
 
 
 def test_adversaries():
-    config = {'epsilon': 0.2, 'steps': 5, 'step_size': 0.1, 'random_start': False, 'kappa': 3.0}
+    config = dataclasses.replace(
+        RECIPES['challenge'], epsilon=0.2, steps=5, step_size=0.1, random_start=False, kappa=3.0
+    )
     ball = LinfBall(0.2, 0.0, 1.0)
     for name, loss, expected in (
         ('pgd', 'cw', PGD(ball, 5, 0.1, CWMargin(kappa=3.0), False)),
@@ -159,7 +168,8 @@ def test_adversaries():
         ('fgsm_rs', 'xent', PGD(ball, 1, 0.2, CrossEntropy(), True)),
         ('none', 'xent', None),
     ):
-        assert train.adversary({**config, 'adversary': name, 'loss': loss}) == expected
+        config = dataclasses.replace(config, adversary=name, loss=loss)
+        assert training_adversary(config, 0.0, 1.0) == expected
 
 
 def test_help(run_program):
@@ -224,7 +234,7 @@ def test_what_a_model_folder_holds(trained):
         'log.csv',
     }
     config = json.loads((trained / 'config.json').read_text())
-    assert config['filters'] == ['2', '4'] and config['train_steps'] == 4
+    assert config['filters'] == [2, 4] and config['train_steps'] == 4
     assert [row[0] for row in log(trained)] == ['step', '0', '2', '3', '4']
 
 
@@ -244,6 +254,27 @@ def test_the_same_command_again_changes_nothing(trained, tmp_path, run_program):
     # HDF5 files carry the time of their writing.
     assert {**after, 'last.weights.h5': b''} == {**before, 'last.weights.h5': b''}
     assert_same_run(folder, trained)
+
+
+def test_a_run_of_an_earlier_version_goes_on(trained, tmp_path, run_program):
+    """Its config.json lacks the settings that have come since, and has numbers as strings."""
+    folder = shutil.copytree(trained, tmp_path / 'run')
+    config = json.loads((folder / 'config.json').read_text())
+    for name in ('optimizer', 'sum_loss', 'crafting', 'objective', 'jit_compile', 'momentum'):
+        del config[name]
+    (folder / 'config.json').write_text(json.dumps({**config, 'filters': ['2', '4']}))
+    assert run_program(train, *TINY, f'--model_dir={folder}')[0] == 0
+    assert_same_run(folder, trained)
+
+
+def test_what_an_earlier_version_did_not_do_is_a_difference(trained, tmp_path, run_program):
+    folder = shutil.copytree(trained, tmp_path / 'run')
+    config = json.loads((folder / 'config.json').read_text())
+    del config['objective']
+    (folder / 'config.json').write_text(json.dumps({**config, 'shift': 1}))
+    status, _, err = run_program(train, *TINY, '--objective=trades', f'--model_dir={folder}')
+    assert status == 1
+    assert 'objective: pgd there, trades now; shift: 1 there, (absent) now' in err
 
 
 def test_a_changed_config_is_refused_with_the_difference(trained, tmp_path, run_program):
@@ -300,14 +331,18 @@ def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
 @pytest.mark.parametrize(
     'flags, words',
     [
-        (['--filters=2,x'], "--filters: expected two positive whole numbers, found '2,x'"),
-        (['--filters=2'], '--filters: expected two'),
+        (['--filters=2,x'], '--filters=2,x: expected whole numbers separated by commas'),
+        (['--filters=2'], "--filters: expected two positive whole numbers, found '2'"),
+        (['--boundaries=1.5'], '--boundaries=1.5: expected whole numbers separated by commas'),
+        (['--boundaries=5'], '--boundaries: expected --schedule=piecewise with it'),
+        (['--learning_rate_warmup=5'], '--learning_rate_warmup: expected --schedule=cosine'),
         (
             ['--schedule=piecewise', '--boundaries=3,2'],
             "increasing whole numbers separated by commas, found '3,2'",
         ),
         (['--batch_size=401'], '--batch_size: expected at most the number of training images, 400'),
-        (['--validation_size=500'], 'hold fewer images out'),
+        (['--validation_size=495'], 'hold fewer images out'),
+        (['--validation_size=500'], '--validation_size: expected fewer than the 500'),
         (['--objective=trades', '--adversary=fgsm'], '--adversary: expected pgd or fgsm_rs'),
         (['--init_from=no/such/network'], "there is no network 'no/such/network'"),
     ],
@@ -467,6 +502,6 @@ def test_killed_many_times(tmp_path, flags):
 
 
 def test_a_radius_that_no_classifier_withstands_is_pointed_out(run_program, monkeypatch):
-    monkeypatch.setattr(train, 'train', lambda *_: None)
+    monkeypatch.setattr(program, 'train', lambda *_: None)
     status, _, err = run_program(train, '--epsilon=0.5', '--model_dir=never_made')
     assert status == 0 and 'warning: --epsilon=0.5 is at least half of the pixel range' in err

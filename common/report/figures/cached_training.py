@@ -4,7 +4,6 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
@@ -12,13 +11,14 @@ from common.errors import UserError
 from common.files import cannot_write
 from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole
 from common.training import run_folder
+from common.training.config import TrainingConfig
 
-Train = Callable[[dict[str, Any], pathlib.Path, str | None], None]
-"""(contents of config.json, folder, data_dir): trains there, or goes on, or finds it done."""
+Train = Callable[[TrainingConfig, pathlib.Path, str | None], None]
+"""(config, folder, data_dir): trains there, or goes on, or finds it done."""
 
 
 def train_in(
-    folder: pathlib.Path, config: dict[str, Any], train: Train, data_dir: str | None
+    folder: pathlib.Path, config: TrainingConfig, train: Train, data_dir: str | None
 ) -> None:
     """Trains in a folder of the cache, or goes on there; anew if what it holds is damaged.
 
@@ -26,7 +26,7 @@ def train_in(
 
     Args:
         folder: of the training.
-        config: contents of its config.json.
+        config: what it is like.
         train: trains there, or goes on, or finds it done.
         data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
 
@@ -44,7 +44,7 @@ def train_in(
     train(config, folder, data_dir)
 
 
-def _damage(folder: pathlib.Path, config: dict[str, Any]) -> str | None:
+def _damage(folder: pathlib.Path, config: TrainingConfig) -> str | None:
     """What no training could go on from in a folder; None if that is not what is wrong."""
     try:
         run_folder.check(folder, config)

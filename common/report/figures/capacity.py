@@ -33,6 +33,7 @@ from common.report.figures.capacity_claims import (
 from common.report.figures.study import Study, draw
 from common.report.figures.transfer import input_gradients, mean_cosine
 from common.statistics import wilson_interval
+from common.training.config import TrainingConfig
 
 _LOSS_IMAGES = 10_000  # of the final training loss
 
@@ -42,8 +43,8 @@ class Sweep:
     """The networks of the figure.
 
     Attributes:
-        widths: name of a width -> what it changes in config.json.
-        config: of every training, but for width and adversary.
+        widths: name of a width -> the settings that it changes.
+        config: of every training, except width and adversary.
         train: (config, folder, data_dir) -> None; trains there, or goes on, or finds it done.
         data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
         training_set: the final training loss is measured on the first of its images.
@@ -57,11 +58,11 @@ class Sweep:
     """
 
     widths: dict[str, dict[str, Any]]
-    config: dict[str, Any]
+    config: TrainingConfig
     train: Train
     data_dir: str | None
     training_set: Examples
-    adversary: Callable[[dict[str, Any]], Attack | None]
+    adversary: Callable[[TrainingConfig], Attack | None]
     released: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     commands: dict[str, str] = dataclasses.field(default_factory=dict)
     papers: dict[tuple[str, str], tuple[float, float, float]] = dataclasses.field(
@@ -125,7 +126,7 @@ def figure_3(study: Study, sweep: Sweep) -> Exhibit:
 def _measure(
     study: Study, sweep: Sweep, width: str, adversary: str, kind: str = 'usual'
 ) -> Trained:
-    config = {**sweep.config, **sweep.widths[width], 'adversary': adversary}
+    config = dataclasses.replace(sweep.config, **sweep.widths[width], adversary=adversary)
     reference = sweep.released.get((width, adversary)) or _trained_here(
         study, sweep, config, f'{adversary}-{width}-{kind}'
     )
@@ -145,10 +146,10 @@ def _measure(
     return Trained(width, adversary, outcomes, loss, reference)
 
 
-def _trained_here(study: Study, sweep: Sweep, config: dict[str, Any], name: str) -> str:
+def _trained_here(study: Study, sweep: Sweep, config: TrainingConfig, name: str) -> str:
     """The folder of a training, which is finished then."""
     # Named after all that shapes the run, so that another one does not meet it.
-    short = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    short = hashlib.sha256(json.dumps(config.to_json()).encode()).hexdigest()[:8]
     folder = study.output_dir / 'cache' / 'capacity' / f'{study.key}-{name}-{short}'
     print(f'training for figure 3: {folder}', flush=True)
     train_in(folder, config, sweep.train, sweep.data_dir)
@@ -157,8 +158,8 @@ def _trained_here(study: Study, sweep: Sweep, config: dict[str, Any], name: str)
 
 def _longer(study: Study, sweep: Sweep) -> Trained:
     """The largest network, trained naturally for much longer than its accuracy needs."""
-    steps = sweep.config['train_steps'] * sweep.longer
-    longer = dataclasses.replace(sweep, config={**sweep.config, 'train_steps': steps}, released={})
+    config = dataclasses.replace(sweep.config, train_steps=sweep.config.train_steps * sweep.longer)
+    longer = dataclasses.replace(sweep, config=config, released={})
     return _measure(study, longer, list(sweep.widths)[-1], 'none', 'longer')
 
 
@@ -219,8 +220,8 @@ def _how_trained(sweep: Sweep, trained: Sequence[Trained]) -> list[str]:
     return [
         *(
             [
-                f'Trained here ({"; ".join(t.words for t in own)}): {config["train_steps"]:,} '
-                f'steps of batch {config["batch_size"]}, seed {config["seed"]}.'
+                f'Trained here ({"; ".join(t.words for t in own)}): {config.train_steps:,} '
+                f'steps of batch {config.batch_size}, seed {config.seed}.'
             ]
             if own
             else []

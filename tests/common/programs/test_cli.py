@@ -102,7 +102,7 @@ def test_a_reader_that_has_gone_makes_no_traceback():
         'import sys, types\n'
         f'sys.modules["common"] = package = types.ModuleType("common")\n'
         f'package.__path__ = [{os.path.dirname(cli.__file__)!r}]\n'
-        'from common import cli\n'
+        'from common.programs import cli\n'
         'def main():\n'
         '    for _ in range(100_000):\n'
         '        print("a line", flush=True)\n'
@@ -136,26 +136,3 @@ def test_a_full_disk_under_the_output_makes_no_traceback():
     error = process.stderr.splitlines()[-1]
     assert process.returncode == 1 and error.startswith('error: ') and 'No space left' in error
     assert 'Traceback' not in process.stderr
-
-
-def test_a_recipe_yields_to_flags_that_were_given(run_program):
-    seen = {}
-
-    def define():
-        flags.DEFINE_enum('recipe', 'plain', ['plain', 'fast'], 'A set of flags.')
-        flags.DEFINE_integer('steps', 1, 'Steps.')
-        flags.DEFINE_integer('size', 2, 'Size.')
-        flags.DEFINE_boolean('wild', True, 'Wild.')
-
-    def main():
-        shared_flags.apply_recipe({'plain': {}, 'fast': {'steps': 10, 'size': 20, 'wild': True}})
-        seen.update(shared_flags.as_config(without=('recipe',)))
-
-    for arguments, expected in (
-        ([], (1, 2, True)),
-        (['--recipe=fast'], (10, 20, True)),
-        (['--recipe=fast', '--size=2', '--nowild'], (10, 2, False)),
-        (['--steps=3', '--recipe=fast'], (3, 20, True)),
-    ):
-        assert run_program(program(main, define), *arguments)[0] == 0
-        assert seen == dict(zip(('steps', 'size', 'wild'), expected, strict=True))

@@ -9,6 +9,7 @@ from common.attacks import PGD
 from common.errors import UserError
 from common.losses import CrossEntropy, Divergence
 from common.threat_model import LinfBall
+from common.training.config import TrainingConfig
 from common.training.objectives import SaddlePoint, Trades, training_objective
 
 BALL = LinfBall(0.2, 0.0, 1.0)
@@ -104,16 +105,25 @@ def test_divergence_is_zero_from_itself_and_finite_far_away():
 
 
 def config(**changes):
-    return {
-        'objective': 'trades',
-        'trades_beta': 2.0,
-        'adversary': 'pgd',
-        'random_start': True,
-        'loss': 'xent',
-    } | changes
+    return TrainingConfig(
+        **{
+            'dataset': 'x',
+            'seed': 0,
+            'epsilon': 0.2,
+            'steps': 2,
+            'step_size': 0.1,
+            'train_steps': 5,
+            'learning_rate': 0.1,
+            'optimizer': 'adam',
+            'batch_size': 4,
+            'objective': 'trades',
+            'trades_beta': 2.0,
+            **changes,
+        }
+    )
 
 
-def test_the_objective_by_its_flags():
+def test_the_objective_by_its_settings():
     assert training_objective(config()) == Trades(2.0)
     assert training_objective(config(objective='pgd', adversary='none')) == SaddlePoint()
 

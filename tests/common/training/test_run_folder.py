@@ -1,5 +1,6 @@
 """A model folder holds one run: its config is written once, and compared ever after."""
 
+import dataclasses
 import json
 import os
 
@@ -7,20 +8,39 @@ import pytest
 
 from common.errors import UserError
 from common.training import run_folder
+from common.training.config import TrainingConfig
+from common.training.setting import setting
 
-CONFIG = {'steps': 40, 'filters': ('32', '64'), 'init_from': None, 'epsilon': 0.3}
+
+@dataclasses.dataclass(frozen=True)
+class Config(TrainingConfig):
+    filters: tuple[int, ...] = setting('Widths.', (32, 64))
+
+
+CONFIG = Config(
+    dataset='x',
+    seed=0,
+    epsilon=0.3,
+    steps=40,
+    step_size=0.1,
+    train_steps=5,
+    learning_rate=0.1,
+    optimizer='momentum',
+    batch_size=4,
+)
 
 
 def test_a_new_folder_gets_the_config(tmp_path):
     folder = run_folder.prepare(tmp_path / 'models' / 'run', CONFIG)
     assert folder == tmp_path / 'models' / 'run'
-    assert json.loads((folder / 'config.json').read_text()) == {**CONFIG, 'filters': ['32', '64']}
+    contents = json.loads((folder / 'config.json').read_text())
+    assert contents == CONFIG.to_json() and contents['filters'] == [32, 64]
     assert os.listdir(folder) == ['config.json']
 
 
 def test_the_same_config_goes_on(tmp_path):
     run_folder.prepare(tmp_path, CONFIG)
-    assert run_folder.check(tmp_path, dict(reversed(CONFIG.items()))) == tmp_path
+    assert run_folder.check(tmp_path, dataclasses.replace(CONFIG)) == tmp_path
     assert run_folder.prepare(tmp_path, CONFIG) == tmp_path
 
 
@@ -34,8 +54,7 @@ def test_check_writes_nothing(tmp_path):
     'change, shown',
     [
         ({'steps': 20}, 'steps: 40 there, 20 now'),
-        ({'filters': ['8', '16']}, "filters: ['32', '64'] there, ['8', '16'] now"),
-        ({'new': 1}, 'new: (absent) there, 1 now'),
+        ({'filters': (8, 16)}, 'filters: [32, 64] there, [8, 16] now'),
         ({'steps': 20, 'epsilon': 0.1}, 'epsilon: 0.3 there, 0.1 now; steps: 40 there, 20 now'),
     ],
 )
@@ -43,20 +62,44 @@ def test_another_config_is_refused_with_the_difference(tmp_path, act, change, sh
     run_folder.prepare(tmp_path, CONFIG)
     before = (tmp_path / 'config.json').read_bytes()
     with pytest.raises(UserError) as caught:
-        act(tmp_path, {**CONFIG, **change})
+        act(tmp_path, dataclasses.replace(CONFIG, **change))
     assert f'({shown})' in str(caught.value)
     assert 'choose a new --model_dir' in str(caught.value)
     assert '\n' not in str(caught.value)
     assert (tmp_path / 'config.json').read_bytes() == before
 
 
+def rewrite(folder, without=(), **contents):
+    path = run_folder.prepare(folder, CONFIG) / 'config.json'
+    kept = {k: v for k, v in json.loads(path.read_text()).items() if k not in without}
+    path.write_text(json.dumps({**kept, **contents}))
+
+
 def test_a_setting_that_has_gone_is_a_difference(tmp_path):
-    run_folder.prepare(tmp_path, CONFIG)
-    with pytest.raises(UserError, match=r'steps: 40 there, \(absent\) now'):
-        run_folder.check(tmp_path, {k: v for k, v in CONFIG.items() if k != 'steps'})
+    rewrite(tmp_path, shift=2)
+    for earlier in (None, CONFIG):
+        with pytest.raises(UserError, match=r'\(shift: 2 there, \(absent\) now\)'):
+            run_folder.check(tmp_path, CONFIG, earlier)
 
 
-@pytest.mark.parametrize('contents', ['', '{"steps": 4', '[1, 2]', 'null'])
+def test_a_setting_that_has_come_is_compared_with_what_was_done_without_it(tmp_path):
+    rewrite(tmp_path, without=('momentum', 'filters'))
+    other = dataclasses.replace(CONFIG, momentum=0.5)
+    with pytest.raises(UserError, match=r'filters: \(absent\) there, \[32, 64\] now; momentum'):
+        run_folder.check(tmp_path, CONFIG)
+    with pytest.raises(UserError, match=r'\(momentum: 0.9 there, 0.5 now\)'):
+        run_folder.check(tmp_path, other, CONFIG)
+    assert run_folder.check(tmp_path, CONFIG, CONFIG) == tmp_path
+    run_folder.prepare(tmp_path, CONFIG, CONFIG)
+    assert json.loads((tmp_path / 'config.json').read_text()) == CONFIG.to_json()
+
+
+def test_numbers_that_were_written_as_strings_are_the_same(tmp_path):
+    rewrite(tmp_path, filters=['32', '64'])
+    assert run_folder.check(tmp_path, CONFIG) == tmp_path
+
+
+@pytest.mark.parametrize('contents', ['', '{"steps": 4', '[1, 2]', 'null', '{"filters": ["x"]}'])
 def test_a_damaged_config_is_refused(tmp_path, contents):
     (tmp_path / 'config.json').write_text(contents)
     with pytest.raises(UserError, match='config.json cannot be read'):

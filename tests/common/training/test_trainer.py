@@ -26,16 +26,16 @@ from tensorflow.python.framework import config as tf_config
 import common.files
 import common.training.log
 import common.training.trainer
-from common.attacks import APGD, ODI, PGD
+from common.attacks import PGD
 from common.data.batches import Examples, ShuffledBatches
 from common.errors import UserError
-from common.losses import Margin
 from common.networks.registry import Networks
 from common.threat_model import LinfBall
 from common.training.log import Log
 from common.training.objectives import SaddlePoint, Trades
 from common.training.schedules import Cosine, LinearRise, Piecewise
-from common.training.trainer import Settings, Trainer, Validation, settings_of, validation_of
+from common.training.trainer import Settings, Trainer
+from common.training.validation import Validation
 
 SHAPE, CLASSES, SEED = (4, 4, 1), 3, 11
 ATTACK = PGD(LinfBall(0.2), steps=2, step_size=0.15)
@@ -855,101 +855,6 @@ def test_pictures_of_the_summaries_show_the_whole_range_of_pixels(tmp_path):
     assert pictures == [0, 128, 255]
 
 
-def of_radius(epsilon):
-    return dataclasses.replace(ATTACK, ball=LinfBall(epsilon))
-
-
-def test_evaluations_without_images_are_refused():
-    config = {
-        'validation_examples': 10,
-        'validate_every': 5,
-        'adversary': 'pgd',
-        'validation_attack': 'pgd',
-        'validation_epsilon': None,
-    }
-    nothing = Examples(np.empty((0, 2, 2, 1), np.float32), np.empty(0, np.int32), 'x')
-    with pytest.raises(UserError, match='--validate_every: expected held-out images'):
-        validation_of(config, nothing, None)
-    assert validation_of({**config, 'validate_every': 0}, nothing, None) is None
-
-
-@pytest.mark.parametrize(
-    'adversary, name, epsilon, expected',
-    [
-        ('pgd', 'pgd', None, of_radius(0.5)),
-        ('pgd', 'pgd', 0.25, of_radius(0.25)),
-        ('pgd', 'odi', 0.25, ODI(APGD(LinfBall(0.25), ATTACK.steps, Margin()))),
-        ('none', 'odi', None, None),
-    ],
-)
-def test_what_held_out_images_are_judged_under(adversary, name, epsilon, expected):
-    config = {
-        'validation_examples': 10,
-        'validate_every': 5,
-        'adversary': adversary,
-        'epsilon': 0.5,
-        'validation_attack': name,
-        'validation_epsilon': epsilon,
-    }
-    assert validation_of(config, EXAMPLES, of_radius).attack == expected
-
-
-# Settings.
-
-
-def flags(**changes):
-    return {
-        'train_steps': 100,
-        'batch_size': 8,
-        'seed': 1,
-        'learning_rate': 0.1,
-        'schedule': 'constant',
-        'boundaries': [],
-        'learning_rate_warmup': 0,
-        'epsilon_warmup': 0,
-        'jit_compile': False,
-        'weight_averaging': 0.0,
-        'attack_dtype': 'float32',
-        'log_every': 10,
-        'checkpoint_every': 10,
-        'validate_every': 0,
-        **changes,
-    }
-
-
-@pytest.mark.parametrize(
-    'changes, rates',
-    [
-        ({}, {0: 0.1, 99: 0.1}),
-        (
-            {'schedule': 'piecewise', 'boundaries': ['40', '60']},
-            {0: 0.1, 40: 0.1, 41: 0.01, 60: 0.01, 61: 0.001, 99: 0.001},
-        ),
-        (
-            {'schedule': 'cosine', 'learning_rate_warmup': 20},
-            {0: 0.005, 19: 0.1, 20: 0.1, 60: 0.05, 100: 0},
-        ),
-    ],
-)
-def test_learning_rates(changes, rates):
-    settings = settings_of(flags(**changes), sum_loss=False)
-    assert not settings.sum_loss
-    for step, rate in rates.items():
-        assert settings.learning_rate(step) == pytest.approx(rate, abs=1e-12)
-
-
-def test_epsilon_warmup():
-    factor = settings_of(flags(epsilon_warmup=4), sum_loss=True).epsilon_factor
-    assert [factor(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-
-
-@pytest.mark.parametrize('boundaries', [['a'], ['40', '30'], ['40', '40'], ['1.5'], ['']])
-def test_wrong_boundaries(boundaries):
-    with pytest.raises(UserError, match='--boundaries: expected increasing whole numbers') as error:
-        settings_of(flags(schedule='piecewise', boundaries=boundaries), sum_loss=True)
-    assert repr(','.join(boundaries)) in str(error.value)
-
-
 def test_a_batch_larger_than_the_training_set(tmp_path):
     with pytest.raises(UserError, match='--batch_size: expected at most .* 64; found 65'):
         make_trainer(tmp_path, batch_size=65)
@@ -1014,9 +919,3 @@ def test_two_devices_train_as_one(tmp_path):
     for name in ('one', 'two', 'parts'):
         assert [row['step'] for row in log_rows(tmp_path / name)] == ['0', '2', '3', '4', '5', '6']
     assert '--batch_size: expected a multiple of the number of devices, 2; found 7' in result['odd']
-
-
-@pytest.mark.parametrize('unused', [{'boundaries': ['5']}, {'learning_rate_warmup': 5}])
-def test_a_schedule_setting_that_would_be_ignored_is_refused(unused):
-    with pytest.raises(UserError, match=f'--{next(iter(unused))}: expected --schedule='):
-        settings_of(flags(**unused), sum_loss=True)

@@ -11,10 +11,21 @@ from common.errors import UserError
 from common.networks.weights import load_weights
 from common.report.figures.cached_training import train_in
 from common.training import run_folder
+from common.training.config import TrainingConfig
 from common.training.schedules import Piecewise
 from common.training.trainer import Settings, Trainer
 
-CONFIG = {'steps': 4, 'seed': 1}
+CONFIG = TrainingConfig(
+    dataset='x',
+    seed=1,
+    epsilon=0.2,
+    steps=2,
+    step_size=0.1,
+    train_steps=4,
+    learning_rate=0.1,
+    optimizer='momentum',
+    batch_size=4,
+)
 IMAGES = Examples(
     np.random.default_rng(0).uniform(size=(12, 1, 1, 3)).astype(np.float32),
     np.arange(12, dtype=np.int32) % 3,
@@ -34,7 +45,7 @@ def build():
 
 def train(config, folder, data_dir, until=None):
     settings = Settings(
-        until or config['steps'], 4, config['seed'], Piecewise((0.1,)), checkpoint_every=2
+        until or config.train_steps, 4, config.seed, Piecewise((0.1,)), checkpoint_every=2
     )
     trainer = Trainer(build(), keras.optimizers.SGD(0.1), None, IMAGES, settings, folder)
     run_folder.prepare(folder, config)
@@ -59,7 +70,7 @@ def whole(tmp_path_factory):
     [
         ('config.json', b'{', 2),
         ('config.json', b'[]', None),
-        ('config.json', b'{"steps": 5}', None),
+        ('config.json', b'{"train_steps": 5}', None),
         ('checkpoint', b'\x8c no list', None),
         ('checkpoint', b'', 2),
         ('checkpoint-*.index', b'no index', 2),
@@ -83,7 +94,7 @@ def test_a_damaged_training_is_done_again(tmp_path, whole, capsys, name, content
     said = capsys.readouterr().err
     assert f'note: {folder} is damaged' in said and '--model_dir' not in said
     assert not (aside / 'older').exists() and any(aside.iterdir())
-    assert json.loads((folder / 'config.json').read_text()) == CONFIG
+    assert json.loads((folder / 'config.json').read_text()) == CONFIG.to_json()
 
 
 def test_what_is_not_the_folders_fault_is_an_error(tmp_path, capsys):

@@ -17,6 +17,8 @@ from common.report.figures import capacity_claims as claims
 from common.report.figures.capacity_claims import EXACT, FGSM, NATURAL, Findings, Measured, Trained
 from common.report.figures.study import Study
 from common.threat_model import LinfBall
+from common.training.config import TrainingConfig
+from common.training.setting import setting
 
 N = 1000
 WIDTHS = ('1', '2', '4')
@@ -392,6 +394,24 @@ def test_the_papers_numbers_stand_beside_its_data_alone(tmp_path, monkeypatch, n
     assert bool(sweep.papers) == (name == 'cifar10')
 
 
+@dataclasses.dataclass(frozen=True)
+class Config(TrainingConfig):
+    width: str = setting('Width.', '1')
+
+
+CONFIG = Config(
+    dataset='x',
+    seed=0,
+    epsilon=0.1,
+    steps=2,
+    step_size=0.05,
+    train_steps=7,
+    learning_rate=0.1,
+    optimizer='momentum',
+    batch_size=2,
+)
+
+
 def constant(reference):
     """One network that tells images apart and, after PGD training of width 1, one that cannot."""
     model = build()
@@ -413,8 +433,8 @@ def test_figure_3_marks_what_collapsed(tmp_path):
         crafting=Crafting(6),
     )
     sweep = capacity.Sweep(
-        {'1': {'width': 1}, '2': {'width': 2}},
-        {'train_steps': 7, 'batch_size': 2, 'seed': 0},
+        {'1': {'width': '1'}, '2': {'width': '2'}},
+        CONFIG,
         lambda config, folder, data_dir: folder.mkdir(parents=True),
         None,
         test,

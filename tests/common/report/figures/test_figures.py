@@ -26,6 +26,8 @@ from common.report.figures import (
 )
 from common.report.figures.study import Study
 from common.threat_model import LinfBall
+from common.training.config import TrainingConfig
+from common.training.setting import setting
 
 SHAPE, CLASSES = (4, 4, 1), ('zero', 'one', 'two')
 RNG = np.random.default_rng(0)
@@ -101,6 +103,24 @@ def shared_study(tmp_path_factory):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Config(TrainingConfig):
+    width: str = setting('Width.', '1')
+
+
+CONFIG = Config(
+    dataset='x',
+    seed=0,
+    epsilon=0.1,
+    steps=2,
+    step_size=0.05,
+    train_steps=7,
+    learning_rate=0.1,
+    optimizer='momentum',
+    batch_size=2,
+)
+
+
 FAST_FIGURES = [name for name in catalogue.FIGURES if name != '4']
 
 
@@ -109,15 +129,14 @@ def sweep(study):
 
     def train(config, folder, data_dir):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / 'name').write_text(NAMES[config['width'], config['adversary']])
+        (folder / 'name').write_text(NAMES[config.width, config.adversary])
 
     def adversary(config):
-        return None if config['adversary'] == 'none' else study.pgd
+        return None if config.adversary == 'none' else study.pgd
 
     widths = {'1': {'width': 'narrow'}, '2': {'width': 'broad'}}
-    config = {'train_steps': 7, 'batch_size': 2, 'seed': 0}
     return study, capacity.Sweep(
-        widths, config, train, None, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'}, longer=3
+        widths, CONFIG, train, None, TEST.subset(slice(9)), adversary, {('2', 'pgd'): 'A'}, longer=3
     )
 
 

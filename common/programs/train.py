@@ -1,0 +1,92 @@
+"""The program that trains a network against an adversary (the challenges' train.py)."""
+
+import pathlib
+
+import tensorflow as tf
+from absl import flags
+
+from common.errors import UserError
+from common.networks.checkpoints import has_begun
+from common.networks.weights import copy_weights
+from common.programs import config_flags
+from common.programs import flags as shared_flags
+from common.programs.data_set import DataSet
+from common.training import run_folder
+from common.training.adversaries import training_adversary
+from common.training.config import TrainingConfig
+from common.training.objectives import training_objective
+from common.training.optimizers import training_optimizer
+from common.training.trainer import Trainer, make_strategy, settings_of
+from common.training.validation import validation_of
+
+
+def define_flags(data_set: DataSet) -> None:
+    """Defines the program's flags, the challenge's config.json as defaults."""
+    which = 'last' if data_set.holds_out_last else 'first'
+    shared_flags.define_data(data_set.names)
+    config_flags.define_recipes(data_set.recipes)
+    flags.DEFINE_string('model_dir', None, 'Folder of checkpoints, weights, log and config.json.')
+    config_flags.define_config(
+        data_set.training,
+        validation_size=f'How many training images, the {which} ones, are held out.',
+    )
+
+
+def main(data_set: DataSet) -> None:
+    """Reads the flags and trains."""
+    config = config_flags.chosen_config(data_set.recipes)
+    shared_flags.checked_ball(data_set, config.epsilon, config.reach)
+    config.check()
+    name = f'models/{data_set.key}_{config.network}_{config.kind}'
+    folder = run_folder.check(flags.FLAGS.model_dir or name, config, data_set.training)
+    train(data_set, config, folder, flags.FLAGS.data_dir)
+
+
+def train(
+    data_set: DataSet, config: TrainingConfig, folder: pathlib.Path, data_dir: str | None
+) -> None:
+    """Trains, or goes on with a training, and writes everything to `folder`.
+
+    Args:
+        data_set: what is trained on.
+        config: what the run is like.
+        folder: the model folder.
+        data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
+
+    Raises:
+        UserError: settings do not go together, the folder is that of another run, data are missing,
+            or training failed.
+    """
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = make_strategy()
+    training, held_out = data_set.load_training(
+        config.validation_size, dataset=config.dataset, data_dir=data_dir
+    )
+    if not len(training):
+        raise UserError(
+            f'--validation_size: expected fewer than the {len(held_out):,} training images; found '
+            f'{config.validation_size:,}. Hold fewer images out.'
+        )
+    with strategy.scope():
+        network = data_set.networks.build(config.to_json())
+        optimizer = training_optimizer(config)
+    # A run that goes on has these weights behind it, wherever they may be by now.
+    if config.init_from and not has_begun(folder):
+        copy_weights(data_set.networks.load(config.init_from), network)
+    trainer = Trainer(
+        network,
+        optimizer,
+        training_adversary(config, data_set.lower, data_set.upper),
+        training,
+        settings_of(config, (data_set.lower, data_set.upper)),
+        folder,
+        validation_of(config, held_out, data_set.pgd),
+        strategy,
+        data_set.augmentation if config.augment else None,
+        training_objective(config),
+    )
+    # Not before all flags have proved usable: the run could not be started with better ones.
+    if trainer.writes:
+        run_folder.prepare(folder, config, data_set.training)
+    trainer.train()

@@ -1,0 +1,81 @@
+"""Who makes the training examples."""
+
+import dataclasses
+from typing import Any
+
+from common.attacks import PGD, fgsm
+from common.losses import LOSSES, make_loss
+from common.networks.logits import DTYPES
+from common.threat_model import LinfBall
+from common.training.setting import Choice, setting
+
+ADVERSARIES = {
+    'pgd': Choice(
+        'PGD',
+        lambda config, ball, loss: PGD(
+            ball, config.steps, config.step_size, loss, config.random_start
+        ),
+    ),
+    'fgsm': Choice(
+        'one step of size epsilon from the image', lambda config, ball, loss: fgsm(ball, loss)
+    ),
+    'fgsm_rs': Choice(
+        'one step of size epsilon from a random point',
+        lambda config, ball, loss: fgsm(ball, loss, random_start=True),
+    ),
+    'none': Choice('nobody, which is natural training', lambda config, ball, loss: None),
+}
+"""Name -> config, ball and loss -> the attack; None for natural training."""
+
+CRAFTING = {
+    'eval': 'with the moving averages',
+    'train': 'with the statistics of the batch, and each gradient moves the moving averages on',
+    'train_frozen': 'the same without moving them',
+}
+"""The network that training examples are crafted with, by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AdversarySettings:
+    """The attack that makes the training examples, and how it sees the network."""
+
+    adversary: str = setting('Who makes the training examples.', 'pgd', choices=ADVERSARIES)
+    epsilon: float = setting('Radius of the l-inf ball, in pixel units of the data set.', least=0.0)
+    steps: int = setting('Number of PGD steps.', least=0, most=2**31 - 1)
+    step_size: float = setting('Size of a PGD step, in pixel units.', least=0.0)
+    random_start: bool = setting(
+        'Start PGD from a random point of the ball, not from the image.', True
+    )
+    loss: str = setting('What the adversary maximizes.', 'xent', choices=LOSSES.keys())
+    kappa: float = setting(
+        "Confidence of the 'cw' loss: 0 is the paper's CW, 50 its CW+ and the challenge's only "
+        'setting.',
+        50.0,
+    )
+    epsilon_warmup: int = setting(
+        "Steps over which the adversary's radius and step size grow from 0.", 0, least=0
+    )
+    attack_dtype: str = setting(
+        'Precision in which adversarial examples are crafted. They are always judged in float32.',
+        'float32',
+        choices=DTYPES,
+    )
+    crafting: str = setting(
+        'The network that training examples are crafted with.', 'eval', choices=CRAFTING
+    )
+
+
+def training_adversary(config: Any, lower: float, upper: float) -> PGD | None:
+    """The attack that makes training examples.
+
+    Args:
+        config: a TrainingConfig.
+        lower: least pixel value.
+        upper: greatest pixel value.
+
+    Returns:
+        None for natural training.
+    """
+    ball = LinfBall(config.epsilon, lower, upper)
+    loss = make_loss(config.loss, kappa=config.kappa)
+    return ADVERSARIES[config.adversary].make(config, ball, loss)

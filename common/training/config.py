@@ -1,0 +1,132 @@
+"""Every setting that shapes a training run, as one typed value."""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from common.networks.logits import DTYPES
+from common.training.adversaries import AdversarySettings, training_adversary
+from common.training.objectives import OBJECTIVES, ObjectiveSettings, training_objective
+from common.training.optimizers import OptimizerSettings
+from common.training.schedules import SCHEDULES, ScheduleSettings, learning_rate
+from common.training.setting import setting
+from common.training.validation import ValidationSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(
+    AdversarySettings, ObjectiveSettings, ScheduleSettings, OptimizerSettings, ValidationSettings
+):
+    """One training run; flags, config.json, recipes and figure 3's trainings derive from it.
+
+    A data set's own class adds the fields of its networks, `network` among them. Values are checked
+    by `check`, not when one is made, since recipes and flags change one field after the other.
+    """
+
+    dataset: str = setting('Which images.')
+    seed: int = setting('Seed of everything random.', least=0, most=2**31 - 1)
+    batch_size: int = setting('Examples a step, over all devices.', least=1)
+    drop_remainder: bool = setting(
+        'End each epoch with its last full batch; otherwise a batch may reach into the next epoch.',
+        False,
+    )
+    augment: bool = setting('Vary training images before the attack.', False)
+    sum_loss: bool = setting('Sum the loss over the batch; otherwise it is averaged.', False)
+    weight_decay: float = setting(
+        'Coefficient of half the sum of squares of the kernels.', 0.0, least=0.0
+    )
+    weight_averaging: float = setting(
+        'Decay of the exponential average of the weights, which is then what is evaluated and '
+        'saved as *.weights.h5; 0 for none.',
+        0.0,
+        least=0.0,
+        below=1,
+    )
+    mixed_precision: str = setting(
+        'Precision of the pass that updates the weights, which themselves stay float32.',
+        'float32',
+        choices=DTYPES,
+    )
+    init_from: str | None = setting(
+        'Start from these weights: a released name, a model folder, a weights file or the prefix '
+        'of a TF1 checkpoint.',
+        None,
+    )
+    deterministic: bool = setting(
+        'Use deterministic kernels only: resumed runs repeat every bit.', False
+    )
+    jit_compile: bool = setting(
+        'Compile the network and its gradients with XLA, for GPUs and TPUs; on CPUs it is slower.',
+        False,
+    )
+    log_every: int = setting('Steps between lines of the log.', 100, least=1)
+    checkpoint_every: int = setting('Steps between checkpoints.', 300, least=1)
+
+    @property
+    def kind(self) -> str:
+        """How the network is trained, in one word: the objective, or who makes its examples."""
+        return self.adversary if self.objective == 'pgd' else self.objective
+
+    @property
+    def reach(self) -> float:
+        """How far all steps of the adversary lead, in pixel units; infinite without one."""
+        attack = training_adversary(self, 0.0, 1.0)
+        return float('inf') if attack is None else attack.steps * attack.step_size
+
+    def settled(self, given: Collection[str] = ()) -> 'TrainingConfig':
+        """Without what its schedule ignores, and with what its objective prefers.
+
+        Args:
+            given: settings that the user gave, which stay.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        ignored = [
+            name
+            for schedule, choice in SCHEDULES.items()
+            for name in choice.uses
+            if schedule != self.schedule
+        ]
+        changes = {name: defaults[name] for name in ignored}
+        changes.update(OBJECTIVES[self.objective].prefers)
+        return dataclasses.replace(
+            self, **{name: value for name, value in changes.items() if name not in given}
+        )
+
+    def check(self) -> None:
+        """Looks for settings that do not go together.
+
+        Raises:
+            UserError: there are some; the message names them as flags.
+        """
+        learning_rate(self)
+        training_objective(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The contents of config.json, which `Networks.build` and manifest.json understand."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in sorted(values.items())
+        }
+
+    def updated(self, contents: Mapping[str, Any]) -> 'TrainingConfig':
+        """The config with what a config.json says.
+
+        Args:
+            contents: its contents. Where it says nothing, a setting keeps its value.
+
+        Raises:
+            ValueError: it says something of settings that do not exist, or a list is not of whole
+                numbers.
+        """
+        unknown = sorted(contents.keys() - {field.name for field in dataclasses.fields(self)})
+        if unknown:
+            raise ValueError(f'unknown settings: {", ".join(unknown)}')
+        # Older files have the numbers of a list as they were typed, as strings.
+        return dataclasses.replace(
+            self,
+            **{
+                name: tuple(int(number) for number in value) if isinstance(value, list) else value
+                for name, value in contents.items()
+            },
+        )

@@ -1,0 +1,57 @@
+"""What a setting of training is: a dataclass field with its help text, choices and bounds."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One row of a table by name, such as a learning-rate schedule.
+
+    Attributes:
+        words: what it is, for --help.
+        make: the config (and what the table's users say besides) -> the thing itself.
+        uses: settings that no other row of the table reads.
+        prefers: setting -> its value with this choice unless the user gives another one.
+    """
+
+    words: str
+    make: Callable[..., Any]
+    uses: tuple[str, ...] = ()
+    prefers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def setting(
+    words: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    choices: Iterable[str] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field; without a default the data set has to say it.
+
+    Args:
+        words: help text. The rows of a table are appended to it.
+        default: its value where nobody says another one.
+        choices: the names it may have, or a table of `Choice`s (or of words) by name.
+        least: smallest value.
+        most: largest value.
+        below: bound that it must not reach.
+    """
+    if isinstance(choices, Mapping):
+        rows = '; '.join(
+            f'{name}: {choice if isinstance(choice, str) else choice.words}'
+            for name, choice in choices.items()
+        )
+        words = f'{words} {rows}.'
+    metadata = {
+        'words': words,
+        'choices': None if choices is None else tuple(choices),
+        'least': least,
+        'most': most,
+        'below': below,
+    }
+    return dataclasses.field(default=default, metadata=metadata, kw_only=True)
