@@ -13,14 +13,14 @@ import sys
 import keras
 import numpy as np
 import tensorflow_datasets as tfds
-from common.training.config import TrainingConfig
-from common.training.setting import setting
 
 from common.data.batches import Examples
 from common.networks.registry import Networks
 from common.programs import cli, eval_attack, pgd_attack, run_attack, train
 from common.programs import eval as evaluate
 from common.programs.data_set import DataSet
+from common.training.config import TrainingConfig
+from common.training.setting import setting
 
 SHAPE = (28, 28, 1)
 PROGRAMS = {
@@ -69,6 +69,7 @@ TRAINING = Config(
     epsilon=0.1,
     steps=10,
     step_size=0.025,
+    optimizer='adam',
     learning_rate=1e-3,
     schedule='cosine',
     train_steps=5000,

@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.evaluation.attack_table import AttackTable
 from common.evaluation.cascade import Stage, Verdict, worst_case
 from common.evaluation.crafting import Crafting
+from common.evaluation.images_on_disk import ImagesOnDisk
 from common.evaluation.resumable import PartialResult
 from common.evaluation.rows import Row
 from common.evaluation.sanity_checks import Check, Suspect, cascade_checks, checks
@@ -19,7 +20,6 @@ from common.evaluation.verdict import records, table
 from common.files import write_json
 from common.networks.logits import ModelLogits
 from common.networks.weights import weights_digest
-from common.submission.writer import ImagesOnDisk
 
 _SAMPLE = 200  # images that the honesty checks look at
 

@@ -66,7 +66,8 @@ class Networks:
         data_set: key of the manifest.
         build: contents of a run's config.json -> a network with fresh weights.
         configs: what to try, in this order, for weights that come without a config.json.
-        import_tf1: copies the weights of the TF1 checkpoint with that prefix into a network.
+        import_tf1: copies the weights of the TF1 checkpoint with that prefix into a network; None
+            for data sets without such checkpoints.
         origins: name -> what the released network is; the first is the `default`.
         released: folder of released weights and manifest.json.
     """
@@ -74,7 +75,7 @@ class Networks:
     data_set: str
     build: Callable[[dict[str, Any]], keras.Model]
     configs: Sequence[dict[str, Any]]
-    import_tf1: Callable[[keras.Model, str], None]
+    import_tf1: Callable[[keras.Model, str], None] | None = None
     origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
     released: pathlib.Path = RELEASED
 
@@ -161,6 +162,11 @@ class Networks:
 
     def _load_checkpoint(self, prefix: str) -> keras.Model:
         read = restore_weights if checkpoints.is_of_training(prefix) else self.import_tf1
+        if read is None:
+            raise UserError(
+                f'expected a checkpoint of a training at {prefix}; found one of a TF1 Saver, which '
+                'the networks of this data set are not imported from. Name another network.'
+            )
         folder = pathlib.Path(prefix).parent
         return self._first_that_fits(folder, lambda network: read(network, prefix))
 

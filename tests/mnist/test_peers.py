@@ -10,7 +10,8 @@ from common.evaluation.cascades_by_name import preset
 from common.evaluation.crafting import Crafting
 from common.networks.logits import ModelLogits
 from mnist import dataset, model
-from mnist.pgd_attack import STEP_SIZE, STEPS, challenge_pgd
+from mnist.data_set import MNIST
+from mnist.pgd_attack import challenge_pgd
 
 N, SHARES = 500, 5
 
@@ -35,7 +36,11 @@ def test_the_cascade_leaves_no_more_than_arts_autoattack(art, real_data, share):
         np.mean(judge(tf.constant(x), tf.constant(test.y))[0] == test.y) for x in (test.x, x_adv)
     )
     stages = preset(
-        'standard', ball, steps=STEPS, step_size=STEP_SIZE, num_classes=dataset.NUM_CLASSES
+        'standard',
+        ball,
+        steps=MNIST.steps,
+        step_size=MNIST.step_size,
+        num_classes=dataset.NUM_CLASSES,
     )
     ours = worst_case(stages, ModelLogits(network), judge, test, crafting=Crafting(len(test)))
     assert 0.5 < theirs < natural

@@ -7,8 +7,6 @@ import types
 import keras
 import numpy as np
 import pytest
-from common.training.config import TrainingConfig
-from common.training.setting import setting
 
 from common.data import stand_in
 from common.networks.registry import Networks
@@ -16,6 +14,8 @@ from common.programs import cli, eval_attack, figures, pgd_attack, run_attack, t
 from common.programs import eval as watch
 from common.programs.data_set import DataSet, FigureRanges
 from common.report.exhibit import read_all
+from common.training.config import TrainingConfig
+from common.training.setting import setting
 
 SHAPE, CLASSES = (24, 20, 2), ('north', 'east', 'south', 'west')
 SIZES = {'train': 1200, 'test': 200}
@@ -60,6 +60,7 @@ TRAINING = Config(
     epsilon=0.3,
     steps=3,
     step_size=0.15,
+    optimizer='adam',
     learning_rate=3e-3,
     train_steps=60,
     batch_size=50,
@@ -78,7 +79,7 @@ SIGNS = DataSet(
     step_size=0.1,
     batch_size=100,
     submission_shape=SHAPE,
-    networks=Networks('signs', build, [{'network': 'small', 'width': 8}], import_tf1=None),
+    networks=Networks('signs', build, [{'network': 'small', 'width': 8}]),
     training=TRAINING,
     recipes={'plain': TRAINING},
     figure_ranges=FigureRanges((0.0, 0.3, 1.0), (1, 5), (1, 2), (0.05, 0.1)),

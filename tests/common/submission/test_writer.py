@@ -10,7 +10,8 @@ from common.attacks.base import CompiledAttack
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.crafting import Crafting
-from common.submission.writer import ImagesOnDisk, write_submission
+from common.evaluation.images_on_disk import ImagesOnDisk
+from common.submission.writer import write_submission
 from common.threat_model import LinfBall
 from common.transfer import Source
 
