@@ -1,13 +1,13 @@
 """The CIFAR-10 networks: [batch, 32, 32, 3] pixels in [0, 255] -> [batch, 10] logits.
 
-python -m cifar10.model --width=wide          (prints the network's layers and counts)
+    python -m cifar10.model --width=wide          (prints the network's layers and counts)
+
+In Python, `load` returns a network with its weights.
 """
 
 from typing import Any
 
 import keras
-import numpy as np
-from absl import flags
 from keras import layers
 
 from cifar10 import tf1
@@ -15,7 +15,6 @@ from cifar10.dataset import IMAGE_SHAPE, NUM_CLASSES
 from cifar10.layers import BatchNormalization, LeakyReLU, Shortcut, Standardize
 from cifar10.sources import SOURCES
 from common.networks import registry
-from common.programs import cli
 from common.randomness import layer_seeds
 
 WIDTHS = {'wide': (16, 160, 320, 640), 'simple': (16, 16, 32, 64)}
@@ -23,8 +22,6 @@ WIDTHS = {'wide': (16, 160, 320, 640), 'simple': (16, 16, 32, 64)}
 
 _UNITS = 5  # residual units a stage
 _SEEDS = 2 + 2 * 3 * _UNITS  # the first convolution, the logits and two convolutions a unit
-
-FLAGS = flags.FLAGS
 
 
 def network_a(width: str = 'wide', *, seed: int = 0) -> keras.Model:
@@ -169,20 +166,9 @@ NETWORKS = registry.Networks(
     ],
 )
 
-
-def define_flags() -> None:
-    """Defines this program's flags."""
-    flags.DEFINE_enum('width', 'wide', list(WIDTHS), 'Width of network A.')
-
-
-def main() -> None:
-    """Reads the flags and prints the network."""
-    network = network_a(FLAGS.width)
-    network.summary(line_length=100)
-    trainable = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-    moving = sum(int(np.prod(v.shape)) for v in network.non_trainable_variables)
-    print(f'{trainable:,} trainable parameters, {moving:,} moving statistics')
-
-
 if __name__ == '__main__':
-    cli.run(main, define_flags)
+    from cifar10.data_set import CIFAR10
+    from common.programs import cli
+    from common.programs import network as program
+
+    cli.Door(program, CIFAR10)()

@@ -1,4 +1,9 @@
-"""The MNIST networks: [batch, 28, 28, 1] pixels in [0, 1] -> [batch, 10] logits."""
+"""The MNIST networks: [batch, 28, 28, 1] pixels in [0, 1] -> [batch, 10] logits.
+
+    python -m mnist.model --network=A             (prints the network's layers and counts)
+
+In Python, `load` returns a network with its weights.
+"""
 
 from typing import Any
 
@@ -166,3 +171,10 @@ NETWORKS = registry.Networks(
         {'network': 'B', 'seed': 0},
     ],
 )
+
+if __name__ == '__main__':
+    from common.programs import cli
+    from common.programs import network as program
+    from mnist.data_set import MNIST
+
+    cli.Door(program, MNIST)()

@@ -2,22 +2,25 @@
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from absl import flags
 
 from common.training.config import TrainingConfig
 
 
-def define_config(config: TrainingConfig, **words: str) -> None:
+def define_config(
+    config: TrainingConfig, *, only: Collection[str] | None = None, **words: str
+) -> None:
     """A flag for each field, unless the program has defined one of that name already.
 
     Args:
         config: the defaults, a data set's challenge.
+        only: names of fields; None for all.
         **words: name of a field -> its help text for this data set.
     """
     for field in dataclasses.fields(config):
-        if field.name not in flags.FLAGS:
+        if field.name not in flags.FLAGS and (only is None or field.name in only):
             help_text = words.get(field.name, field.metadata['words'])
             _define(field, getattr(config, field.name), help_text)
 

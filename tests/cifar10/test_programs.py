@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from common.evaluation.cascade import Stage
 from common.losses import CrossEntropy
 from common.networks import registry
 from common.networks.logits import ModelLogits
+from common.programs import cli, network
 from common.programs import eval_attack as program
 from common.threat_model import LinfBall
 
@@ -180,7 +182,7 @@ def test_the_challenges_models_and_where_they_are():
         assert release.url.startswith('https://www.dropbox.com/s/') and len(release.sha256) == 64
 
 
-@pytest.mark.parametrize('program', [eval, eval_attack, fetch_model, model, pgd_attack, run_attack])
+@pytest.mark.parametrize('program', [eval, eval_attack, fetch_model, pgd_attack, run_attack, train])
 def test_help(program, run_program):
     status, out, err = run_program(program, '--help')
     assert status == 0 and '--' in out + err
@@ -188,7 +190,8 @@ def test_help(program, run_program):
 
 @pytest.mark.parametrize('width, count', [('wide', '45,901,914'), ('simple', '464,154')])
 def test_the_networks_are_printed_with_their_counts(run_program, width, count):
-    status, out, err = run_program(model, f'--width={width}')
+    module = types.SimpleNamespace(__name__='cifar10.model', main=cli.Door(network, CIFAR10))
+    status, out, err = run_program(module, f'--width={width}')
     assert (status, err) == (0, '')
     assert f'{count} trainable parameters' in out and 'unit_3_4_conv2' in out
 
