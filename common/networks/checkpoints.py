@@ -38,6 +38,19 @@ def latest_in(folder: str | os.PathLike) -> str | None:
     return steps[max(steps)] if steps else None
 
 
+def require_literal(path: str | os.PathLike) -> None:
+    """Refuses paths that TensorFlow takes for patterns, so that it finds no checkpoint there.
+
+    Raises:
+        UserError: the path has brackets or a backslash.
+    """
+    if re.search(r'\[.*\]|\\', os.fspath(path)):
+        raise UserError(
+            f'expected a path without brackets and backslashes for checkpoints; found {path}. '
+            'TensorFlow takes these for a pattern. Choose another name, or rename the folder.'
+        )
+
+
 def is_whole(prefix: str) -> bool:
     """Whether every variable of a checkpoint can be read."""
     try:
@@ -59,8 +72,9 @@ def variables(prefix: str) -> set[str]:
     """The names of a checkpoint's variables.
 
     Raises:
-        UserError: the checkpoint is damaged.
+        UserError: the checkpoint is damaged, or its path is a pattern.
     """
+    require_literal(prefix)
     try:
         return set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
     except READ_ERRORS as error:
@@ -71,7 +85,7 @@ def is_of_training(prefix: str) -> bool:
     """Whether a checkpoint is one of this project's training, not of a TF1 `Saver`.
 
     Raises:
-        UserError: the checkpoint is damaged.
+        UserError: the checkpoint is damaged, or its path is a pattern.
     """
     return _OF_TRAINING in variables(prefix)
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from common.errors import UserError, reason
 from common.files import replacing
-from common.networks.checkpoints import READ_ERRORS, is_of_training, is_prefix
+from common.networks.checkpoints import READ_ERRORS, is_of_training, is_prefix, require_literal
 
 _MOST_LISTED = 12
 
@@ -34,10 +34,11 @@ def read(
         One float32 array for each name, all finite.
 
     Raises:
-        UserError: files are missing or damaged, or a variable is missing, of another shape or dtype
-            or not finite.
+        UserError: files are missing or damaged, their path is a pattern, or a variable is missing,
+            of another shape or dtype or not finite.
     """
     prefix = os.fspath(prefix)
+    require_literal(prefix)
     if not is_prefix(prefix):
         raise UserError(
             f'expected a TF1 checkpoint with the prefix {prefix}; found no file {prefix}.index. '
@@ -105,14 +106,15 @@ def write(
         global_step: number of training steps behind the weights.
 
     Raises:
-        UserError: the folder cannot be written, or holds the checkpoints of a TF2 training, which
-            would no longer be found.
+        UserError: the folder cannot be written, its path is a pattern, or it holds the checkpoints
+            of a TF2 training, which would no longer be found.
     """
     prefix = pathlib.Path(prefix)
     tensors: dict[str, np.ndarray | np.generic] = {
         name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)
     }
     tensors['global_step'] = np.int64(global_step)
+    require_literal(prefix)
     _refuse_training_folder(prefix.parent)
     try:
         prefix.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from common.errors import UserError
 from common.files import cannot_write, write_json
+from common.networks.checkpoints import require_literal
 from common.training.config import TrainingConfig
 
 
@@ -26,9 +27,11 @@ def check(
         The folder.
 
     Raises:
-        UserError: it is no folder, or holds a run with another config, or one without its config.
+        UserError: it is no folder, its path is a pattern to TensorFlow, or it holds a run with
+            another config, or one without its config.
     """
-    folder = pathlib.Path(model_dir)
+    folder = pathlib.Path(os.path.expanduser(model_dir))
+    require_literal(folder)  # checkpoints would be written there and never found again
     path = folder / 'config.json'
     try:
         if folder.exists() and not folder.is_dir():

@@ -66,3 +66,22 @@ def test_latest_compares_steps_as_numbers(tmp_path):
 def test_latest_of_nothing_is_none(tmp_path):
     assert checkpoints.latest_in(tmp_path) is None
     assert checkpoints.latest_in(tmp_path / 'absent') is None
+
+
+@pytest.mark.parametrize('name', ['eps[0.3]', 'a\\b'])
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_as_such(tmp_path, name):
+    prefix = tf.train.Checkpoint(step=tf.Variable(3)).write(str(tmp_path / name / 'checkpoint-3'))
+    for call in (checkpoints.require_literal, checkpoints.is_of_training):
+        with pytest.raises(UserError, match='brackets .* rename the folder'):
+            call(prefix)
+    with pytest.raises(UserError, match='brackets'):
+        tf1_checkpoint.read(prefix, [], [])
+    with pytest.raises(UserError, match='brackets'):
+        tf1_checkpoint.write(prefix, [], [])
+
+
+@pytest.mark.parametrize('name', ['a b', 'eps{0.3}', 'x*', 'what?', "it's", 'a[b'])
+def test_other_paths_work(tmp_path, name):
+    prefix = tf.train.Checkpoint(step=tf.Variable(3)).write(str(tmp_path / name / 'checkpoint-3'))
+    checkpoints.require_literal(prefix)
+    assert checkpoints.is_whole(prefix) and checkpoints.is_of_training(prefix)

@@ -152,6 +152,16 @@ def test_a_run_that_lost_its_config_is_neither_gone_on_with_nor_overwritten(tmp_
     assert os.listdir(tmp_path) == [name]
 
 
+def test_a_folder_that_tensorflow_would_take_for_a_pattern_is_refused(tmp_path):
+    with pytest.raises(UserError, match='brackets'):
+        run_folder.check(tmp_path / 'eps[0.3]', CONFIG)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert run_folder.prepare('~/run', CONFIG) == tmp_path / 'run'
+
+
 def test_a_folder_of_other_files_is_new(tmp_path):
     (tmp_path / 'notes.txt').write_text('a plan')
     run_folder.prepare(tmp_path, CONFIG)
