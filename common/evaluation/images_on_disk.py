@@ -10,6 +10,7 @@ import tensorflow as tf
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.accuracy import Judge
+from common.evaluation.concurrent_batches import in_order, split
 from common.evaluation.resumable import PartialResult
 from common.files import cannot_write, replacing
 from common.threat_model import LinfBall
@@ -70,13 +71,15 @@ class ImagesOnDisk:
         Raises:
             UserError: an image lies outside of the ball, or too many are classified otherwise.
         """
+
+        def compared(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            x, y = tf.constant(self.images[index]), examples.y[index]
+            inside = ball.contains(x, tf.constant(examples.x[index])).numpy()
+            return ~inside, (judge(x, tf.constant(y))[0] == y) != correct[index]
+
         outside = wrong = 0
-        for i in range(0, len(correct), batch_size):
-            batch = slice(i, i + batch_size)
-            x, y = tf.constant(np.asarray(self.images[batch])), examples.y[batch]
-            inside = ball.contains(x, tf.constant(examples.x[batch])).numpy()
-            outside += int(np.sum(~inside))
-            wrong += int(np.sum((judge(x, tf.constant(y))[0] == y) != correct[batch]))
+        for out, otherwise in in_order(compared, split(np.arange(len(correct)), batch_size)):
+            outside, wrong = outside + int(out.sum()), wrong + int(otherwise.sum())
         if outside or wrong > max(_SOME, _ON_THE_BOUNDARY * len(correct)):
             raise UserError(
                 f'expected adversarial images that agree with the results of the attack; found '

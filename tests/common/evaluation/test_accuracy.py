@@ -14,7 +14,7 @@ from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation import resumable as partial_module
 from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
-from common.evaluation.cascade import adversarial_accuracy
+from common.evaluation.cascade import adversarial_accuracy, compiled_accuracy
 from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.losses import CrossEntropy
@@ -333,6 +333,41 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(
     np.testing.assert_array_equal(outcome.correct, outcome.predictions == examples.y)
     assert (outcome.loss, outcome.gradients) == (expected.loss, expected.gradients)
     assert list(map(list, rest)) == list(map(list, batches[done:]))
+
+
+def test_after_a_kill_it_goes_on_from_whatever_state_is_on_disk(model, examples, on_disk, tmp_path):
+    path, states, handed_out = tmp_path / 'results' / 'state.npz', [], []
+    perturb, judge = CompiledAttack(ATTACK, model), Judge(model)
+
+    def run(on_batch):
+        return compiled_accuracy(
+            perturb,
+            judge,
+            examples,
+            batch_size=BATCH,
+            restarts=4,
+            on_batch=on_batch,
+            partial=on_disk(),
+        )
+
+    def remember(index, x_adv):
+        states.append(path.read_bytes() if path.exists() else None)  # before this batch
+        handed_out.append((index, x_adv))
+
+    whole = run(remember)
+    assert len(states) > 8
+    for done, state in enumerate(states):  # killed before batch number `done` was recorded
+        path.unlink()
+        if state is not None:
+            path.write_bytes(state)
+        rest = []
+        resumed = run(lambda *batch, rest=rest: rest.append(batch))
+        np.testing.assert_array_equal(resumed.predictions, whole.predictions)
+        np.testing.assert_array_equal(resumed.correct, whole.correct)
+        assert (resumed.loss, resumed.gradients) == (whole.loss, whole.gradients)
+        for found, expected in zip(rest, handed_out[done:], strict=True):
+            np.testing.assert_array_equal(found[0], expected[0])
+            np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_a_finished_evaluation_is_not_repeated(model, examples, on_disk, uninterrupted):
