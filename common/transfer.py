@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from common.attacks import Attack
-from common.attacks.base import CompiledAttack
+from common.attacks import Attack, CompiledAttack
 from common.data.batches import Examples
 from common.evaluation.accuracy import Judge, OnBatch, Outcome, compiled_accuracy, single_run
 from common.evaluation.resumable import PartialResult

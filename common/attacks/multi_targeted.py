@@ -19,8 +19,8 @@ class MultiTargeted:
     Attributes:
         attack: an attack whose loss has a method `towards` (`common.losses.MarginTo`, `DLRTo`).
         targets: how many classes, in the order of the logits of the natural image.
-        first: how many of the likeliest wrong classes are left out, for those who run the targets
-            one by one and only on images that still stand.
+        first: how many of the likeliest wrong classes to skip, for cascades that run the targets
+            one by one on the images that survive.
 
     Raises:
         ValueError: no targets.

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from common.attacks.base import Attack, CompiledAttack
+from common.attacks import Attack, CompiledAttack
 from common.attacks.restarts import Restarts, restart_seed
 from common.data.batches import Examples
 from common.errors import UserError

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from common.attacks import PGD
-from common.attacks.by_name import ONE_STEP, WITHOUT_STEP_SIZE, make_attack
+from common.attacks.by_name import METHODS, make_attack
 from common.data.batches import Examples
 from common.evaluation.accuracy import OnBatch, Outcome, natural_accuracy
 from common.evaluation.cascade import OnExamples, Stage, Verdict, worst_case
@@ -152,14 +152,16 @@ class AttackTable:
         if method == 'natural':
             return self.natural_row()
         settings, target = self._settings, self._target
-        step_size = settings.step_size
-        if method in ONE_STEP:
+        ignored, step_size = METHODS[method].ignores, settings.step_size
+        if 'steps' in ignored:
             steps, step_size = 1, settings.ball.epsilon
+        elif 'step_size' in ignored:
+            step_size = None
         attack = make_attack(
             method,
             settings.ball,
             steps=steps,
-            step_size=step_size,
+            step_size=settings.step_size,
             restarts=restarts,
             random_start=settings.random_start,
             num_classes=settings.num_classes,
@@ -192,8 +194,6 @@ class AttackTable:
                     **shared,
                 )
             )
-        if method in WITHOUT_STEP_SIZE:
-            step_size = None
         return self._row(
             outcome,
             method,

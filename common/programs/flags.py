@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from common.attacks.by_name import IGNORED, QUERIES, VALIDATION_ATTACKS
+from common.attacks.by_name import METHODS, VALIDATION_ATTACKS, Method
 from common.errors import UserError
 from common.files import require_writable
 from common.networks.logits import DTYPES
@@ -365,17 +365,17 @@ def define_submission() -> None:
     )
 
 
-def define_transfer(methods: dict[str, str], presets: dict[str, str], table: str) -> None:
+def define_transfer(methods: dict[str, Method], presets: dict[str, str], table: str) -> None:
     """--source, --target, --method, --preset, --output and --table.
 
     Args:
-        methods: name -> what the attack is.
+        methods: the attacks by name.
         presets: name -> what the cascade of --method=worst_case is.
         table: the paper's table that --table runs.
     """
     define_checkpoint('source', 'A', 'The network whose gradients craft the examples')
     define_checkpoint('target', 'A', 'The network that is judged')
-    words = '; '.join(f'{name}: {what}' for name, what in methods.items())
+    words = '; '.join(f'{name}: {method.words}' for name, method in methods.items())
     flags.DEFINE_enum(
         'method',
         'pgd',
@@ -404,14 +404,14 @@ def reach() -> float:
     chosen = {
         name: flags.FLAGS[name].value for name in ('method', 'adversary') if name in flags.FLAGS
     }
-    ignored = IGNORED.get(chosen.get('method'), ())
+    ignored = _ignored(chosen.get('method'))
     if 'steps' in ignored or 'step_size' in ignored or chosen.get('adversary', 'pgd') != 'pgd':
         return float('inf')
     return flags.FLAGS.steps * flags.FLAGS.step_size
 
 
 def settle_method() -> None:
-    """Sets Square's default --steps, and looks for flags that --method has no use for.
+    """Sets the method's own default --steps, and looks for flags that --method has no use for.
 
     Those of other modes are refused, since whoever gives them expects another mode. Those of other
     methods get a warning: who tries one method after the other leaves them in the command.
@@ -426,11 +426,19 @@ def settle_method() -> None:
         refuse_with(f'method={WORST_CASE}', ('source', 'restarts', 'random_start'))
     else:
         refuse_with(f'method={method}', ('preset', 'output'))
-        unused = [f'--{name}' for name in IGNORED.get(method, ()) if flags.FLAGS[name].present]
+        unused = [f'--{name}' for name in _ignored(method) if flags.FLAGS[name].present]
         if unused:
             print(f'warning: --method={method} has no use for {", ".join(unused)}', file=sys.stderr)
-    if method == 'square' and not flags.FLAGS['steps'].present:
-        flags.FLAGS.steps = QUERIES
+    default = METHODS[method].default_steps if method in METHODS else None
+    if default is not None and not flags.FLAGS['steps'].present:
+        flags.FLAGS.steps = default
+
+
+def _ignored(method: str | None) -> tuple[str, ...]:
+    """The flags that a method has no use for."""
+    if method == 'natural':
+        return ('steps', 'step_size', 'random_start', 'restarts', 'source')
+    return METHODS[method].ignores if method in METHODS else ()
 
 
 def require_outputs() -> None:
