@@ -59,7 +59,7 @@ class APGD(Climber):
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
-        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        """See `Climber`."""
         state = self._start(logits_fn, start, y)
 
         def body(state: _State) -> _State:

@@ -138,7 +138,7 @@ class Ascent(Climber):
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
-        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        """See `Climber`."""
         n = tf.shape(x)[0]
         state = _State(
             start,

@@ -1,5 +1,6 @@
 """What every attack is, and what attacks along gradients share."""
 
+import abc
 from typing import Protocol
 
 import tensorflow as tf
@@ -33,11 +34,20 @@ class Attack(Protocol):
         """
 
 
-class Climber:
+class Climber(abc.ABC):
     """An attack that takes `steps` gradients from one point of a ball.
 
-    Subclasses have the fields `ball`, `steps` and `random_start`, and a method `ascend`.
+    Subclasses are dataclasses with at least these fields.
+
+    Attributes:
+        ball: the threat model.
+        steps: number of gradients.
+        random_start: start from `ball.sample` rather than from the natural image.
     """
+
+    ball: Ball
+    steps: int
+    random_start: bool
 
     def __post_init__(self):
         if self.steps < 1:
@@ -53,6 +63,12 @@ class Climber:
     ) -> tf.Tensor:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
         return self.ascend(logits_fn, self.start(x, seed), x, y)
+
+    @abc.abstractmethod
+    def ascend(
+        self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
 
     def start(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Where the steps begin: a random point of the ball around [batch, ...] `x`, or `x`."""

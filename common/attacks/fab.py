@@ -54,7 +54,7 @@ class FAB(Climber):
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
-        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        """See `Climber`."""
         judge = exact(logits_fn)
 
         def step(state: _State) -> _State:

@@ -5,6 +5,7 @@ the difference of two logits; Croce and Hein 2020 (APGD-T) with Auto-PGD on the 
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,7 +27,7 @@ class MultiTargeted:
         ValueError: no targets.
     """
 
-    attack: object
+    attack: Any
     targets: int
     first: int = 0
 

@@ -5,6 +5,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from common.attacks.base import Climber
 from common.attacks.restarts import restart_seed
 from common.attacks.steps import repeat, with_gradient
 from common.networks.logits import LogitsFn
@@ -26,7 +27,7 @@ class ODI:
         ValueError: fewer than one step.
     """
 
-    attack: object
+    attack: Climber
     steps: int = 2
     step_size: float | None = None
 

@@ -235,7 +235,7 @@ def test_membership_refuses_what_is_not_a_number(value):
     x_adv = tf.constant([[0.5, value, 0.5], [0.5, 0.5, 0.5]])
     assert UNIT.contains(x_adv, x).numpy().tolist() == [False, True]
     assert L2.contains(x_adv, x).numpy().tolist() == [False, True]
-    assert np.isnan(L2.project(x_adv, x)).any() or L2.contains(L2.project(x_adv, x), x).numpy()[0]
+    assert np.isnan(L2.project(x_adv, x)[0]).any()  # not an image that looks robust
 
 
 @pytest.mark.parametrize('kind', [LinfBall, L2Ball])

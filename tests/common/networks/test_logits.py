@@ -43,7 +43,7 @@ def test_bfloat16_returns_float32_logits_near_the_models(model, x):
     logits = ModelLogits(model, 'bfloat16')(x)
     plain = model(x).numpy()
     assert logits.dtype == tf.float32
-    error = np.abs(logits - plain).max() / np.abs(exact).max()
+    error = np.abs(logits - plain).max() / np.abs(plain).max()
     assert 0 < error < 4 * 2**-8  # a few roundings to 8 bits, and really computed in them
 
 
