@@ -27,7 +27,7 @@ from machine import describe_machine
 
 from common.attacks import CompiledAttack
 from common.evaluation.concurrent_batches import in_order, workers
-from common.networks.logits import DTYPES, LogitsFn, ModelLogits
+from common.networks.logits import DTYPES, ModelLogits
 from common.programs import cli
 from mnist import dataset, model
 from mnist.pgd_attack import challenge_pgd
@@ -95,8 +95,8 @@ class _Attacks:
 class _AsBuilt(ModelLogits):
     """A network whose layers are computed one after the other, in attacks too."""
 
-    def snapshot(self) -> LogitsFn:
-        return self._plain()
+    def _rearranged(self, dtype: str) -> None:
+        return None
 
 
 def _measure(network: keras.Model, batch_size: int) -> dict[str, _Attacks]:

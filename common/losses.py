@@ -1,8 +1,8 @@
 """What an adversary maximizes: losses of [batch, classes] logits and [batch] labels.
 
-Every loss returns [batch] float32, and larger is more adversarial. `y` holds the true classes, or
-the classes aimed at for the targeted forms. Losses with settings are frozen dataclasses, so that a
-printed attack tells the whole experiment.
+Every loss returns [batch] float32, and larger is more adversarial. `y` holds the true classes; for
+targeted losses, the classes to reach. Losses are frozen dataclasses, so that a printed attack shows
+the whole experiment.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-_TINY = 1e-12  # keeps ratios of logits that are all alike finite
+_TINY = 1e-12  # keeps ratios finite where all logits are equal
 
 
 class Loss(Protocol):
@@ -21,7 +21,11 @@ class Loss(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class CrossEntropy:
-    """Softmax cross-entropy; `targeted` leads towards the class in `y` instead of away from it."""
+    """Softmax cross-entropy.
+
+    Attributes:
+        targeted: whether `y` is the class to reach rather than the class to leave.
+    """
 
     targeted: bool = False
 
@@ -34,8 +38,8 @@ class CrossEntropy:
 class LogOdds:
     """log (1 - p_y) / p_y, the logarithm of the odds against class y.
 
-    The cross-entropy is log(1 + exp(this)), so their gradients have the same direction. But where
-    p_y rounds to 1 the cross-entropy's loses the part of z_y, and this one's does not.
+    The cross-entropy is log(1 + exp(this)), so both gradients have the same direction. Where p_y
+    rounds to 1, the cross-entropy's gradient loses the part of z_y; this one does not.
     """
 
     def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -48,11 +52,11 @@ class LogOdds:
 class CWMargin:
     """Carlini and Wagner's margin loss, -relu(z_y - max_{j != y} z_j + kappa), maximized.
 
-    kappa = 0 is the paper's CW, kappa = 50 its CW+ and the only one in the challenge's code. The
-    targeted form is -relu(max_{j != t} z_j - z_t + kappa) for the class t aimed at.
+    kappa = 0 is the paper's CW; kappa = 50 is its CW+ and the only value in the challenge's code.
+    The targeted form is -relu(max_{j != t} z_j - z_t + kappa) for the class t to reach.
 
     Attributes:
-        kappa: confidence in logit units: how far past the decision boundary it still pushes.
+        kappa: confidence in logit units: how far beyond the decision boundary it still pushes.
         targeted: whether `y` is the class to reach rather than the class to leave.
     """
 
@@ -74,7 +78,7 @@ class Margin:
 
 @dataclasses.dataclass(frozen=True)
 class DLR:
-    """Difference of logits ratio (Croce and Hein 2020): blind to the scale of the logits.
+    """Difference of logits ratio (Croce and Hein 2020): independent of the logits' scale.
 
     -(z_y - max_{j != y} z_j) / (z_1 - z_3), with z_1 >= z_2 >= ... the sorted logits.
 
@@ -93,7 +97,7 @@ class MarginTo:
     """z_t - z_y, the surrogate of MultiTargeted (Gowal et al. 2019): leads to one wrong class.
 
     Attributes:
-        target: [batch] integers, the wrong classes; None before `towards` has set them.
+        target: [batch] integers, the wrong classes; None until `towards` sets them.
     """
 
     target: Any = None
@@ -111,7 +115,7 @@ class DLRTo:
     """The targeted DLR loss -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) (Croce and Hein 2020).
 
     Attributes:
-        target: [batch] integers, the wrong classes; None before `towards` has set them.
+        target: [batch] integers, the wrong classes; None until `towards` sets them.
 
     Raises:
         ValueError: fewer than 4 classes.
@@ -132,7 +136,7 @@ class DLRTo:
 
 @dataclasses.dataclass(frozen=True)
 class Divergence:
-    """KL(p || q) of the network's probabilities q from those of other logits, p (TRADES).
+    """KL(p || q): how far the network's probabilities q are from a reference p (TRADES).
 
     Attributes:
         reference: [batch, classes] float32, the logits of p.
@@ -149,7 +153,7 @@ def true_margin(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """[batch] z_y - max_{j != y} z_j: positive exactly where class y wins."""
     chosen = tf.one_hot(y, tf.shape(logits)[1], on_value=True, off_value=False, dtype=tf.bool)
     z_y = tf.reduce_sum(tf.where(chosen, logits, 0.0), axis=1)
-    # Not the challenge's `(1 - one_hot) * z - 1e4 * one_hot`, which loses digits of large logits.
+    # Not the challenge's `(1 - one_hot) * z - 1e4 * one_hot`, which rounds large logits.
     z_other = tf.reduce_max(tf.where(chosen, logits.dtype.min, logits), axis=1)
     return z_y - z_other
 
@@ -167,14 +171,14 @@ LOSSES = {'xent': CrossEntropy, 'cw': CWMargin}
 
 
 def make_loss(name: str, *, kappa: float = 0.0, targeted: bool = False) -> Loss:
-    """The loss of that name, as on the command line.
+    """The loss of that name.
 
-    The challenge's code took every unknown name for cross-entropy without a word; this refuses it.
+    The challenge's code silently uses cross-entropy for every unknown name; this one refuses it.
 
     Args:
         name: one of LOSSES.
-        kappa: only for 'cw'.
-        targeted: whether labels are classes to reach.
+        kappa: for 'cw' only.
+        targeted: whether labels are the classes to reach.
 
     Raises:
         ValueError: unknown name.

@@ -1,5 +1,10 @@
-"""The set of perturbations an adversary may choose from (paper, section 2)."""
+"""The sets of perturbations that an adversary may choose from (paper, section 2).
 
+A ball owns its geometry: random points, projection, the steepest step, distance and membership.
+Attacks ask the ball for these and never look at the norm, so that each of them works in every ball.
+"""
+
+import abc
 import dataclasses
 import numbers
 from typing import Any
@@ -9,12 +14,15 @@ import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
-class LinfBall:
-    """All images within `epsilon` of the natural one in every pixel, and inside the pixel range.
+class Ball(abc.ABC):
+    """All images within `epsilon` of the natural one and inside the pixel range.
+
+    Images are [batch, ...] float32 in the data set's own pixel units, and natural images lie in the
+    pixel range.
 
     Attributes:
-        epsilon: l-inf radius in the data set's own pixel units (MNIST: 0 to 1, CIFAR-10: 0 to 255).
-            A scalar tensor is accepted, for training schedules that change it.
+        epsilon: radius in pixel units (MNIST: 0 to 1, CIFAR-10: 0 to 255), measured in the ball's
+            norm. Training schedules that change it pass a scalar tensor.
         lower: the smallest pixel value.
         upper: the largest pixel value.
 
@@ -27,48 +35,164 @@ class LinfBall:
     upper: float = 1.0
 
     def __post_init__(self):
-        if isinstance(self.epsilon, np.generic):  # would make float64 of what it meets
+        if isinstance(self.epsilon, np.generic):  # it would turn float32 images into float64
             object.__setattr__(self, 'epsilon', self.epsilon.item())
         if isinstance(self.epsilon, numbers.Real) and not 0 <= self.epsilon < float('inf'):
             raise ValueError(f'epsilon must be finite and at least 0; found {self.epsilon}')
         if not self.lower < self.upper:
             raise ValueError(f'expected lower < upper; found [{self.lower}, {self.upper}]')
 
-    def sample(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """A random point: uniform noise in every pixel, then the clip to the pixel range.
+    @property
+    @abc.abstractmethod
+    def tolerance(self) -> float:
+        """Slack of `contains` in pixel units: more than float32 rounding makes of a distance."""
 
-        The clip came to the challenge's code in 2018/2019; the paper's tables predate it.
+    @abc.abstractmethod
+    def sample(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """A uniformly random point of the ball around each image, clipped to the pixel range.
+
+        The challenge's code clips its random starts since 2018/2019; the paper's tables are older.
 
         Args:
             x: [batch, ...] float32 natural images.
-            seed: [2] integer seed of `tf.random.stateless_uniform`.
+            seed: [2] integer seed of the stateless generators.
 
         Returns:
             [batch, ...] float32.
         """
-        noise = tf.random.stateless_uniform(tf.shape(x), seed, minval=-1.0, maxval=1.0)
-        return tf.clip_by_value(x + noise * self.epsilon, self.lower, self.upper)
 
+    @abc.abstractmethod
     def project(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """The point of the ball around `x` nearest to `x_adv` (the challenge's two clips)."""
-        x_adv = tf.clip_by_value(x_adv, x - self.epsilon, x + self.epsilon)
-        return tf.clip_by_value(x_adv, self.lower, self.upper)
+        """`x_adv` moved into the ball around `x` and into the pixel range, both [batch, ...]."""
 
+    @abc.abstractmethod
+    def steepest(self, gradient: tf.Tensor) -> tf.Tensor:
+        """The direction of length 1 in which a loss with this [batch, ...] gradient rises fastest.
+
+        It is 0 where the gradient is 0, so that images without a gradient do not move.
+        """
+
+    @abc.abstractmethod
     def distance(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """[batch] l-inf distances between [batch, ...] images, in pixel units."""
-        difference = tf.abs(x_adv - x)
-        return tf.reduce_max(tf.reshape(difference, [tf.shape(x)[0], -1]), axis=1)
+        """[batch] distances between [batch, ...] images of one float type, in pixel units."""
 
-    def contains(self, x_adv: tf.Tensor, x: tf.Tensor, tolerance: float = 1e-4) -> tf.Tensor:
-        """[batch] bool: whether each image is in the ball and the range (False for NaN).
+    def contains(self, x_adv: tf.Tensor, x: tf.Tensor, tolerance: float | None = None) -> tf.Tensor:
+        """[batch] bool: whether each image is in the ball and in the pixel range (False for NaN).
 
         Args:
             x_adv: [batch, ...] float32 images in question.
             x: [batch, ...] float32 natural images.
-            tolerance: slack in pixel units; the challenge's checkers allow 1e-4.
+            tolerance: slack in pixel units; None for the ball's own.
         """
+        if tolerance is None:
+            tolerance = self.tolerance
         flat = tf.reshape(x_adv, [tf.shape(x)[0], -1])
         in_range = tf.reduce_all(
             (flat >= self.lower - tolerance) & (flat <= self.upper + tolerance), axis=1
         )
         return in_range & (self.distance(x_adv, x) <= self.epsilon + tolerance)
+
+    def scaled(self, factor: Any) -> 'Ball':
+        """The same ball with the radius times `factor`, a number or a scalar tensor."""
+        return dataclasses.replace(self, epsilon=self.epsilon * factor)
+
+    def _in_range(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(x, self.lower, self.upper)
+
+
+@dataclasses.dataclass(frozen=True)
+class LinfBall(Ball):
+    """All images that differ by at most `epsilon` in every pixel: the threat model of the paper.
+
+    >>> ball = LinfBall(epsilon=8, lower=0, upper=255)  # the CIFAR-10 challenge
+    >>> x, x_adv = tf.constant([[3.0, 100.0]]), tf.constant([[-9.0, 120.0]])
+    >>> print(ball.distance(x_adv, x).numpy())
+    [20.]
+    >>> print(ball.project(x_adv, x).numpy())
+    [[  0. 108.]]
+    """
+
+    @property
+    def tolerance(self) -> float:
+        """The slack of both challenges' checkers."""
+        return 1e-4
+
+    def sample(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """See `Ball`: uniform noise in every pixel, as in the challenge."""
+        noise = tf.random.stateless_uniform(tf.shape(x), seed, minval=-1.0, maxval=1.0)
+        return self._in_range(x + noise * self.epsilon)
+
+    def project(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """The nearest point of ball and pixel range (the challenge's two clips)."""
+        return self._in_range(tf.clip_by_value(x_adv, x - self.epsilon, x + self.epsilon))
+
+    def steepest(self, gradient: tf.Tensor) -> tf.Tensor:
+        """The gradient's sign."""
+        return tf.sign(gradient)
+
+    def distance(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """[batch]: the largest change of a pixel."""
+        difference = tf.abs(x_adv - x)
+        return tf.reduce_max(tf.reshape(difference, [tf.shape(x)[0], -1]), axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class L2Ball(Ball):
+    """All images whose difference from the natural one has a Euclidean length up to `epsilon`.
+
+    >>> ball = L2Ball(epsilon=0.5)
+    >>> x, x_adv = tf.constant([[0.1, 0.4]]), tf.constant([[0.7, 1.2]])
+    >>> print(ball.distance(x_adv, x).numpy().round(4))
+    [1.]
+    >>> print(ball.project(x_adv, x).numpy().round(4))
+    [[0.4 0.8]]
+    """
+
+    @property
+    def tolerance(self) -> float:
+        """1e-5 of the pixel range: rounding d pixels adds up to 6e-8 sqrt(d) of it."""
+        return 1e-5 * (self.upper - self.lower)
+
+    def sample(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """See `Ball`: a uniform direction; the volume within radius r is proportional to r^d."""
+        direction_seed, radius_seed = tf.unstack(tf.random.split(seed, 2))
+        shape = tf.shape(x)
+        direction, _ = _direction_and_length(tf.random.stateless_normal(shape, direction_seed))
+        each = tf.concat([shape[:1], tf.ones_like(shape[1:])], axis=0)
+        volume = tf.random.stateless_uniform(each, radius_seed)
+        radius = volume ** (1 / tf.cast(tf.reduce_prod(shape[1:]), tf.float32))
+        return self._in_range(x + self.epsilon * radius * direction)
+
+    def project(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Back to the sphere along the radius, then the clip to the pixel range.
+
+        The result is in both sets: `x` is in the range, so the clip brings no pixel farther from
+        it. Where the clip changes a pixel, another point of both may be a little nearer to `x_adv`.
+        """
+        direction, length = _direction_and_length(x_adv - x)
+        on_sphere = x + self.epsilon * direction
+        # Points of the ball stay as they are, to the bit; NaN stays NaN.
+        return self._in_range(tf.where(length <= self.epsilon, x_adv, on_sphere))
+
+    def steepest(self, gradient: tf.Tensor) -> tf.Tensor:
+        """The gradient over its Euclidean length."""
+        return _direction_and_length(gradient)[0]
+
+    def distance(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """[batch]: the Euclidean length of the difference."""
+        return tf.reshape(_direction_and_length(x_adv - x)[1], [-1])
+
+
+def _direction_and_length(vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Vectors of length 1, or 0 for 0, and Euclidean lengths [batch, 1, ...] of [batch, ...]."""
+    axes = list(range(1, len(vectors.shape)))
+    # In units of the largest entry, since squares of small gradients vanish.
+    largest = tf.reduce_max(tf.abs(vectors), axis=axes, keepdims=True)
+    vectors /= _positive(largest)
+    length = tf.sqrt(tf.reduce_sum(vectors**2, axis=axes, keepdims=True))
+    return vectors / _positive(length), largest * length
+
+
+def _positive(lengths: tf.Tensor) -> tf.Tensor:
+    """Lengths to divide by: 1 for 0. `divide_no_nan` would hide NaN under XLA."""
+    return tf.where(lengths == 0, tf.ones_like(lengths), lengths)

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from common.attacks.base import Climber
 from common.attacks.precision import judged
-from common.attacks.steps import like, repeat, where
+from common.attacks.steps import like, repeat, where, with_gradient
 from common.losses import CrossEntropy, Loss
 from common.networks.logits import LogitsFn
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 
 _MOMENTUM = 0.75  # share of the new step; the rest is the last one's
 _PROGRESS = 0.75  # share of steps between checkpoints that have to raise the loss
@@ -24,8 +24,9 @@ class APGD(Climber):
     """PGD with momentum whose step size, 2 epsilon at first, halves where progress ends.
 
     At checkpoints an image whose loss has not risen often enough, or not at all, goes back to its
-    best point with half the step. The result is the point found last that does what the adversary
-    wants, or if there is none the one with the greatest loss.
+    best point with half the step. Steps are the ball's steepest ones, so `L2Ball` gives the
+    authors' l2 version. The result is the last point that does what the adversary wants, or if
+    there is none the one with the greatest loss.
 
     Attributes:
         ball: the threat model.
@@ -38,7 +39,7 @@ class APGD(Climber):
         ValueError: fewer than one step.
     """
 
-    ball: LinfBall
+    ball: Ball
     steps: int = 100
     loss: Loss = CrossEntropy()
     random_start: bool = True
@@ -58,7 +59,7 @@ class APGD(Climber):
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
-        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        """See `Climber`."""
         state = self._start(logits_fn, start, y)
 
         def body(state: _State) -> _State:
@@ -103,7 +104,7 @@ class APGD(Climber):
         return state._replace(checkpoint_loss=state.best_loss, rises=tf.zeros([n]))
 
     def _next(self, state: '_State', x: tf.Tensor) -> tf.Tensor:
-        step = like(state.step, x) * tf.sign(state.gradient)
+        step = like(state.step, x) * self.ball.steepest(state.gradient)
         ahead = self.ball.project(state.x_adv + step, x)
         share = tf.where(state.moves == 0, 1.0, _MOMENTUM)  # there is no momentum at first
         moved = (
@@ -114,15 +115,14 @@ class APGD(Climber):
     def _followed(
         self, state: '_State', x_adv: tf.Tensor, logits_fn: LogitsFn, y: tf.Tensor
     ) -> '_State':
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x_adv)
-            loss, fooled = judged(logits_fn, self.loss, x_adv, y, self.targeted)
-        gradient = tape.gradient(loss, x_adv, unconnected_gradients='zero')
+        (loss, fooled), gradient = with_gradient(
+            lambda x_adv: judged(logits_fn, self.loss, x_adv, y, self.targeted), x_adv
+        )
         return _seen(state, x_adv, loss, fooled, gradient)
 
 
 class _State(NamedTuple):
-    """Where every image of the batch stands: [batch, ...] images and [batch] numbers."""
+    """The state of every image of the batch: [batch, ...] images and [batch] numbers."""
 
     x_adv: tf.Tensor  # the point judged last
     gradient: tf.Tensor  # there

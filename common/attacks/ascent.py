@@ -1,64 +1,80 @@
-"""PGD with other directions than the gradient's sign, which keeps the best point it meets."""
+"""Ascent with a memory of earlier gradients, which keeps the best point it meets."""
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import tensorflow as tf
 
-from common.attacks.base import Climber
+from common.attacks.base import Climber, require_ball
 from common.attacks.precision import judged
-from common.attacks.steps import like, repeat, where
+from common.attacks.steps import like, repeat, where, with_gradient
 from common.losses import CrossEntropy, Loss
 from common.networks.logits import LogitsFn
-from common.threat_model import LinfBall
+from common.threat_model import Ball, LinfBall
 
 
 class Rule(Protocol):
-    """From gradients to directions; frozen, so that a printed attack tells it."""
+    """From gradients to directions; frozen, so that a printed attack shows its settings.
+
+    Attributes:
+        balls: the kinds of balls that its directions suit.
+    """
+
+    balls: ClassVar[tuple[type[Ball], ...]]
 
     def start(self, x: tf.Tensor) -> Any:
         """The memory before the first gradient, for [batch, ...] images."""
 
-    def direction(self, gradient: tf.Tensor, memory: Any, number: tf.Tensor) -> tuple:
+    def direction(self, ball: Ball, gradient: tf.Tensor, memory: Any, number: tf.Tensor) -> tuple:
         """[batch, ...] direction of a step, which the step size multiplies, and the memory after.
 
         Args:
+            ball: the threat model.
             gradient: [batch, ...].
-            memory: what the last call left.
-            number: scalar float32: how many gradients this is, from 1.
+            memory: what the last call returned.
+            number: scalar float32: the number of this gradient, from 1.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Momentum:
-    """The sign of a running sum of gradients, each of l1 length 1 (Dong et al. 2018, MI-FGSM).
+    """The steepest step along a running sum of gradients, each of l1 length 1.
+
+    MI-FGSM of Dong et al. 2018: the sign of the sum in l-inf, its l2 direction in l2.
 
     Attributes:
-        decay: what is left of the sum at each step.
+        decay: factor of the old sum at each step.
     """
 
+    balls: ClassVar = (Ball,)
     decay: float = 1.0
 
     def start(self, x: tf.Tensor) -> tf.Tensor:
         """No gradients yet."""
         return tf.zeros_like(x)
 
-    def direction(self, gradient: tf.Tensor, memory: tf.Tensor, number: tf.Tensor) -> tuple:
-        """As in `Rule`."""
+    def direction(
+        self, ball: Ball, gradient: tf.Tensor, memory: tf.Tensor, number: tf.Tensor
+    ) -> tuple:
+        """See `Rule`."""
         lengths = tf.reduce_sum(tf.abs(gradient), axis=list(range(1, len(gradient.shape))))
         memory = self.decay * memory + tf.math.divide_no_nan(gradient, like(lengths, gradient))
-        return tf.sign(memory), memory
+        return ball.steepest(memory), memory
 
 
 @dataclasses.dataclass(frozen=True)
 class Adam:
-    """The direction of Adam (Kingma and Ba 2015), as Uesato et al. 2018 and Gowal et al. 2019 step.
+    """The direction of Adam (Kingma and Ba 2015), as Uesato et al. 2018 and Gowal et al. 2019 use.
+
+    Each pixel has a step size of its own, whatever the others do. That suits `LinfBall` alone: the
+    l2 length of such a step grows with the number of pixels.
 
     Attributes:
         beta_1: decay of the mean of gradients.
         beta_2: decay of the mean of their squares.
     """
 
+    balls: ClassVar = (LinfBall,)
     beta_1: float = 0.9
     beta_2: float = 0.999
 
@@ -66,8 +82,8 @@ class Adam:
         """No gradients yet."""
         return tf.zeros_like(x), tf.zeros_like(x), tf.zeros(tf.shape(x)[:1])
 
-    def direction(self, gradient: tf.Tensor, memory: tuple, number: tf.Tensor) -> tuple:
-        """As in `Rule`."""
+    def direction(self, ball: Ball, gradient: tf.Tensor, memory: tuple, number: tf.Tensor) -> tuple:
+        """See `Rule`."""
         first, second, scale = memory
         # Adam's directions do not depend on the gradients' scale, but squares of small ones vanish
         # and those of large ones overflow: all are kept in units of the greatest so far.
@@ -92,18 +108,19 @@ class Ascent(Climber):
     Attributes:
         ball: the threat model.
         steps: number of gradients; at least 1.
-        step_size: in pixel units.
-        rule: of the directions.
+        step_size: factor of the rule's directions, in pixel units.
+        rule: turns gradients into directions.
         loss: what is maximized; its sum over the batch, so examples do not influence each other.
         random_start: start from `ball.sample` rather than from the natural image.
-        decays: shares of the steps after each of which the step size is a tenth of what it was.
+        decays: shares of all steps; after each, the step size drops to a tenth.
         targeted: whether `y` is the class to reach, as it is for a targeted loss.
 
     Raises:
-        ValueError: fewer than one step, or a step size that is negative or not finite.
+        ValueError: fewer than one step, a step size that is negative or not finite, or a ball that
+            the rule does not support.
     """
 
-    ball: LinfBall
+    ball: Ball
     steps: int
     step_size: float
     rule: Rule = Momentum()
@@ -116,11 +133,12 @@ class Ascent(Climber):
         super().__post_init__()
         if not 0 <= self.step_size < float('inf'):
             raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
+        require_ball(type(self.rule).__name__, self.ball, *self.rule.balls)
 
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
-        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        """See `Climber`."""
         n = tf.shape(x)[0]
         state = _State(
             start,
@@ -132,12 +150,11 @@ class Ascent(Climber):
         )
 
         def step(state: _State) -> _State:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(state.x_adv)
-                loss, fooled = judged(logits_fn, self.loss, state.x_adv, y, self.targeted)
-            gradient = tape.gradient(loss, state.x_adv, unconnected_gradients='zero')
+            (loss, fooled), gradient = with_gradient(
+                lambda x_adv: judged(logits_fn, self.loss, x_adv, y, self.targeted), state.x_adv
+            )
             number = state.number + 1
-            direction, memory = self.rule.direction(gradient, state.memory, number)
+            direction, memory = self.rule.direction(self.ball, gradient, state.memory, number)
             moved = self.ball.project(state.x_adv + self._step_size(number) * direction, x)
             return _better(state, loss, fooled)._replace(x_adv=moved, memory=memory, number=number)
 
@@ -151,7 +168,7 @@ class Ascent(Climber):
 
 
 class _State(NamedTuple):
-    """Where every image of the batch stands: [batch, ...] images and [batch] numbers."""
+    """The state of every image of the batch: [batch, ...] images and [batch] numbers."""
 
     x_adv: tf.Tensor  # the point to be judged next
     result: tf.Tensor  # what the attack would return

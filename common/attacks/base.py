@@ -1,11 +1,12 @@
-"""What every attack is, and how one is compiled."""
+"""What every attack is, and what attacks along gradients share."""
 
-import threading
+import abc
 from typing import Protocol
 
 import tensorflow as tf
 
-from common.networks.logits import LogitsFn, check_logits, snapshot
+from common.networks.logits import LogitsFn
+from common.threat_model import Ball
 
 
 class Attack(Protocol):
@@ -33,11 +34,20 @@ class Attack(Protocol):
         """
 
 
-class Climber:
-    """What attacks share that take `steps` gradients from one point of a ball.
+class Climber(abc.ABC):
+    """An attack that takes `steps` gradients from one point of a ball.
 
-    They have the fields `ball`, `steps` and `random_start`, and a method `ascend`.
+    Subclasses are dataclasses with at least these fields.
+
+    Attributes:
+        ball: the threat model.
+        steps: number of gradients.
+        random_start: start from `ball.sample` rather than from the natural image.
     """
+
+    ball: Ball
+    steps: int
+    random_start: bool
 
     def __post_init__(self):
         if self.steps < 1:
@@ -54,53 +64,23 @@ class Climber:
         """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
         return self.ascend(logits_fn, self.start(x, seed), x, y)
 
+    @abc.abstractmethod
+    def ascend(
+        self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+
     def start(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Where the steps begin: a random point of the ball around [batch, ...] `x`, or `x`."""
         return self.ball.sample(x, seed) if self.random_start else tf.identity(x)
 
 
-class CompiledAttack:
-    """An attack on one network as a single `tf.function`, traced once for all batch sizes.
+def require_ball(who: str, ball: Ball, *supported: type[Ball]) -> None:
+    """Refuses a ball whose geometry an attack does not have.
 
-    Args:
-        attack: the attack.
-        logits_fn: the network whose gradients it follows.
+    Raises:
+        ValueError: `ball` is none of the `supported`.
     """
-
-    def __init__(self, attack: Attack, logits_fn: LogitsFn):
-        self.attack = attack
-
-        @tf.function(autograph=False)
-        def perturb(x, y, seed):
-            return attack(snapshot(logits_fn), x, y, seed=seed)
-
-        self._logits_fn = logits_fn
-        self._perturb = perturb
-        self._concrete = None
-        self._tracing = threading.Lock()  # batches may come from several threads
-
-    def __call__(self, x: tf.Tensor, y: tf.Tensor, *, seed) -> tf.Tensor:
-        """Adversarial images for [batch, ...] float32 `x` and [batch] integer `y`.
-
-        Raises:
-            ValueError: the network does not return [batch, classes].
-
-        Warns:
-            UserWarning: it returns probabilities instead of logits.
-        """
-        x = tf.convert_to_tensor(x, tf.float32)
-        y = tf.cast(tf.convert_to_tensor(y), tf.int32)
-        seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
-        with self._tracing:
-            if self._concrete is None:
-                self._concrete = self._trace(x)
-        return self._concrete(x, y, seed)
-
-    def _trace(self, x: tf.Tensor):
-        check_logits(self._logits_fn(x[:32]))
-        # An open batch dimension, so that the last, shorter batch is not traced again.
-        return self._perturb.get_concrete_function(
-            tf.TensorSpec([None, *x.shape[1:]], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([2], tf.int32),
-        )
+    if not isinstance(ball, supported):
+        names = ' or '.join(kind.__name__ for kind in supported)
+        raise ValueError(f'{who} supports {names} only; found {type(ball).__name__}')

@@ -1,4 +1,4 @@
-"""An attack that goes on from where another one ends."""
+"""An attack that continues from where another one ends."""
 
 import dataclasses
 
@@ -11,14 +11,14 @@ from common.networks.logits import LogitsFn
 
 @dataclasses.dataclass(frozen=True)
 class Chained:
-    """`then` climbs from what `first` has found instead of from a random point.
+    """`then` climbs from the result of `first` instead of from a random point.
 
-    A search without gradients leads to places that are hard to reach along them, and gradients go
-    on from there in fewer passes than the search would need.
+    A search without gradients leads to places that are hard to reach along gradients, and gradients
+    continue from there in fewer passes than the search would need.
 
     Attributes:
         first: any attack, such as Square.
-        then: PGD, Ascent or APGD; the last two never lose what `first` has found.
+        then: PGD, Ascent or APGD; the last two never lose an image that `first` has broken.
     """
 
     first: Attack

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from common.attacks.base import Climber
-from common.attacks.steps import like, repeat, where
+from common.attacks.base import Climber, require_ball
+from common.attacks.steps import like, repeat, where, with_gradient
 from common.losses import Loss, MarginTo
 from common.networks.logits import LogitsFn, exact
 from common.threat_model import LinfBall
@@ -20,23 +20,23 @@ class FAB(Climber):
     """Walks along the decision boundary to the adversarial image nearest to the natural one.
 
     Every step goes to where the linearized loss is 0, by the shortest way in l-inf that stays in
-    the pixel range, from the present point and from the natural image alike, and mixes the two.
-    The result is the nearest image found that fools the network, moved into the ball; it needs no
-    step size, and no epsilon but for that. Close to the boundary lower precision does not know its
-    sides apart: only gradients are computed in it, and the losses that come with them are corrected
-    by what float32 said of the last image that did not fool the network.
+    the pixel range, from the current point and from the natural image, and mixes the two. The
+    result is the nearest image found that fools the network, moved into the ball; there is no step
+    size, and epsilon matters at the end only. Lower precision cannot distinguish the sides of a
+    boundary that is close: it computes gradients only, and the losses that come with them are
+    corrected by float32's loss of the last image that did not fool the network.
 
     Attributes:
-        ball: the threat model.
+        ball: the threat model; `LinfBall` only, whose shortest ways to a hyperplane it knows.
         steps: number of gradients; at least 1.
         loss: above 0 where one wrong class beats the true one; `MultiTargeted` sets the class.
         random_start: start from `ball.sample` rather than from the natural image.
         bias: the greatest share of the step from the natural image (the authors' alpha_max).
         overshoot: how far past the boundary the steps lead (eta).
-        back: what is left of a perturbation that fools the network, before the next step (beta).
+        back: factor of a perturbation that fools the network, before the next step (beta).
 
     Raises:
-        ValueError: fewer than one step.
+        ValueError: fewer than one step, or another kind of ball.
     """
 
     ball: LinfBall
@@ -47,14 +47,20 @@ class FAB(Climber):
     overshoot: float = 1.05
     back: float = 0.9
 
+    def __post_init__(self):
+        super().__post_init__()
+        require_ball('FAB', self.ball, LinfBall)
+
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
-        """The result from `start`, [batch, ...] float32 in the ball around `x`."""
+        """See `Climber`."""
         judge = exact(logits_fn)
 
         def step(state: _State) -> _State:
-            value, gradient = self._linearized(logits_fn, state.x_adv, y)
+            value, gradient = with_gradient(
+                lambda x_adv: self.loss(logits_fn(x_adv), y), state.x_adv
+            )
             correction = tf.where(state.fooled, state.correction, state.value - value)
             moved = self._step(state.x_adv, value + correction, gradient, x)
             logits = judge(moved)
@@ -89,22 +95,13 @@ class FAB(Climber):
         found = where(tf.math.is_finite(state.distance), state.nearest, state.x_adv)
         return self.ball.project(found, x)
 
-    def _linearized(
-        self, logits_fn: LogitsFn, x_adv: tf.Tensor, y: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """[batch] losses and their gradients, of the shape of `x_adv`."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x_adv)
-            value = self.loss(logits_fn(x_adv), y)
-        return value, tape.gradient(value, x_adv, unconnected_gradients='zero')
-
     def _step(
         self, x_adv: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, x: tf.Tensor
     ) -> tf.Tensor:
         axes = list(range(1, len(x.shape)))
         at_x = value + tf.reduce_sum(gradient * (x - x_adv), axis=axes)
-        here = to_hyperplane(x_adv, value, gradient, self.ball.lower, self.ball.upper)
-        there = to_hyperplane(x, at_x, gradient, self.ball.lower, self.ball.upper)
+        here = to_hyperplane(self.ball, x_adv, value, gradient)
+        there = to_hyperplane(self.ball, x, at_x, gradient)
         lengths = [tf.maximum(tf.reduce_max(tf.abs(way), axis=axes), 1e-8) for way in (here, there)]
         share = like(tf.minimum(lengths[0] / (lengths[0] + lengths[1]), self.bias), x)
         moved = (1 - share) * (x_adv + self.overshoot * here) + share * (x + self.overshoot * there)
@@ -112,7 +109,7 @@ class FAB(Climber):
 
 
 class _State(NamedTuple):
-    """Where every image of the batch stands: [batch, ...] images and [batch] numbers."""
+    """The state of every image of the batch: [batch, ...] images and [batch] numbers."""
 
     x_adv: tf.Tensor
     value: tf.Tensor  # the loss in float32, of `x_adv` unless the last image fooled the network
@@ -122,28 +119,25 @@ class _State(NamedTuple):
     distance: tf.Tensor  # its l-inf distance; infinite while there is none
 
 
-def to_hyperplane(
-    x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, lower: float, upper: float
-) -> tf.Tensor:
+def to_hyperplane(ball: LinfBall, x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     """The way of least l-inf length from `x` to where a linear function is 0, in the pixel range.
 
-    All pixels that can still move go equally far, so what a length r achieves is the sum of
+    All pixels that can still move go equally far, so a length r changes the function by the sum of
     |gradient| min(r, room): concave and piecewise linear in r. Newton's method from 0 therefore
-    never goes too far, and arrives after a few steps. Where not even all the room suffices, the way
-    uses it all.
+    never goes too far, and arrives after a few steps. Where all the room together is not enough,
+    the way uses it all.
 
     Args:
+        ball: for the pixel range; its radius does not matter.
         x: [batch, ...] float32 images in the range.
         value: [batch] the function there.
         gradient: [batch, ...] of the function.
-        lower: least pixel value.
-        upper: greatest pixel value.
 
     Returns:
         [batch, ...] float32: what to add.
     """
-    direction = tf.sign(gradient) * like(-tf.sign(value), x)
-    room = tf.where(direction > 0, upper - x, tf.where(direction < 0, x - lower, 0.0))
+    direction = ball.steepest(gradient) * like(-tf.sign(value), x)
+    room = tf.where(direction > 0, ball.upper - x, tf.where(direction < 0, x - ball.lower, 0.0))
     rooms, weights = (tf.reshape(t, [tf.shape(x)[0], -1]) for t in (room, tf.abs(gradient)))
     wanted = tf.abs(value)
 
@@ -151,7 +145,7 @@ def to_hyperplane(
         achieved = tf.reduce_sum(weights * tf.minimum(rooms, length[:, None]), axis=1)
         slope = tf.reduce_sum(tf.where(rooms > length[:, None], weights, 0.0), axis=1)
         further = length + (wanted - achieved) / tf.maximum(slope, _TINY)
-        return tf.clip_by_value(further, length, upper - lower)
+        return tf.clip_by_value(further, length, ball.upper - ball.lower)
 
     # Every step but the last passes at least one pixel's room.
     _, length = tf.while_loop(

@@ -5,6 +5,7 @@ the difference of two logits; Croce and Hein 2020 (APGD-T) with Auto-PGD on the 
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,14 +20,14 @@ class MultiTargeted:
     Attributes:
         attack: an attack whose loss has a method `towards` (`common.losses.MarginTo`, `DLRTo`).
         targets: how many classes, in the order of the logits of the natural image.
-        first: how many of the likeliest wrong classes are left out, for those who run the targets
-            one by one and only on images that still stand.
+        first: how many of the likeliest wrong classes to skip, for cascades that run the targets
+            one by one on the images that survive.
 
     Raises:
         ValueError: no targets.
     """
 
-    attack: object
+    attack: Any
     targets: int
     first: int = 0
 

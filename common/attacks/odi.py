@@ -5,8 +5,9 @@ import dataclasses
 
 import tensorflow as tf
 
+from common.attacks.base import Climber
 from common.attacks.restarts import restart_seed
-from common.attacks.steps import repeat
+from common.attacks.steps import repeat, with_gradient
 from common.networks.logits import LogitsFn
 
 
@@ -14,19 +15,19 @@ from common.networks.logits import LogitsFn
 class ODI:
     """Starts an attack where the logits have moved along a direction drawn for each image.
 
-    Random points of a ball look alike to the network, so restarts from them find much the same;
-    a few steps that maximize a random combination of the logits part them.
+    Random points of a ball look alike to the network, so restarts from them lead to similar images;
+    a few steps that maximize a random combination of the logits separate them.
 
     Attributes:
-        attack: PGD, Ascent or APGD; its own random point is where the steps here begin.
-        steps: of the initialization; the authors' is 2.
+        attack: PGD, Ascent or APGD; the steps here begin at its random start.
+        steps: of the initialization; 2 in the authors' experiments.
         step_size: in pixel units; None for epsilon, the authors' for white-box attacks in l-inf.
 
     Raises:
         ValueError: fewer than one step.
     """
 
-    attack: object
+    attack: Climber
     steps: int = 2
     step_size: float | None = None
 
@@ -51,10 +52,7 @@ class ODI:
         )
 
         def step(x_adv: tf.Tensor) -> tf.Tensor:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(x_adv)
-                output = tf.reduce_sum(weights * logits_fn(x_adv))
-            gradient = tape.gradient(output, x_adv, unconnected_gradients='zero')
-            return ball.project(x_adv + size * tf.sign(gradient), x)
+            _, gradient = with_gradient(lambda x_adv: weights * logits_fn(x_adv), x_adv)
+            return ball.project(x_adv + size * ball.steepest(gradient), x)
 
         return self.attack.ascend(logits_fn, repeat(step, start, self.steps), x, y)

@@ -8,31 +8,41 @@ import tensorflow as tf
 
 from common.attacks.base import Climber
 from common.attacks.precision import past_rounding
-from common.attacks.steps import repeat
+from common.attacks.steps import repeat, with_gradient
 from common.losses import CrossEntropy, Loss
 from common.networks.logits import LogitsFn
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 
 
 @dataclasses.dataclass(frozen=True)
 class PGD(Climber):
-    """The challenge's `LinfPGDAttack`: signed gradient steps, each projected onto the ball.
+    """Steepest steps of a fixed size, each projected onto the ball; the last iterate counts.
 
-    x <- clip_range(clip_ball(x + step_size * sign(gradient))), sign(0) = 0, and the last iterate is
-    the result.
+    In `LinfBall` this is the challenge's `LinfPGDAttack`,
+    x <- clip_range(clip_ball(x + step_size * sign(gradient))) with sign(0) = 0; in `L2Ball` a step
+    is step_size * gradient / ||gradient||.
 
     Attributes:
         ball: the threat model.
         steps: number of gradient steps; 0 returns the starting point.
-        step_size: in pixel units.
+        step_size: length of a step in the ball's norm, in pixel units.
         loss: what is maximized; its sum over the batch, so examples do not influence each other.
         random_start: start from `ball.sample` rather than from the natural image.
 
     Raises:
         ValueError: negative steps, or a step size that is negative or not finite.
+
+    >>> import tensorflow as tf
+    >>> from common.attacks import PGD
+    >>> from common.threat_model import L2Ball
+    >>> logits_fn = lambda x: tf.stack([-3 * x[:, 0], 4 * x[:, 1]], axis=1)  # any network
+    >>> attack = PGD(L2Ball(epsilon=0.1), steps=10, step_size=0.05, random_start=False)
+    >>> x, y = tf.constant([[0.5, 0.5]]), tf.constant([0])
+    >>> print(attack(logits_fn, x, y, seed=tf.constant([0, 0])).numpy().round(4))
+    [[0.56 0.58]]
     """
 
-    ball: LinfBall
+    ball: Ball
     steps: int
     step_size: Any
     loss: Loss = CrossEntropy()
@@ -44,10 +54,11 @@ class PGD(Climber):
         if isinstance(self.step_size, numbers.Real) and not 0 <= self.step_size < float('inf'):
             raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
 
-    def scaled(self, factor: tf.Tensor) -> 'PGD':
-        """The same attack with radius and step size times `factor`, a scalar in [0, 1]."""
-        ball = dataclasses.replace(self.ball, epsilon=self.ball.epsilon * factor)
-        return dataclasses.replace(self, ball=ball, step_size=self.step_size * factor)
+    def scaled(self, factor: Any) -> 'PGD':
+        """The same attack with radius and step size times `factor`, a number or scalar tensor."""
+        return dataclasses.replace(
+            self, ball=self.ball.scaled(factor), step_size=self.step_size * factor
+        )
 
     def ascend(
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
@@ -57,16 +68,17 @@ class PGD(Climber):
 
     def step(self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The iterate after `x_adv`, both [batch, ...] float32 in the ball around `x`."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x_adv)
+
+        def loss(x_adv: tf.Tensor) -> tf.Tensor:
             logits = logits_fn(x_adv)
-            loss = tf.reduce_sum(past_rounding(self.loss, logits_fn, logits)(logits, y))
-        gradient = tape.gradient(loss, x_adv, unconnected_gradients='zero')
-        return self.ball.project(x_adv + self.step_size * tf.sign(gradient), x)
+            return past_rounding(self.loss, logits_fn, logits)(logits, y)
+
+        _, gradient = with_gradient(loss, x_adv)
+        return self.ball.project(x_adv + self.step_size * self.ball.steepest(gradient), x)
 
 
-def fgsm(ball: LinfBall, loss: Loss = CrossEntropy(), random_start: bool = False) -> PGD:
-    """The fast gradient sign method: one step of size epsilon, from the image itself.
+def fgsm(ball: Ball, loss: Loss = CrossEntropy(), random_start: bool = False) -> PGD:
+    """The fast gradient (sign) method: one step of size epsilon, from the image itself.
 
     Args:
         ball: the threat model.

@@ -1,4 +1,4 @@
-"""What lower precision means for attacks: margins that are past rounding, judgement, float32."""
+"""Attacks in lower precision: which margins exceed its rounding, and which images fool for sure."""
 
 import dataclasses
 
@@ -11,10 +11,10 @@ _ROUNDED = 2.0**-6  # of logits in bfloat16, whose digits are 2^-8 apart
 
 
 def past_rounding(loss: Loss, logits_fn: LogitsFn, logits: tf.Tensor) -> Loss:
-    """`loss`, or in lower precision CW's with a floor that is past the boundary for certain.
+    """`loss`; in lower precision CW's margin continues until the boundary is crossed for sure.
 
-    Its gradient ends where the margin is -kappa. A margin of 0 in bfloat16 is as often as not one
-    that float32 finds on the right side still.
+    Its gradient ends where the margin is -kappa. Of the images whose margin is 0 in bfloat16,
+    float32 still classifies about half correctly.
     """
     if not isinstance(loss, CWMargin) or exact(logits_fn) is logits_fn:
         return loss
@@ -26,8 +26,8 @@ def judged(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """[batch] losses, and [batch] bool: whether the images do what the adversary wants.
 
-    In lower precision, a margin within rounding is not enough for that. Images whose logits are NaN
-    are taken for wanted, so that they are returned and whoever judges sees it.
+    In lower precision a margin within rounding is not enough. Images whose logits are NaN count as
+    wanted, so that they are returned and the evaluation sees them.
     """
     logits = logits_fn(x_adv)
     reached = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(y, tf.int32)
@@ -39,6 +39,6 @@ def judged(
 
 
 def rounding(logits_fn: LogitsFn, logits: tf.Tensor) -> tf.Tensor:
-    """[batch]: how far a margin in lower precision may be from the true one; 0 in float32."""
+    """[batch]: how far a margin may be from the one in float32; 0 in float32 itself."""
     share = 0.0 if exact(logits_fn) is logits_fn else _ROUNDED
     return share * tf.reduce_max(tf.abs(tf.stop_gradient(logits)), axis=1)

@@ -1,4 +1,4 @@
-"""Several tries with different randomness: an example is robust only if it survives them all."""
+"""Several runs with different randomness: an image is robust only if it survives them all."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ from common.networks.logits import LogitsFn, exact
 class Restarts:
     """Runs `attack` several times and keeps each image's most adversarial result.
 
-    Restart r depends on the seed and r only, so the first r of many restarts are the same as r
-    restarts, and more never help the network.
+    Restart r depends on the seed and r only, so r restarts are the first r of any larger number,
+    and more restarts never help the network.
 
     Attributes:
         attack: a randomized attack.
@@ -53,7 +53,7 @@ def restart_seed(seed: tf.Tensor, restart: tf.Tensor | int) -> tf.Tensor:
 
 
 def worst_of(run, count: int, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Of `run(0)` ... `run(count - 1)`, for each image the one whose margin is smallest.
+    """For each image, the one of `run(0)` ... `run(count - 1)` whose margin is smallest.
 
     Args:
         run: scalar int32 tensor -> [batch, ...] float32 images.
@@ -67,7 +67,7 @@ def worst_of(run, count: int, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -
     def body(i: tf.Tensor, best: tf.Tensor, best_margin: tf.Tensor) -> tuple:
         x_adv = run(i)
         margin = true_margin(judge(x_adv), y)
-        # A NaN is kept, so that whoever judges sees it.
+        # A NaN is kept, so that the evaluation sees it.
         better = ~(tf.math.is_nan(best_margin) | (margin >= best_margin))
         mask = tf.reshape(better, [-1] + [1] * (len(x.shape) - 1))
         return i + 1, tf.where(mask, x_adv, best), tf.where(better, margin, best_margin)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from common.attacks.base import require_ball
 from common.attacks.precision import rounding
 from common.attacks.steps import where
 from common.losses import true_margin
@@ -19,17 +20,17 @@ _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 class Square:
     """Random search: squares of +-epsilon at random places are kept where they lower the margin.
 
-    It starts from vertical stripes of +-epsilon and queries the network's margin alone, so that it
-    sees through gradients that mislead. Images that fool the network, in lower precision by more
-    than rounding, are left as they are.
+    It starts from vertical stripes of +-epsilon and needs the network's margins only, so misleading
+    gradients do not stop it. Images that fool the network (in lower precision, by more than
+    rounding) stay as they are.
 
     Attributes:
-        ball: the threat model.
-        queries: forward passes of each image; at least 1.
+        ball: the threat model; `LinfBall` only, since the l2 version is another algorithm.
+        queries: forward passes for each image; at least 1.
         p: share of the image that the first squares cover; 0.8 is the authors' for l-inf.
 
     Raises:
-        ValueError: no queries, or a share outside (0, 1].
+        ValueError: no queries, a share outside (0, 1], or another kind of ball.
     """
 
     ball: LinfBall
@@ -41,6 +42,7 @@ class Square:
             raise ValueError(f'queries must be at least 1; found {self.queries}')
         if not 0 < self.p <= 1:
             raise ValueError(f'p must be above 0 and at most 1; found {self.p}')
+        require_ball('Square', self.ball, LinfBall)
 
     @property
     def gradients(self) -> int:
@@ -80,7 +82,7 @@ class Square:
     def _with_square(
         self, x_adv: tf.Tensor, x: tf.Tensor, query: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
-        """`x_adv` with one more square in each image, a sign a channel."""
+        """`x_adv` with one more square in each image, with a sign for each channel."""
         batch, (height, width, channels) = tf.shape(x)[0], x.shape[1:]
         side = self._side(query, height, width)
         places = tf.random.stateless_uniform([2, batch, 1], tf.random.fold_in(seed, 1))
@@ -93,7 +95,7 @@ class Square:
         # Twice epsilon leads from any point of the ball to its border.
         change = 2 * self.ball.epsilon * self._signs([batch, 1, 1, channels], seed)
         moved = self.ball.project(tf.where(square, x_adv + change, x_adv), x)
-        # As in the authors' code no query is spent on a square that changes nothing.
+        # The authors' code spends no query on a square that changes nothing.
         same = tf.reduce_all(moved == x_adv, axis=[1, 2, 3], keepdims=True)
         other = self.ball.project(tf.where(square, x_adv - change, x_adv), x)
         return tf.where(same, other, moved)
@@ -105,13 +107,12 @@ class Square:
         side = tf.sqrt(self.p * 0.5**halved * height * width)
         return tf.clip_by_value(tf.cast(tf.round(side), tf.int32), 1, min(height, width))
 
-    @staticmethod
-    def _signs(shape: list, seed: tf.Tensor) -> tf.Tensor:
-        return tf.sign(tf.random.stateless_uniform(shape, seed) - 0.5)
+    def _signs(self, shape: list, seed: tf.Tensor) -> tf.Tensor:
+        return self.ball.steepest(tf.random.stateless_uniform(shape, seed) - 0.5)
 
 
 class _Found(NamedTuple):
-    """The best images so far, [batch, ...], their margins, and whether these suffice, [batch]."""
+    """The best images so far [batch, ...], their margins [batch], and whether these are enough."""
 
     x_adv: tf.Tensor
     margin: tf.Tensor

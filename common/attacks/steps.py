@@ -1,4 +1,4 @@
-"""What attacks share: repetition inside one graph, and numbers of whole images."""
+"""What attacks share: gradients, repetition inside one graph, and one number an image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,17 +11,31 @@ import tensorflow as tf
 _MOST_STEPS, _MOST_OPERATIONS = 10, 1000  # an iteration
 
 
+def with_gradient(function: Callable[[tf.Tensor], Any], x: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    """`function(x)`, and the gradient of the losses in it with respect to [batch, ...] `x`.
+
+    Args:
+        function: returns [batch] losses, or a tuple that begins with them.
+        x: [batch, ...] float32.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        values = function(x)
+    losses = values[0] if isinstance(values, tuple) else values
+    return values, tape.gradient(losses, x, unconnected_gradients='zero')
+
+
 def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int | None = None) -> Any:
     """`body` applied `count` times to `state`, a structure of tensors.
 
     Args:
-        body: state -> state, of the same shapes but for an open batch dimension.
+        body: state -> state of the same shapes, except that the batch dimension may be open.
         state: [batch, ...] tensors and scalars.
         count: how often.
-        unroll: how many times the body stands in the loop; None chooses by its size.
+        unroll: copies of the body in an iteration of the loop; None chooses by its size.
     """
     if count and not tf.executing_eagerly():
-        body = tf.function(body, autograph=False)  # traced once, and inlined wherever it stands
+        body = tf.function(body, autograph=False)  # traced once, and inlined in every copy
         operations = len(body.get_concrete_function(state).graph.get_operations())
         unroll = unroll or max(1, min(_MOST_STEPS, _MOST_OPERATIONS // operations))
     unroll = unroll or 1
@@ -46,15 +60,15 @@ def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int | Non
 
 
 def any_batch(tensor: tf.Tensor) -> tf.TensorShape:
-    """The shape of a tensor with an open first dimension; that of a scalar is as it is."""
+    """A tensor's shape with an open first dimension; a scalar's own shape."""
     return tf.TensorShape([None, *tensor.shape[1:]] if len(tensor.shape) else [])
 
 
 def like(values: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """[batch] numbers in the shape that multiplies [batch, ...] images."""
+    """[batch] numbers, reshaped so that they multiply the [batch, ...] images `x`."""
     return tf.reshape(values, [-1] + [1] * (len(x.shape) - 1))
 
 
 def where(chosen: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Of [batch, ...] images those of `a` where `chosen`, [batch] bool, else those of `b`."""
+    """The [batch, ...] images of `a` where `chosen` ([batch] bool) is true, else those of `b`."""
     return tf.where(like(chosen, a), a, b)

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.attacks.by_name import ONE_STEP, WITHOUT_STEP_SIZE, make_attack
+from common.attacks.by_name import METHODS, make_attack
 from common.data.batches import Examples
 from common.evaluation.accuracy import Outcome, natural_accuracy
 from common.evaluation.cascade import OnBatch
@@ -159,14 +159,16 @@ class AttackTable:
         if method == 'natural':
             return self.natural_row()
         settings, target = self.settings, self.network
-        step_size = settings.step_size
-        if method in ONE_STEP:
+        ignored, step_size = METHODS[method].ignores, settings.step_size
+        if 'steps' in ignored:
             steps, step_size = 1, settings.ball.epsilon
+        elif 'step_size' in ignored:
+            step_size = None
         attack = make_attack(
             method,
             settings.ball,
             steps=steps,
-            step_size=step_size,
+            step_size=settings.step_size,
             restarts=restarts,
             random_start=settings.random_start,
             num_classes=settings.num_classes,
@@ -181,8 +183,6 @@ class AttackTable:
         )
         if self.partial_folder is not None:
             self._kept.append(partial_result(self.partial_folder, *experiment, settings.crafting))
-        if method in WITHOUT_STEP_SIZE:
-            step_size = None
         return self.row_of(
             outcome,
             self.published.beside(method, steps, restarts, source, target.name, settings),

@@ -1,20 +1,20 @@
-"""Chains of convolutions and dense layers, arranged so that they are differentiated sooner.
+"""Chains of convolutions and dense layers, rearranged so that input gradients take less time.
 
-The function is the same, to rounding. What a profile of network A's input gradient showed, and what
-is done about it:
+The function is the same, to rounding. A profile of the challenge's MNIST network led to these
+changes:
 
-- That of a convolution of one channel costs as much as that of 32. A convolution that is followed
-  by 2x2 max-pooling is therefore computed on 2x2 blocks of pixels, which have four times as many
-  channels, for the four positions of a window at once; the pooling is then a maximum over these.
-- Pooling comes before bias and ReLU, which leaves these a quarter of the elements.
-- A dense layer's gradient takes longer with the kernel as it is stored than with its transpose,
-  which is made once for all steps of an attack.
+- The gradient of a convolution of 1 channel takes as long as that of 32. A convolution before a 2x2
+  max-pooling is therefore computed on 2x2 blocks of pixels, which have four times as many channels,
+  for the four positions of a window at once; the pooling is then a maximum over these four.
+- Pooling comes before bias and ReLU, which then have a quarter of the elements.
+- A dense layer's gradient is slower with the stored kernel than with its transpose, which is made
+  once for all steps of an attack.
 
-In lower precision a last dense layer remains in float32: it costs nothing, and rounded logits would
-hide small differences between images.
+In lower precision a dense layer at the end stays in float32: it costs nothing, and rounded logits
+would hide small differences between images.
 
-Where several pixels of a pooling window have the same value, the gradient may go to another one of
-them than in the original network. Both are subgradients.
+Where several pixels of a pooling window are equal, the gradient may go to another one of them than
+in the original network. Both are subgradients.
 """
 
 from collections.abc import Callable
@@ -32,12 +32,13 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
 
     Args:
         model: the network.
-        dtype: 'float32' or 'bfloat16', of its arithmetic but for a last dense layer.
+        dtype: 'float32' or 'bfloat16', the precision of its arithmetic; a dense layer at the end
+            stays in float32.
 
     Returns:
         [batch, ...] float32 pixels -> [batch, classes] float32 logits, which can be differentiated
-        with respect to the pixels, not the weights. None if the network holds anything else than a
-        chain of the layers that this file knows.
+        with respect to the pixels, not the weights. None if the network is anything but a chain of
+        layers that this file knows.
     """
     if not _is_known(model):
         return None
@@ -63,7 +64,7 @@ def rearranged(model: keras.Model, dtype: str) -> _Piece | None:
 
 
 def _is_known(model: keras.Model) -> bool:
-    # A subclass may compute something else than its layers one after the other.
+    # A subclass may compute something other than its layers one after the other.
     return (
         type(model) is keras.Sequential
         and model.built
@@ -88,18 +89,18 @@ _KNOWN: dict[type, Callable[[layers.Layer], bool]] = {
     layers.MaxPooling2D: lambda layer: layer.data_format == 'channels_last',
     layers.Dense: lambda layer: layer.use_bias and _is_function(layer.activation),
     layers.Flatten: lambda layer: layer.data_format == 'channels_last',
-    layers.Dropout: lambda layer: True,  # evaluation mode leaves it out
+    layers.Dropout: lambda layer: True,  # evaluation mode skips it
 }
-"""Kind of layer -> whether this file knows what one of them computes."""
+"""Kind of layer -> whether this file knows what a given one computes."""
 
 
 def _is_function(activation: Callable) -> bool:
-    """Whether it works in any precision, as layers, which have one of their own, do not."""
+    """Whether it works in any precision; a layer has a precision of its own."""
     return not isinstance(activation, layers.Layer)
 
 
 def _commutes(layer: layers.Conv2D, following: layers.Layer) -> bool:
-    """Whether pooling may come before bias and activation, which do not change what is largest."""
+    """Whether pooling may come before bias and activation, which keep the order of values."""
     return isinstance(following, layers.MaxPooling2D) and layer.activation in (
         keras.activations.relu,
         keras.activations.linear,
@@ -112,7 +113,7 @@ def _convolution(layer: layers.Conv2D, pool: layers.MaxPooling2D | None, dtype: 
     on_blocks = _on_blocks(kernel) if pool is not None and _fits_blocks(layer, pool) else None
 
     def convolve(x: tf.Tensor) -> tf.Tensor:
-        # A layer may be part of several networks, for images of other sizes.
+        # A layer may be shared by networks for images of other sizes.
         if on_blocks is not None and all(side and side % 2 == 0 for side in x.shape[1:3]):
             return on_blocks(x)
         return pooling(tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper()))
@@ -144,7 +145,7 @@ def _on_blocks(kernel: tf.Tensor) -> _Piece:
     """
     size, _, channels, filters = kernel.shape
     reach = size // 2
-    before = -(-reach // 2)  # blocks at each side of a block that its outputs look at
+    before = -(-reach // 2)  # neighbouring blocks on each side that a block's outputs depend on
     blocks, shift = 2 * before + 1, 2 * before - reach
     kernels = [
         tf.pad(
@@ -163,7 +164,7 @@ def _on_blocks(kernel: tf.Tensor) -> _Piece:
     def convolve(x: tf.Tensor) -> tf.Tensor:
         y = tf.nn.conv2d(tf.nn.space_to_depth(x, 2), kernel, 1, 'SAME')
         _, height, width, _ = y.shape
-        # A pooling over the four positions, which are neighbours in memory.
+        # A pooling over the four positions, which are adjacent in memory.
         rows = tf.reshape(y, [-1, 4 * height * width, 1, filters])
         return tf.reshape(
             tf.nn.max_pool2d(rows, [4, 1], [4, 1], 'VALID'), [-1, height, width, filters]

@@ -1,5 +1,6 @@
 """How attacks and evaluation see a network: as a function from pixels to logits."""
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Callable
@@ -17,18 +18,35 @@ LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 DTYPES = ('float32', 'bfloat16')
 
 
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A network with its weights read once, as a LogitsFn for many calls in one graph.
+
+    Attributes:
+        logits: the function.
+        exact: the same network in float32; None where `logits` is float32 itself.
+    """
+
+    logits: LogitsFn
+    exact: LogitsFn | None = None
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """[batch, classes] float32 logits of [batch, ...] float32 pixels."""
+        return self.logits(x)
+
+
 class ModelLogits:
     """A Keras model that returns logits, as a LogitsFn, computed in a chosen precision.
 
-    bfloat16 about doubles the speed of gradients on processors and GPUs that have it, and is meant
-    for crafting only: what is judged is judged in float32.
+    bfloat16 about doubles the speed of gradients on processors and GPUs that have it, and is for
+    crafting only: predictions always use float32.
 
     Args:
         model: Keras model, [batch, ...] -> [batch, classes].
-        dtype: 'float32' or 'bfloat16', the precision of the layers' arithmetic, but for a dense
-            layer at the end, which stays in float32. Logits are always returned as float32.
+        dtype: 'float32' or 'bfloat16', the precision of the layers' arithmetic. A dense layer at
+            the end stays in float32, and logits are always returned as float32.
         training: whether layers run in training mode (batch statistics, dropout).
-        update: whether training mode moves the model's moving averages on.
+        update: whether training mode updates the model's moving averages.
         jit_compile: whether XLA compiles the network and its gradients, once for each batch size.
 
     Raises:
@@ -56,16 +74,21 @@ class ModelLogits:
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         return self._plain()(x)
 
-    def snapshot(self) -> LogitsFn:
+    def snapshot(self) -> Snapshot:
         """The same function, to rounding, with the weights read once: for many calls in one graph.
 
-        Where the network allows, it is arranged so that input gradients take less time.
+        Where the network allows, it is rearranged so that input gradients take less time.
         """
-        fast = self._rearranged(self.dtype)
-        return self._plain() if fast is None else self._marked(fast)
+        logits = self._rearranged(self.dtype) or self._plain()
+        if self.dtype == 'float32':
+            return Snapshot(logits)
+        return Snapshot(logits, exact=self._rearranged('float32') or self._layers)
+
+    def _layers(self, x: tf.Tensor) -> tf.Tensor:
+        return _float32(self.model(x, training=self.training))
 
     def _rearranged(self, dtype: str) -> LogitsFn | None:
-        # On GPUs this was measured with XLA alone.
+        # On GPUs this was measured with XLA only.
         on_gpu = bool(tf.config.list_physical_devices('GPU'))
         if self.training or (on_gpu and not self.jit_compile):
             return None
@@ -75,12 +98,12 @@ class ModelLogits:
         return tf.function(fast, autograph=False, jit_compile=True)
 
     def _plain(self) -> LogitsFn:
-        """The layers one after the other, as Keras computes them."""
+        """The layers one after the other, exactly as Keras computes them."""
         direct = self._clone is None and (self.update or not self.training)
         if direct and not self.jit_compile:
-            return lambda x: _float32(self.model(x, training=self.training))
+            return self._layers
         clone = self._clone or self.model
-        # Kernels are cast once. The rest is small, and some of it has to stay float32.
+        # Kernels are cast once. The rest is small, and some of it must stay float32.
         kept = {id(v) for layer in _dense_at_the_end(self.model) for v in layer.weights}
         trainable = [
             tf.cast(v, self.dtype)
@@ -102,7 +125,7 @@ class ModelLogits:
         )
 
         def logits(x: tf.Tensor) -> tf.Tensor:
-            # In training mode each call sees the averages that the last one left.
+            # In training mode each call continues from the moving averages of the last one.
             before = fixed or [tf.convert_to_tensor(v) for v in state]
             z, after = call(trainable, before, x)
             if self.training and self.update:
@@ -111,18 +134,11 @@ class ModelLogits:
             # Losses of bfloat16 logits would flatten small differences between classes.
             return _float32(z)
 
-        return self._marked(logits)
-
-    def _marked(self, logits: LogitsFn) -> LogitsFn:
-        """With the float32 function at hand, if this one is not that precise."""
-        if self.dtype != 'float32':
-            fast = self._rearranged('float32')
-            logits.exact = fast or (lambda x: _float32(self.model(x, training=self.training)))
         return logits
 
 
 def _float32(outputs: Any) -> tf.Tensor:
-    """What a model returned, in float32 whatever its own precision."""
+    """A model's output in float32, whatever its own precision."""
     if not tf.is_tensor(outputs):
         raise ValueError(
             f'expected one tensor of logits; the model returned a {type(outputs).__name__}. Attack '
@@ -132,13 +148,13 @@ def _float32(outputs: Any) -> tf.Tensor:
 
 
 def check_logits(logits: tf.Tensor) -> None:
-    """Looks at some logits for what would make an attack meaningless.
+    """Checks some logits for mistakes that would make an attack meaningless.
 
     Args:
         logits: [batch, classes] float32, as the network returned them.
 
     Raises:
-        ValueError: not a row of numbers an image.
+        ValueError: not one row of numbers for each image.
 
     Warns:
         UserWarning: every row is a probability distribution: a softmax was applied, and saturated
@@ -157,13 +173,13 @@ def check_logits(logits: tf.Tensor) -> None:
 
 
 def snapshot(logits_fn: LogitsFn) -> LogitsFn:
-    """`logits_fn` with its weights read once where it offers that, else `logits_fn` itself."""
+    """`ModelLogits` with its weights read once; any other function as it is."""
     return logits_fn.snapshot() if isinstance(logits_fn, ModelLogits) else logits_fn
 
 
 def exact(logits_fn: LogitsFn) -> LogitsFn:
-    """The float32 function behind a snapshot in lower precision, else `logits_fn` itself."""
-    return getattr(logits_fn, 'exact', logits_fn)
+    """The float32 function behind a snapshot in lower precision; any other function as it is."""
+    return (logits_fn.exact if isinstance(logits_fn, Snapshot) else None) or logits_fn
 
 
 def _clone_in(model: keras.Model, policy: str) -> keras.Model:

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from common.attacks.by_name import IGNORED, METHODS, QUERIES
+from common.attacks.by_name import METHODS
 from common.errors import UserError
 from common.evaluation.attack_table import AttackSettings, AttackTable, Published
 from common.evaluation.cascades_by_name import PRESETS, preset
@@ -41,7 +41,7 @@ def define_flags(data_set: DataSet) -> None:
         required=False,
     )
     shared_flags.define_checkpoint('target', default, 'The network that is judged')
-    words = '; '.join(f'{name}: {what}' for name, what in METHODS.items())
+    words = '; '.join(f'{name}: {method.words}' for name, method in METHODS.items())
     flags.DEFINE_enum(
         'method',
         'pgd',
@@ -206,14 +206,17 @@ def _settle_method(data_set: DataSet) -> None:
         _refuse_with(f'method={WORST_CASE}', ('source', 'restarts', 'random_start'))
     else:
         _refuse_with(f'method={FLAGS.method}', ('preset', 'output'))
-        unused = [f'--{name}' for name in IGNORED.get(FLAGS.method, ()) if FLAGS[name].present]
+        unused = [
+            f'--{name}' for name in shared_flags.ignored_by(FLAGS.method) if FLAGS[name].present
+        ]
         if unused:
             print(
                 f'warning: --method={FLAGS.method} has no use for {", ".join(unused)}',
                 file=sys.stderr,
             )
-    if FLAGS.method == 'square' and not FLAGS['steps'].present:
-        FLAGS.steps = QUERIES
+    default = METHODS[FLAGS.method].default_steps if FLAGS.method in METHODS else None
+    if default is not None and not FLAGS['steps'].present:
+        FLAGS.steps = default
 
 
 def _refuse_with(chosen: str, others: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import sys
 
 from absl import flags
 
-from common.attacks.by_name import IGNORED
+from common.attacks.by_name import METHODS
 from common.data.batches import Examples
 from common.evaluation.crafting import Crafting
 from common.networks.logits import DTYPES
@@ -216,6 +216,13 @@ def crafting(batch_size: int) -> Crafting:
     return Crafting(batch_size, flags.FLAGS.seed, flags.FLAGS.attack_dtype, compiled)
 
 
+def ignored_by(method: str | None) -> tuple[str, ...]:
+    """The flags that a --method ignores."""
+    if method == 'natural':
+        return ('steps', 'step_size', 'random_start', 'restarts', 'source')
+    return METHODS[method].ignores if method in METHODS else ()
+
+
 def _reach() -> float:
     """How far all steps of the chosen attack lead, in pixel units; infinite where steps adapt."""
     chosen = {
@@ -223,7 +230,7 @@ def _reach() -> float:
         for name in ('method', 'adversary', 'steps')
         if name in flags.FLAGS
     }
-    ignored = IGNORED.get(chosen.get('method'), ())
+    ignored = ignored_by(chosen.get('method'))
     fixed = 'steps' in ignored or 'step_size' in ignored
     if 'steps' not in chosen or fixed or chosen.get('adversary', 'pgd') != 'pgd':
         return float('inf')

@@ -124,7 +124,7 @@ def test_adam_sees_gradients_of_every_scale(scales):
     memory = rule.start(tf.zeros((2, 3)))
     for number, gradient in enumerate(gradients, 1):
         direction, memory = rule.direction(
-            tf.constant(gradient, tf.float32), memory, tf.constant(float(number))
+            BALL, tf.constant(gradient, tf.float32), memory, tf.constant(float(number))
         )
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         expected = first / (1 - 0.9**number) / np.sqrt(second / (1 - 0.999**number))

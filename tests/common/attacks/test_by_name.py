@@ -1,5 +1,7 @@
 """Attacks by name: what each name means, and what is refused."""
 
+import re
+
 import pytest
 
 from common.attacks import (
@@ -16,7 +18,7 @@ from common.attacks import (
     Square,
     TargetedEach,
 )
-from common.attacks.by_name import CW_PLUS_KAPPA, METHODS, checked_ball, make_attack
+from common.attacks.by_name import METHODS, checked_ball, make_attack
 from common.errors import UserError
 from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, Margin, MarginTo
 from common.threat_model import LinfBall
@@ -29,79 +31,80 @@ def make(method, **settings):
     return make_attack(method, BALL, **{'steps': 20, 'step_size': 2, 'num_classes': 10} | settings)
 
 
-@pytest.mark.parametrize(
-    'method, expected',
-    [
-        ('pgd', PGD(BALL, 20, 2)),
-        ('fgsm', PGD(BALL, 1, 8, random_start=False)),
-        ('fgsm_rs', PGD(BALL, 1, 8)),
-        ('targeted', TargetedEach(PGD(BALL, 20, 2, TOWARDS), 10)),
-        ('targeted_random', RandomTarget(PGD(BALL, 20, 2, TOWARDS), 10)),
-        ('cw', PGD(BALL, 20, 2, CWMargin(kappa=0))),
-        ('cw+', PGD(BALL, 20, 2, CWMargin(kappa=50))),
-        ('momentum', Ascent(BALL, 20, 2, loss=LogOdds())),
-        ('adam', Ascent(BALL, 20, 8 / 3, Adam(), Margin(), decays=(0.5, 0.75))),
-        ('multi_targeted', MultiTargeted(PGD(BALL, 20, 2, MarginTo()), 9)),
-        ('odi', ODI(APGD(BALL, 20, Margin()))),
-        ('apgd', APGD(BALL, 20, LogOdds())),
-        ('apgd_dlr', APGD(BALL, 20, DLR())),
-        ('apgd_t', MultiTargeted(APGD(BALL, 20, DLRTo()), 9)),
-        ('fab_t', MultiTargeted(FAB(BALL, 20), 9)),
-        ('square', Square(BALL, 20)),
-        ('square_apgd', Chained(Square(BALL, 300), APGD(BALL, 20, Margin()))),
-    ],
-)
-def test_methods_are_the_attacks_of_the_paper(method, expected):
-    assert make(method) == expected
+EXPECTED = {
+    'pgd': PGD(BALL, 20, 2),
+    'fgsm': PGD(BALL, 1, 8, random_start=False),
+    'fgsm_odds': PGD(BALL, 1, 8, LogOdds(), random_start=False),
+    'fgsm_rs': PGD(BALL, 1, 8),
+    'targeted': TargetedEach(PGD(BALL, 20, 2, TOWARDS), 10),
+    'targeted_random': RandomTarget(PGD(BALL, 20, 2, TOWARDS), 10),
+    'cw': PGD(BALL, 20, 2, CWMargin(kappa=0)),
+    'cw+': PGD(BALL, 20, 2, CWMargin(kappa=50)),
+    'momentum': Ascent(BALL, 20, 2, loss=LogOdds()),
+    'adam': Ascent(BALL, 20, 8 / 3, Adam(), Margin(), decays=(0.5, 0.75)),
+    'multi_targeted': MultiTargeted(PGD(BALL, 20, 2, MarginTo()), 9),
+    'odi': ODI(APGD(BALL, 20, Margin())),
+    'apgd': APGD(BALL, 20, LogOdds()),
+    'apgd_dlr': APGD(BALL, 20, DLR()),
+    'apgd_t': MultiTargeted(APGD(BALL, 20, DLRTo()), 9),
+    'fab_t': MultiTargeted(FAB(BALL, 20), 9),
+    'square': Square(BALL, 20),
+    'square_apgd': Chained(Square(BALL, 300), APGD(BALL, 20, Margin())),
+}
+EVERY = pytest.mark.parametrize('name', METHODS)
 
 
-def test_every_method_has_a_maker_and_a_description():
-    for method, description in METHODS.items():
-        assert make(method) is not None
-        assert description and '\n' not in description
-    assert CW_PLUS_KAPPA == 50
+@EVERY
+def test_names_are_the_attacks_of_the_paper(name):
+    assert make(name) == EXPECTED[name]
 
 
-def test_random_start_concerns_pgd_but_not_the_one_step_methods():
-    assert make('pgd', random_start=False) == PGD(BALL, 20, 2, random_start=False)
-    assert make('targeted', random_start=False).attack == PGD(BALL, 20, 2, TOWARDS, False)
-    assert make('fgsm', random_start=True) == make('fgsm')
-    assert make('fgsm_rs', random_start=False) == make('fgsm_rs')
+@EVERY
+def test_words_fit_into_a_help_text(name):
+    assert METHODS[name].words and '\n' not in METHODS[name].words
 
 
-@pytest.mark.parametrize('method', ['pgd', 'fgsm_rs', 'targeted', 'targeted_random', 'cw', 'cw+'])
-def test_restarts_wrap_the_attack(method):
-    assert make(method, restarts=20) == Restarts(make(method), 20)
+@EVERY
+@pytest.mark.parametrize('setting', [{'steps': 21}, {'step_size': 3}, {'random_start': False}])
+def test_a_setting_makes_another_attack_unless_the_method_ignores_it(name, setting):
+    same = make(name, **setting) == make(name)
+    assert same == (next(iter(setting)) in METHODS[name].ignores)
 
 
-@pytest.mark.parametrize(
-    'method, random_start',
-    [
-        ('fgsm', True),
-        ('fgsm', False),
-        ('fab_t', True),
-        ('pgd', False),
-        ('targeted', False),
-        ('cw', False),
-    ],
-)
-def test_refuses_restarts_that_would_all_be_alike(method, random_start):
-    with pytest.raises(UserError, match=r'expected --restarts=1 .* found 20') as caught:
-        make(method, restarts=20, random_start=random_start)
-    assert '\n' not in str(caught.value)
+@EVERY
+@pytest.mark.parametrize('random_start', [True, False])
+def test_restarts_wrap_the_attack_unless_all_would_be_alike(name, random_start):
+    method, settings = METHODS[name], {'random_start': random_start}
+    if method.random == 'always' or (method.random == 'with a random start' and random_start):
+        assert make(name, restarts=20, **settings) == Restarts(make(name, **settings), 20)
+    else:
+        with pytest.raises(UserError, match=r'expected --restarts=1 .* found 20') as caught:
+            make(name, restarts=20, **settings)
+        assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    'method', ['momentum', 'adam', 'apgd', 'apgd_t', 'fab_t', 'square', 'square_apgd']
-)
-def test_methods_that_have_to_make_a_step(method):
-    with pytest.raises(UserError, match=f'--steps of at least 1 for --method={method}; found 0'):
-        make(method, steps=0)
+def test_which_methods_are_random():
+    assert {name for name, method in METHODS.items() if method.random == 'never'} == {
+        'fgsm',
+        'fgsm_odds',
+        'fab_t',
+    }
+    assert {name for name, method in METHODS.items() if method.random == 'always'} == {
+        'fgsm_rs',
+        'targeted_random',
+        'odi',
+        'square',
+        'square_apgd',
+    }
 
 
-def test_random_targets_are_randomness_enough_for_restarts():
-    attack = make('targeted_random', restarts=20, random_start=False)
-    assert attack == Restarts(make('targeted_random', random_start=False), 20)
+@EVERY
+def test_no_steps_are_refused_where_a_method_needs_one(name):
+    if METHODS[name].least_steps == 0:
+        make(name, steps=0)
+    else:
+        with pytest.raises(UserError, match=rf'at least 1 for --method={re.escape(name)}; found 0'):
+            make(name, steps=0)
 
 
 @pytest.mark.parametrize('restarts, random_start', [(1, True), (20, False)])

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.attacks import PGD, Restarts, TargetedEach
-from common.attacks.base import CompiledAttack
+from common.attacks import PGD, CompiledAttack, Restarts, TargetedEach
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation import resumable as partial_module

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from common.errors import UserError
-from common.networks.logits import DTYPES, ModelLogits, snapshot
+from common.networks.logits import DTYPES, ModelLogits, Snapshot, exact, snapshot
 
 DTYPE = pytest.mark.parametrize('dtype', DTYPES)
 
@@ -41,9 +41,9 @@ def test_float32_is_the_model_itself(model, x):
 
 def test_bfloat16_returns_float32_logits_near_the_models(model, x):
     logits = ModelLogits(model, 'bfloat16')(x)
-    exact = model(x).numpy()
+    plain = model(x).numpy()
     assert logits.dtype == tf.float32
-    error = np.abs(logits - exact).max() / np.abs(exact).max()
+    error = np.abs(logits - plain).max() / np.abs(plain).max()
     assert 0 < error < 4 * 2**-8  # a few roundings to 8 bits, and really computed in them
 
 
@@ -137,11 +137,19 @@ def test_several_outputs_are_refused(x):
             ModelLogits(model, dtype)(x)
 
 
-def test_snapshot_of_any_other_function_is_that_function():
+def test_snapshot_and_exact_of_any_other_function_are_that_function():
     def logits_fn(x):
         return x
 
-    assert snapshot(logits_fn) is logits_fn
+    assert snapshot(logits_fn) is logits_fn and exact(logits_fn) is logits_fn
+
+
+@DTYPE
+def test_a_snapshot_has_the_float32_function_beside_a_rounded_one(model, x, dtype):
+    taken = ModelLogits(model, dtype).snapshot()
+    assert isinstance(taken, Snapshot) and snapshot(taken) is taken
+    assert (exact(taken) is taken) == (dtype == 'float32')
+    np.testing.assert_allclose(exact(taken)(x), model(x), rtol=1e-5, atol=1e-6)
 
 
 def test_training_mode_is_off_unless_asked_for(x):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.attacks import PGD, Restarts
-from common.attacks.base import CompiledAttack
+from common.attacks import PGD, CompiledAttack, Restarts
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.crafting import Crafting
