@@ -18,7 +18,7 @@ from common.attacks import (
     Square,
     TargetedEach,
 )
-from common.attacks.by_name import METHODS, checked_ball, make_attack
+from common.attacks.by_name import METHODS, make_attack
 from common.errors import UserError
 from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, Margin, MarginTo
 from common.threat_model import LinfBall
@@ -111,53 +111,3 @@ def test_no_steps_are_refused_where_a_method_needs_one(name):
 def test_refuses_unknown_methods(restarts, random_start):
     with pytest.raises(ValueError, match="unknown method 'cw-'; expected one of: pgd, fgsm"):
         make('cw-', restarts=restarts, random_start=random_start)
-
-
-@pytest.mark.parametrize(
-    'epsilon, lower, upper',
-    [
-        (0.3, 0, 1),
-        (0.499, 0, 1),
-        (127, 0, 255),
-        # Small, but in units that fit: no perturbation at all, one grey level, ranges about 1.
-        (0, 0, 255),
-        (1, 0, 255),
-        (0.001, 0, 1),
-        (0.01, -1, 1),
-    ],
-)
-def test_usual_balls_pass_silently(epsilon, lower, upper, capsys):
-    assert checked_ball(epsilon, lower, upper) == LinfBall(epsilon, lower, upper)
-    assert capsys.readouterr() == ('', '')
-
-
-@pytest.mark.parametrize('epsilon, lower, upper', [(0.5, 0, 1), (8, 0, 1), (127.5, 0, 255)])
-def test_warns_of_balls_no_classifier_can_withstand(epsilon, lower, upper, capsys):
-    assert checked_ball(epsilon, lower, upper) == LinfBall(epsilon, lower, upper)
-    out, err = capsys.readouterr()
-    assert not out
-    assert err.startswith(f'warning: --epsilon={epsilon:g} ') and err.count('\n') == 1
-
-
-@pytest.mark.parametrize('epsilon', [8 / 255, 0.3, 0.999])
-@pytest.mark.parametrize('lower, upper', [(0, 255), (-128, 127)])
-def test_warns_of_a_radius_meant_for_pixels_from_0_to_1(epsilon, lower, upper, capsys):
-    assert checked_ball(epsilon, lower, upper) == LinfBall(epsilon, lower, upper)
-    out, err = capsys.readouterr()
-    assert not out
-    assert err.startswith(f'warning: --epsilon={epsilon:g} ') and err.count('\n') == 1
-    assert f'pixels are {lower} to {upper}' in err
-    assert '8/255 = 0.031 there is --epsilon=8.' in err
-
-
-@pytest.mark.parametrize(
-    'reach, warns',
-    [(0.1, True), (0.29, True), (0.3, False), (10 * 0.03, False), (0.4, False), (0.0, False)],
-)
-def test_warns_of_steps_that_cannot_cross_the_ball(reach, warns, capsys):
-    assert checked_ball(0.3, 0, 1, reach) == LinfBall(0.3, 0, 1)
-    out, err = capsys.readouterr()
-    assert not out
-    assert (err.count('\n'), err.startswith('warning: --steps times --step_size is ')) == (
-        (1, True) if warns else (0, False)
-    )
