@@ -57,9 +57,9 @@ class Config(TrainingConfig):
 
 TRAINING = Config(
     dataset='signs',
-    epsilon=0.3,
+    epsilon=0.6,
     steps=3,
-    step_size=0.15,
+    step_size=0.3,
     optimizer='adam',
     learning_rate=3e-3,
     train_steps=60,
@@ -74,15 +74,15 @@ SIGNS = DataSet(
     lower=-1.0,
     upper=1.0,
     classes=CLASSES,
-    epsilon=0.3,
+    epsilon=0.6,
     steps=5,
-    step_size=0.1,
+    step_size=0.2,
     batch_size=100,
     submission_shape=SHAPE,
     networks=Networks('signs', build, [{'network': 'small', 'width': 8}]),
     training=TRAINING,
     recipes={'plain': TRAINING},
-    figure_ranges=FigureRanges((0.0, 0.3, 1.0), (1, 5), (1, 2), (0.05, 0.1)),
+    figure_ranges=FigureRanges((0.0, 0.6, 1.0), (1, 5), (1, 2), (0.1, 0.2)),
 )
 
 
