@@ -58,6 +58,7 @@ def main() -> None:
                 study, FLAGS.epsilon, FLAGS.dataset, FLAGS.data_dir
             ),
             restarts_of_an_image=FLAGS.restarts,
+            compared_alike=('A', 'A_prime', 'A_nat', 'B'),
         ),
     )
 

@@ -84,4 +84,5 @@ def sweep(
         training,
         train.adversary,
         longer=1 if study.quick else _LONGER,
+        large_epsilon=epsilon > EPSILON,
     )

@@ -309,7 +309,7 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
         PaperRow('pgd', 4, 1, 'B', 0.6),
         PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'),
     )
-    monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01))
+    monkeypatch.setattr(eval_attack, 'TABLE_1', PaperTable(few, 0.3, 0.01, 'A'))
     monkeypatch.setattr(eval_attack.registry, 'manifest', lambda *args: {})
     arguments = (
         '--dataset=drawn',
