@@ -87,7 +87,7 @@ class Exhibit:
         remarks: sentences for a reader.
         tables: numbers for reading.
         pictures: image files beside the exhibit.
-        data: all numbers, for programs: whatever JSON can hold.
+        data: all numbers, for programs: anything that JSON can hold.
         seconds: wall time of the computation, without what was in the cache already.
         date: of the computation, as YYYY-MM-DD.
         versions: of the software.

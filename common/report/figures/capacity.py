@@ -4,9 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
-import pathlib
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,8 +28,9 @@ from common.report.figures.capacity_findings import (
     Trained,
     Transferred,
 )
-from common.report.figures.study import Study, draw
+from common.report.figures.study import Study
 from common.report.figures.transfer import image_cosines, input_gradients
+from common.report.series import Line
 
 _LOSS_IMAGES = 10_000  # training images that the final loss is measured on
 
@@ -325,50 +324,48 @@ def _axis(findings: Findings) -> dict[str, Any]:
 def _accuracy_lines(study: Study, findings: Findings) -> list[Picture]:
     axis = _axis(findings)
 
-    def line(plots: ModuleType, judged: str, adversary: str) -> Any:
+    def line(judged: str, adversary: str) -> Line:
         measured = [t.measured(judged) for t in findings.of(adversary)]
-        return plots.Line(judged, axis['xticks'], *zip(*measured, strict=True))
+        return Line(judged, axis['xticks'], *zip(*measured, strict=True))
 
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        panels = [
-            (f'training: {words}', [line(plots, judged, adversary) for judged in JUDGED])
-            for adversary, words in ADVERSARIES.items()
-        ]
-        plots.lines(path, panels, ylabel='accuracy', percent=True, **axis)
-
-    return draw(study.path('figure_3'), 'Accuracy over capacity for three kinds of training', plot)
+    panels = [
+        (f'training: {words}', [line(judged, adversary) for judged in JUDGED])
+        for adversary, words in ADVERSARIES.items()
+    ]
+    words = 'Accuracy over capacity for three kinds of training'
+    return study.draw('figure_3', words, 'lines', panels, ylabel='accuracy', percent=True, **axis)
 
 
 def _loss_lines(study: Study, findings: Findings) -> list[Picture]:
     axis = _axis(findings)
-
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        lines = [
-            plots.Line(
-                f'training: {words}',
-                axis['xticks'],
-                [t.training_loss for t in findings.of(adversary)],
-            )
-            for adversary, words in ADVERSARIES.items()
-        ]
-        panel = ('final training loss', lines)
-        plots.lines(path, [panel], ylabel='cross-entropy', yscale='log', width=5.5, **axis)
-
-    return draw(study.path('figure_3_loss'), 'Final training loss over capacity', plot)
+    lines = [
+        Line(
+            f'training: {words}', axis['xticks'], [t.training_loss for t in findings.of(adversary)]
+        )
+        for adversary, words in ADVERSARIES.items()
+    ]
+    return study.draw(
+        'figure_3_loss',
+        'Final training loss over capacity',
+        'lines',
+        [('final training loss', lines)],
+        ylabel='cross-entropy',
+        yscale='log',
+        width=5.5,
+        **axis,
+    )
 
 
 def _bars(study: Study, sweep: Sweep, findings: Findings) -> list[Picture]:
     trained = findings.trained
-
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.bars(
-            path,
-            [f'training: {words}' for words in ADVERSARIES.values()],
-            {judged: [t.measured(judged) for t in trained] for judged in JUDGED},
-            papers={judged: [_paper(sweep, t, judged) for t in trained] for judged in JUDGED},
-        )
-
-    return draw(study.path('figure_3'), 'Accuracy for three kinds of training', plot)
+    return study.draw(
+        'figure_3',
+        'Accuracy for three kinds of training',
+        'bars',
+        [f'training: {words}' for words in ADVERSARIES.values()],
+        {judged: [t.measured(judged) for t in trained] for judged in JUDGED},
+        papers={judged: [_paper(sweep, t, judged) for t in trained] for judged in JUDGED},
+    )
 
 
 def _paper(sweep: Sweep, trained: Trained, judged: str) -> float | None:

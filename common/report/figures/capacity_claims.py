@@ -282,7 +282,7 @@ def _of_pairs(
 
 
 def two_kinds_of_fgsm(trained: Sequence[Trained]) -> list[str]:
-    """Why FGSM is there twice; nothing where both agree."""
+    """Why FGSM is shown twice; nothing where both agree."""
     apart = [t.overstated for t in trained if abs(t.overstated) > NOTABLE]
     if not apart:
         return []

@@ -48,7 +48,7 @@ class Trained:
 
     @property
     def mark(self) -> str:
-        """Ends whatever shows a number of a collapsed network."""
+        """What a number of a collapsed network ends with; empty for others."""
         return ' (collapsed)' if self.collapsed else ''
 
     @property

@@ -5,9 +5,7 @@ finds would be adversarial too.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
-from types import ModuleType
 
 import numpy as np
 
@@ -15,7 +13,8 @@ from common.evaluation.accuracy import Judge
 from common.evaluation.loss_landscape import Restarting, image_gradient
 from common.report.claims import Case, Claim, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import CHOSEN, Study, draw
+from common.report.figures.study import CHOSEN, Study
+from common.report.series import Line
 from common.statistics import wilson_interval
 
 _IMAGES = 4
@@ -183,45 +182,37 @@ def _tables(measured: Mapping[str, _Measured]) -> list[Table]:
 
 def _along_picture(study: Study, in_words: Mapping[str, _Measured]) -> list[Picture]:
     radii = _SHARES * study.pgd.ball.epsilon
-
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        panels = [
-            (words, [plots.Line(kind, radii, losses) for kind, losses in m.along.items()])
-            for words, m in in_words.items()
-        ]
-        plots.lines(
-            path,
-            panels,
-            xlabel=f'l-inf distance ({study.unit})',
-            ylabel='cross-entropy',
-            sharey=False,
-        )
-
-    return draw(study.path('directions'), 'Mean loss along three kinds of directions', plot)
+    panels = [
+        (words, [Line(kind, radii, losses) for kind, losses in m.along.items()])
+        for words, m in in_words.items()
+    ]
+    return study.draw(
+        'directions',
+        'Mean loss along three kinds of directions',
+        'lines',
+        panels,
+        xlabel=f'l-inf distance ({study.unit})',
+        ylabel='cross-entropy',
+        sharey=False,
+    )
 
 
 def _combined_picture(study: Study, in_words: Mapping[str, _Measured]) -> list[Picture]:
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        panels = [
-            (
-                words,
-                [
-                    plots.Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
-                    for kind, results in m.combined.items()
-                ],
-            )
-            for words, m in in_words.items()
-        ]
-        plots.lines(
-            path,
-            panels,
-            xlabel='vectors combined',
-            ylabel='misclassified',
-            percent=True,
-            xscale='log',
-            xticks=_DIMENSIONS,
-        )
+    def line(kind: str, results: list[tuple[float, float]]) -> Line:
+        return Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
 
-    return draw(
-        study.path('directions_subspaces'), 'Share misclassified of random combinations', plot
+    panels = [
+        (words, [line(*combined) for combined in m.combined.items()])
+        for words, m in in_words.items()
+    ]
+    return study.draw(
+        'directions_subspaces',
+        'Share misclassified of random combinations',
+        'lines',
+        panels,
+        xlabel='vectors combined',
+        ylabel='misclassified',
+        percent=True,
+        xscale='log',
+        xticks=_DIMENSIONS,
     )

@@ -1,14 +1,12 @@
 """Adversarial images to look at, and which classes are mistaken for which."""
 
-import pathlib
 from collections.abc import Sequence
-from types import ModuleType
 
 import numpy as np
 import tensorflow as tf
 
 from common.report.exhibit import Exhibit, Table
-from common.report.figures.study import CHOSEN, Study, draw
+from common.report.figures.study import CHOSEN, Study
 from common.statistics import wilson_interval
 
 _SHOWN = 8
@@ -35,16 +33,13 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
     for name, kind in study.compared.items():
         x_adv = _attacked(study, name, x, y)
         predictions, _ = study.judge(name)(x_adv, y)
-        # Grey is no change; the full pixel range stands for the ball.
+        # Grey is no change; the full pixel range shows the ball.
         middle, half = (ball.upper + ball.lower) / 2, (ball.upper - ball.lower) / 2
         grid += [list(x_adv), list(middle + (x_adv - x) / ball.epsilon * half)]
         words += [f'against\n{name}', 'perturbation']
         titles += [[classes[p] for p in predictions], [''] * len(x)]
         for row, prediction in zip(rows, predictions, strict=True):
             row[f'{kind}, under attack'] = classes[prediction]
-
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.images(path, grid, rows=words, titles=titles, lower=ball.lower, upper=ball.upper)
 
     return study.exhibit(
         'examples',
@@ -56,8 +51,15 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
             'until black and white are epsilon.'
         ],
         tables=[Table.of('', rows)],
-        pictures=draw(
-            study.path('examples'), 'Natural images, adversarial ones, and the perturbations', plot
+        pictures=study.draw(
+            'examples',
+            'Natural images, adversarial ones, and the perturbations',
+            'images',
+            grid,
+            rows=words,
+            titles=titles,
+            lower=ball.lower,
+            upper=ball.upper,
         ),
         data={'images': numbers, 'rows': rows},
     )
@@ -87,18 +89,6 @@ def confusion(study: Study, classes: Sequence[str]) -> Exhibit:
         for i, line in enumerate(counts)
     ]
 
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.heatmap(
-            path,
-            shares,
-            rows=classes,
-            columns=classes,
-            ylabel='class',
-            xlabel='predicted',
-            title=f'{name} under PGD-{study.pgd.steps}',
-            form='.0%',
-        )
-
     return study.exhibit(
         'confusion',
         'mistakes under attack',
@@ -106,7 +96,18 @@ def confusion(study: Study, classes: Sequence[str]) -> Exhibit:
         networks=[name],
         remarks=[_mistakes(counts, shares, classes)],
         tables=[Table.of('Images; rows: class, columns: predicted class', rows)],
-        pictures=draw(study.path('confusion'), f'Confusion matrix of {name} under attack', plot),
+        pictures=study.draw(
+            'confusion',
+            f'Confusion matrix of {name} under attack',
+            'heatmap',
+            shares,
+            rows=classes,
+            columns=classes,
+            ylabel='class',
+            xlabel='predicted',
+            title=f'{name} under PGD-{study.pgd.steps}',
+            form='.0%',
+        ),
         data={'classes': list(classes), 'counts': counts.tolist()},
     )
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import itertools
-import pathlib
-from types import ModuleType
 
 import numpy as np
 import tqdm
@@ -20,7 +18,8 @@ from common.evaluation.loss_landscape import (
 )
 from common.report.claims import CONTRADICTED, PARTLY, REPRODUCED, Case, Claim, Measured, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import CHOSEN, Study, draw
+from common.report.figures.study import CHOSEN, Study
+from common.report.series import Line
 
 _IMAGES = 4
 _RANDOM, _CLIPPED = 'random points of the ball', 'the same, clipped'
@@ -319,49 +318,41 @@ def _correlation_table(epsilon: float, maxima: dict[str, _Points]) -> Table:
 
 
 def _histograms(study: Study, in_words: dict[str, _Points]) -> list[Picture]:
-    drawn = []
-    for subject, unit in (
-        ('distances', f'l2 distance ({study.unit})'),
-        ('angles', 'angle (degrees)'),
-    ):
+    labels = {'distances': f'l2 distance ({study.unit})', 'angles': 'angle (degrees)'}
+    pictures = []
+    for subject, label in labels.items():
         values = {words: getattr(points, subject) for words, points in in_words.items()}
-
-        def plot(plots: ModuleType, path: pathlib.Path, values=values, unit=unit) -> None:
-            panel = ('all pairs of restarts', values)
-            plots.histograms(path, [panel], xlabel=unit, ylabel='density', density=True, width=5.5)
-
-        drawn += draw(
-            study.path(f'landscape_{subject}'),
+        pictures += study.draw(
+            f'landscape_{subject}',
             f'Histograms of the {subject} between maxima, and between random points',
-            plot,
+            'histograms',
+            [('all pairs of restarts', values)],
+            xlabel=label,
+            ylabel='density',
+            density=True,
+            width=5.5,
         )
-    return drawn
+    return pictures
 
 
 def _correlation_lines(study: Study, in_words: dict[str, _Points]) -> list[Picture]:
     radii = [study.pgd.ball.epsilon * share for share in _RADII]
-
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        lines = [
-            plots.Line(
-                words,
-                radii,
-                [c.mean() for c in points.correlations],
-                [np.percentile(c, 5) for c in points.correlations],
-                [np.percentile(c, 95) for c in points.correlations],
-            )
-            for words, points in in_words.items()
-        ]
-        plots.lines(
-            path,
-            [('mean, and 5% to 95%', lines)],
-            xlabel=f'epsilon ({study.unit})',
-            ylabel='correlation',
-            width=5.5,
+    lines = [
+        Line(
+            words,
+            radii,
+            [c.mean() for c in points.correlations],
+            [np.percentile(c, 5) for c in points.correlations],
+            [np.percentile(c, 95) for c in points.correlations],
         )
-
-    return draw(
-        study.path('landscape_correlations'),
+        for words, points in in_words.items()
+    ]
+    return study.draw(
+        'landscape_correlations',
         "Correlation of perturbations with the image's gradient over epsilon",
-        plot,
+        'lines',
+        [('mean, and 5% to 95%', lines)],
+        xlabel=f'epsilon ({study.unit})',
+        ylabel='correlation',
+        width=5.5,
     )

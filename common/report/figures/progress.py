@@ -3,7 +3,6 @@
 import csv
 import pathlib
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import numpy as np
 from common.errors import UserError
 from common.report.claims import Case, Claim, Measured, between
 from common.report.exhibit import Exhibit, Table
-from common.report.figures.study import Study, draw
+from common.report.figures.study import Study
+from common.report.series import Line
 
 _WINDOW = 9  # logged batches that are averaged
 # Number of batches, at most a window -> 97.5% quantile of Student's t for their mean.
@@ -35,22 +35,10 @@ def figure_4(study: Study, entry: dict[str, Any], released: pathlib.Path) -> Exh
     losses = [stage[:, 1] for stage in stages]
     smooth = [_smoothed(values) for values in losses]
 
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        lines = [
-            plots.Line('a batch', *_with_gaps(steps, losses)),
-            plots.Line('mean of nine', *_with_gaps(steps, smooth)),
-        ]
-        plots.lines(
-            path,
-            [(study.title, lines)],
-            xlabel='training step',
-            ylabel='adversarial cross-entropy',
-            markers=False,
-            yscale='log',
-            width=5.5,
-            marks=starts[1:],
-        )
-
+    lines = [
+        Line('a batch', *_with_gaps(steps, losses)),
+        Line('mean of nine', *_with_gaps(steps, smooth)),
+    ]
     return study.exhibit(
         'figure_4',
         'figure 4, adversarial loss during training',
@@ -61,8 +49,17 @@ def figure_4(study: Study, entry: dict[str, Any], released: pathlib.Path) -> Exh
         claims=[_decrease(stages)],
         remarks=[f'How the stages differ: {entry["notes"]}'] if len(stages) > 1 else [],
         tables=[Table.of('', _rows(steps, losses, smooth))],
-        pictures=draw(
-            study.path('figure_4'), 'Training loss of adversarial examples over the steps', plot
+        pictures=study.draw(
+            'figure_4',
+            'Training loss of adversarial examples over the steps',
+            'lines',
+            [(study.title, lines)],
+            xlabel='training step',
+            ylabel='adversarial cross-entropy',
+            markers=False,
+            yscale='log',
+            width=5.5,
+            marks=starts[1:],
         ),
         data={
             'steps': [s.tolist() for s in steps],

@@ -1,8 +1,6 @@
 """Figures 1 and 2: the losses that many random restarts of PGD reach around one image."""
 
-import pathlib
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 import numpy as np
 import tqdm
@@ -10,7 +8,7 @@ import tqdm
 from common.evaluation.loss_landscape import BATCH_SIZE, Curves, Restarting
 from common.report.claims import Case, Claim
 from common.report.exhibit import Exhibit, Table
-from common.report.figures.study import CHOSEN, Study, draw
+from common.report.figures.study import CHOSEN, Study
 
 _IMAGES = 4
 _LOSS = 'cross-entropy'
@@ -47,9 +45,6 @@ def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
         for i, image in enumerate(numbers)
     ]
 
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.histograms(path, panels, xlabel=f'{_LOSS} at the end of PGD', ylabel='restarts')
-
     return study.exhibit(
         'figure_1',
         'figure 1, losses of the maxima that PGD finds',
@@ -57,10 +52,13 @@ def figure_1(study: Study, restarts: int | None = None) -> Exhibit:
         networks=list(study.compared),
         claims=[_concentrated(_in_words(study, losses)), _smaller(_in_words(study, losses))],
         tables=[Table.of('', rows)],
-        pictures=draw(
-            study.path('figure_1'),
+        pictures=study.draw(
+            'figure_1',
             'Histograms of the final losses, four images and two networks',
-            plot,
+            'histograms',
+            panels,
+            xlabel=f'{_LOSS} at the end of PGD',
+            ylabel='restarts',
         ),
         data={
             'images': numbers,
@@ -208,10 +206,6 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
         for name, v in curves.items()
     ]
     in_words = _in_words(study, curves)
-
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.bundles(path, list(in_words.items()), xlabel='PGD iteration', ylabel=_LOSS)
-
     return study.exhibit(
         'figure_2',
         'figure 2, loss along the iterations of PGD',
@@ -219,8 +213,13 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
         networks=list(study.compared),
         claims=[_consistent(in_words), _levelling(in_words)],
         tables=[Table.of('', rows)],
-        pictures=draw(
-            study.path('figure_2'), 'Loss over iterations of PGD, one line a restart', plot
+        pictures=study.draw(
+            'figure_2',
+            'Loss over iterations of PGD, one line a restart',
+            'bundles',
+            list(in_words.items()),
+            xlabel='PGD iteration',
+            ylabel=_LOSS,
         ),
         data={'image': study.number(image), 'losses': {n: _rounded(v) for n, v in curves.items()}},
     )

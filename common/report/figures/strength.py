@@ -2,9 +2,7 @@
 
 import dataclasses
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 import numpy as np
 
@@ -12,7 +10,8 @@ from common.attacks import PGD, Attack, Restarts
 from common.evaluation.accuracy import Outcome
 from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, Case, Claim, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import Study, draw
+from common.report.figures.study import Study
+from common.report.series import Line
 
 _APART = 1.6  # ratio of numbers along a logarithmic axis
 _MARKED = 0.005  # share of the images from which on one attack is called better than another
@@ -78,20 +77,7 @@ def epsilons(study: Study, radii: Sequence[float]) -> Exhibit:
     # Radii that double would crowd at the left.
     doubling = {'xscale': 'symlog', 'xticks': _spread(radii)} if radii[-1] > 20 * radii[1] else {}
 
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        lines = [
-            _line(plots, words, radii, outcomes[name]) for name, words in study.compared.items()
-        ]
-        plots.lines(
-            path,
-            [(f'PGD-{study.pgd.steps}', lines)],
-            xlabel=f'epsilon ({study.unit})',
-            ylabel='accuracy',
-            percent=True,
-            width=5.5,
-            **doubling,
-        )
-
+    lines = [_line(words, radii, outcomes[name]) for name, words in study.compared.items()]
     return study.exhibit(
         'epsilons',
         'accuracy against epsilon',
@@ -100,8 +86,16 @@ def epsilons(study: Study, radii: Sequence[float]) -> Exhibit:
         networks=list(study.compared),
         remarks=_end(study, radii, outcomes),
         tables=[Table.of('', rows)],
-        pictures=draw(
-            study.path('epsilons'), 'Accuracy over the radius of the ball, two networks', plot
+        pictures=study.draw(
+            'epsilons',
+            'Accuracy over the radius of the ball, two networks',
+            'lines',
+            [(f'PGD-{study.pgd.steps}', lines)],
+            xlabel=f'epsilon ({study.unit})',
+            ylabel='accuracy',
+            percent=True,
+            width=5.5,
+            **doubling,
         ),
         data={name: _data(radii, of) for name, of in outcomes.items()},
     )
@@ -173,25 +167,18 @@ def _variants(
 
 def _curve(study: Study, varied: str, outcomes: Mapping[float, Outcome]) -> list[Picture]:
     name, values = study.adversarial, list(outcomes)
-
-    def plot(plots: ModuleType, path: pathlib.Path) -> None:
-        line = _line(plots, name, values, list(outcomes.values()))
-        plots.lines(
-            path,
-            [(f'PGD against {name}, {varied}', [line])],
-            xlabel=varied if varied != 'step size' else f'step size ({study.unit})',
-            ylabel='accuracy',
-            xscale='log',
-            percent=True,
-            whole=False,
-            width=5.5,
-            xticks=values,
-        )
-
-    return draw(
-        study.path(f'convergence_{varied.replace(" ", "_")}'),
+    return study.draw(
+        f'convergence_{varied.replace(" ", "_")}',
         f'Accuracy of {name} over {varied}',
-        plot,
+        'lines',
+        [(f'PGD against {name}, {varied}', [_line(name, values, list(outcomes.values()))])],
+        xlabel=varied if varied != 'step size' else f'step size ({study.unit})',
+        ylabel='accuracy',
+        xscale='log',
+        percent=True,
+        whole=False,
+        width=5.5,
+        xticks=values,
     )
 
 
@@ -219,14 +206,9 @@ def _cell(outcome: Outcome) -> str:
     return f'{outcome.accuracy:.2%} ({between(*outcome.interval, ".2%")})'
 
 
-def _line(plots, name: str, x: Sequence[float], outcomes: Sequence[Outcome]):
-    return plots.Line(
-        name,
-        x,
-        [o.accuracy for o in outcomes],
-        [o.interval[0] for o in outcomes],
-        [o.interval[1] for o in outcomes],
-    )
+def _line(name: str, x: Sequence[float], outcomes: Sequence[Outcome]) -> Line:
+    low, high = zip(*(o.interval for o in outcomes), strict=True)
+    return Line(name, x, [o.accuracy for o in outcomes], low, high)
 
 
 def _data(x: Sequence[float], outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -253,12 +235,12 @@ def _converged(base: Outcome, variants: Mapping[str, Mapping[float, Paired]]) ->
         variants: what is varied -> its value -> what that breaks beyond the base attack.
     """
     beyond = {
-        f'{varied}={value:g}': found
+        f'{varied}={value:g}': variant
         for varied, values in variants.items()
-        for value, found in values.items()
+        for value, variant in values.items()
     }
-    marked = [name for name, found in beyond.items() if found.marked]
-    possible = [name for name, found in beyond.items() if found.interval[1] >= _MARKED]
+    marked = [name for name, variant in beyond.items() if variant.marked]
+    possible = [name for name, variant in beyond.items() if variant.interval[1] >= _MARKED]
     strongest = [
         max(names, key=lambda name: beyond[name].net)
         for varied in variants

@@ -162,7 +162,7 @@ class Study:
         )
 
     def accuracy(self, attack: Attack, source: str, target: str) -> Outcome:
-        """Accuracy of `target` on examples crafted on `source`, from the cache if it is there.
+        """Accuracy of `target` on examples crafted on `source`, from the cache if possible.
 
         Args:
             attack: the attack.
@@ -185,9 +185,32 @@ class Study:
             partial_folder=self.output_dir / 'cache',
         )
 
-    def path(self, name: str) -> pathlib.Path:
-        """Where a picture goes."""
-        return self.output_dir / f'{self.key}_{name}{self.variant}.png'
+    def draw(
+        self, name: str, words: str, kind: str, *contents: Any, **labels: Any
+    ) -> list[Picture]:
+        """Draws a picture with matplotlib, which is optional: without it, warns and draws nothing.
+
+        Args:
+            name: end of the file's name.
+            words: what the picture shows.
+            kind: a function of `common.report.plots`.
+            *contents: its arguments after the path.
+            **labels: its keyword arguments.
+        """
+        path = self.output_dir / f'{self.key}_{name}{self.variant}.png'
+        try:
+            from common.report import plots
+        except ModuleNotFoundError as error:
+            if error.name != 'matplotlib':
+                raise
+            print(
+                f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
+                'numbers are complete. For pictures: pip install matplotlib',
+                file=sys.stderr,
+            )
+            return []
+        getattr(plots, kind)(path, *contents, **labels)
+        return [Picture(path.name, words)]
 
     def exhibit(
         self,
@@ -239,28 +262,3 @@ class Study:
 
 def _short(reference: str) -> str:
     return pathlib.Path(reference).name
-
-
-def draw(
-    path: pathlib.Path, words: str, plot: Callable[[Any, pathlib.Path], None]
-) -> list[Picture]:
-    """Draws a picture with matplotlib, which is optional: without it, warns and draws nothing.
-
-    Args:
-        path: of the PNG file.
-        words: what it shows.
-        plot: (module `common.report.plots`, path) -> None; draws it.
-    """
-    try:
-        from common.report import plots
-    except ModuleNotFoundError as error:
-        if error.name != 'matplotlib':
-            raise
-        print(
-            f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
-            'numbers are complete. For pictures: pip install matplotlib',
-            file=sys.stderr,
-        )
-        return []
-    plot(plots, path)
-    return [Picture(path.name, words)]

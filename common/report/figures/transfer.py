@@ -2,9 +2,7 @@
 
 import dataclasses
 import itertools
-import pathlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from common.evaluation.accuracy import Outcome
 from common.losses import LogOdds
 from common.report.claims import Case, Claim, Measured, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import Study, draw
+from common.report.figures.study import Study
 
 _ADVERSARIAL, _NATURAL = 'adversarially trained', 'naturally trained'
 
@@ -32,14 +30,16 @@ class _Matrix:
     @property
     def fooled(self) -> list[list[Measured]]:
         """[k][k] shares of the images that the target classifies correctly."""
-        return [[self.pooled([(source, target)]) for target in self.names] for source in self.names]
-
-    def pooled(self, pairs: Iterable[tuple[str, str]]) -> Measured:
-        """The share fooled over all (source, target) pairs together."""
-        return Measured.share(*self.counts(pairs))
+        return [
+            [Measured.share(*self.counts([(source, target)])) for target in self.names]
+            for source in self.names
+        ]
 
     def counts(self, pairs: Iterable[tuple[str, str]]) -> tuple[int, int]:
-        """How many images are fooled, of how many that the targets classify correctly."""
+        """How many images of all (source, target) pairs are fooled, and how many could be.
+
+        Those are the images that the targets classify correctly.
+        """
         fooled = n = 0
         for source, target in pairs:
             i, j = self.names.index(source), self.names.index(target)
@@ -76,13 +76,14 @@ class _Trainings:
             for name, entry in released.items()
             if alike is None or name in alike
         }
-        architecture = released[adversarial]['config']['network']
+        # Data sets with a single architecture may leave it out.
+        architecture = released[adversarial]['config'].get('network')
         return cls(
             {
                 name: _NATURAL if config['adversary'] == 'none' else _ADVERSARIAL
                 for name, config in configs.items()
             },
-            frozenset(n for n, config in configs.items() if config['network'] == architecture),
+            frozenset(n for n, config in configs.items() if config.get('network') == architecture),
         )
 
     def pairs(self, source: str, target: str) -> list[tuple[str, str]]:
@@ -225,23 +226,23 @@ def _table(title: str, columns: Sequence[str], rows: dict[str, Sequence[str | No
 
 
 def _pictures(study: Study, matrix: _Matrix) -> list[Picture]:
-    names = matrix.names
-    accuracy = [[o.accuracy for o in row] for row in (matrix.natural, *matrix.attacked)]
-
-    def accuracies(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.heatmap(
-            path,
-            np.array(accuracy),
+    names, accuracies = matrix.names, [matrix.natural, *matrix.attacked]
+    return [
+        *study.draw(
+            'transfer',
+            'Accuracy of each target under examples of each source',
+            'heatmap',
+            np.array([[o.accuracy for o in row] for row in accuracies]),
             rows=['none (natural)', *names],
             columns=names,
             ylabel='source',
             xlabel='target',
             title=f'accuracy under PGD-{study.pgd.steps}',
-        )
-
-    def gradients(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.heatmap(
-            path,
+        ),
+        *study.draw(
+            'transfer_gradients',
+            "Mean cosine between two networks' gradients",
+            'heatmap',
             matrix.cosines,
             rows=names,
             columns=names,
@@ -249,18 +250,6 @@ def _pictures(study: Study, matrix: _Matrix) -> list[Picture]:
             xlabel='',
             form='.3f',
             title='cosine of input gradients',
-        )
-
-    return [
-        *draw(
-            study.path('transfer'),
-            'Accuracy of each target under examples of each source',
-            accuracies,
-        ),
-        *draw(
-            study.path('transfer_gradients'),
-            "Mean cosine between two networks' gradients",
-            gradients,
         ),
     ]
 

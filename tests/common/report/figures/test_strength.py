@@ -136,7 +136,7 @@ def test_the_base_attack_is_no_variant_of_itself(study, monkeypatch):
 
     monkeypatch.setattr(Study, 'accuracy', accuracy)
     monkeypatch.setattr(Study, 'exhibit', lambda _, *args, **parts: parts)
-    monkeypatch.setattr(strength, 'draw', lambda *_: [])
+    monkeypatch.setattr(Study, 'draw', lambda *_, **__: [])
     found = strength.convergence(study, steps=(4,), restarts=(1,), step_sizes=(0.04, 1))
     (claim,) = found['claims']
     assert 'steps=' not in claim.measured and 'restarts=' not in claim.measured
