@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,33 +28,21 @@ _MUCH = 0.005  # share of the images from which on more broken images are "much"
 def table_exhibit(
     rows: Sequence[Row],
     *,
-    key: str,
-    title: str,
-    command: str,
-    setting: str,
-    networks: dict[str, str],
     why: Sequence[str] = (),
     kinds: dict[str, str] | None = None,
+    **facts: Any,
 ) -> Exhibit:
     """A table of accuracies under attack, beside the paper's.
 
     Args:
         rows: of one target network, or of several.
-        key: name of the exhibit.
-        title: a line.
-        command: as typed.
-        setting: what the rows have in common.
-        networks: name -> SHA-256 of the weights.
         why: sentences that explain differences from published numbers, where there are any.
         kinds: of black-box attacks, as for `strongest`.
+        **facts: key, title, command, setting and networks of the exhibit.
     """
     marked, published = strongest(rows, kinds), _published(rows)
     return Exhibit(
-        key=key,
-        title=title,
-        command=command,
-        setting=setting,
-        networks=networks,
+        **facts,
         claims=tuple(_compared(rows, name) for name in published),
         remarks=tuple(why) if published else (),
         seconds=sum(row.seconds for row in rows),
@@ -62,33 +51,17 @@ def table_exhibit(
     )
 
 
-def worst_case_exhibit(
-    judgement: Judgement,
-    *,
-    key: str,
-    title: str,
-    command: str,
-    setting: str,
-    networks: dict[str, str],
-) -> Exhibit:
+def worst_case_exhibit(judgement: Judgement, **facts: Any) -> Exhibit:
     """A network's accuracy under a cascade of attacks, stage by stage, and its honesty checks.
 
     Args:
         judgement: the cascade's result.
-        key: name of the exhibit.
-        title: a line.
-        command: as typed.
-        setting: images and ball.
-        networks: name -> SHA-256 of the weights.
+        **facts: key, title, command, setting and networks of the exhibit.
     """
     worst = judgement.verdict
     stages = {name: value for name, value in records(worst).items() if name != 'images'}
     return Exhibit(
-        key=key,
-        title=title,
-        command=command,
-        setting=setting,
-        networks=networks,
+        **facts,
         claims=(_first_order(worst),),
         remarks=(
             f'{worst.accuracy:.2%} ({between(*worst.interval, ".2%")}, n = {worst.n:,}) of the '
