@@ -12,6 +12,7 @@ from common.evaluation.accuracy import Outcome
 from common.losses import LogOdds
 from common.report.claims import Case, Claim, Measured, between
 from common.report.exhibit import Exhibit, Picture, Table
+from common.report.figures.strength import paired
 from common.report.figures.study import Study
 
 _ADVERSARIAL, _NATURAL = 'adversarially trained', 'naturally trained'
@@ -263,28 +264,26 @@ def _claims(matrix: _Matrix, trainings: _Trainings, adversarial: str) -> list[Cl
 
 
 def _own_is_stronger(matrix: _Matrix, trainings: _Trainings, adversarial: str) -> list[Claim]:
-    """Whether transferred examples leave more of the adversarially trained network than its own."""
+    """Whether transferred examples break fewer of the same images than the network's own."""
     j = matrix.names.index(adversarial)
     natural, own = matrix.natural[j], matrix.attacked[j][j]
     cases = []
     for name, row in zip(matrix.names, matrix.attacked, strict=True):
         if name in trainings.of and name != adversarial:
-            low, high = row[j].interval
-            weaker = low > own.interval[1]
-            cases.append(Case(name, f'{row[j].accuracy:.2%}', between(low, high, '.2%'), weaker))
+            low, high = paired(own, row[j]).interval
+            weaker = True if high < 0 else False if low > 0 else None
+            points = f'{between(100 * low, 100 * high, "+.1f")} points broken beyond its own'
+            cases.append(Case(name, f'{row[j].accuracy:.2%}', points, weaker))
     if not cases:
         return []
-    note = (
-        f'accuracy of {adversarial} ({natural.accuracy:.2%} on natural images, {own.accuracy:.2%} '
-        f'[{between(*own.interval, ".2%")}] on its own PGD examples) on examples from'
-    )
     return [
         Claim.of(
             'Black-box examples are weaker than white-box ones.',
             'section 5, tables 1 and 2',
             cases,
             f'{own.n:,} images',
-            note,
+            f'accuracy of {adversarial} ({natural.accuracy:.2%} on natural images, '
+            f'{own.accuracy:.2%} on its own PGD examples) on examples from',
         )
     ]
 
@@ -299,14 +298,14 @@ def _by_training(matrix: _Matrix, trainings: _Trainings) -> list[Claim]:
             robust, usual = (Measured.share(*count) for count in counts)
             cases.append(
                 Case(
-                    f'from {source} networks',
+                    f'examples of {source} networks',
                     f'{robust.value:.1%} and {usual.value:.1%}',
                     f'{between(*robust[1:])} and {between(*usual[1:])}',
                     usual.above(robust),
                 )
             )
             pairs += itertools.chain(*both)
-            sizes += [f'{n:,}' for _, n in counts]
+            sizes.append(' and '.join(f'{n:,}' for _, n in counts))
     if not cases:
         return []
     return [
@@ -314,7 +313,7 @@ def _by_training(matrix: _Matrix, trainings: _Trainings) -> list[Claim]:
             'Stronger training adversaries reduce the effectiveness of transferred examples.',
             'section 4',
             cases,
-            f'{", ".join(sizes)} images',
+            f'{"; ".join(sizes)} images',
             f'fooled on {_ADVERSARIAL} and on {_NATURAL} targets, of the images that a target '
             'classifies correctly, over all pairs ('
             + ', '.join(f'{source} to {target}' for source, target in pairs)

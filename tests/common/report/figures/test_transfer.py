@@ -112,14 +112,21 @@ def test_trainings_are_read_from_the_manifest():
 
 
 @pytest.mark.parametrize(
-    'others, expected', [((80, 70), REPRODUCED), ((80, 50), PARTLY), ((50, 40), CONTRADICTED)]
+    'others, expected',
+    [
+        ((80, 70), REPRODUCED),
+        ((80, 20), PARTLY),
+        ((20, 30), CONTRADICTED),
+        ((80, 46), REPRODUCED),  # nothing is known of the second
+        ((45, 46), NOT_TESTED),
+    ],
 )
 def test_accuracy_under_transferred_examples_beside_the_networks_own(others, expected):
     left = {'A': 45, 'A_nat': others[0], 'A_prime': others[1]}
     found = matrix(['A', 'A_nat', 'A_prime'], left=lambda a, b: left[a])
     (said,) = transfer._own_is_stronger(found, TRAININGS, 'A')
     assert said.verdict == expected
-    assert '90.00% on natural images, 45.00% [' in said.measured
+    assert '90.00% on natural images, 45.00% on its own' in said.measured
     assert f'A_nat: {others[0]:.2f}%' in said.measured
 
 
@@ -144,9 +151,9 @@ def test_whether_stronger_training_weakens_transfer(left, expected):
 def test_examples_of_a_network_on_itself_are_no_transfer():
     said = by_training(matrix(left=lambda a, b: 0 if a == b else 45))
     # 180 images each: A and A_prime on each other, both on A_nat.
-    assert 'from adversarially trained networks: 50.0% and 50.0%' in said.measured
+    assert 'examples of adversarially trained networks: 50.0% and 50.0%' in said.measured
     assert '42.8% to 57.2% and 42.8% to 57.2%' in said.interval
-    assert said.n.startswith('180, 180, ')
+    assert said.n.startswith('180 and 180; ')
 
 
 def test_all_pairs_are_named():
