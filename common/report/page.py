@@ -125,7 +125,7 @@ def _html(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> str:
 
 def _section(folder: pathlib.Path, exhibit: Exhibit) -> str:
     parts = [f'<h2>{html.escape(exhibit.title)}</h2>']
-    parts += [_html_table(table, 'claims') for table in _claims(exhibit)]
+    parts += [_html_table(table, ' class="claims"') for table in _claims(exhibit)]
     parts += [f'<p>{html.escape(remark)}</p>' for remark in exhibit.remarks]
     parts += [_embedded(folder, exhibit, picture) for picture in exhibit.pictures]
     parts += [_html_table(table) for table in exhibit.tables]
@@ -140,14 +140,14 @@ def _html_fact(name: str, value: str) -> str:
     return f'<code>{text}</code>' if name == 'command' else text
 
 
-def _html_table(table: Table, kind: str = 'numbers') -> str:
+def _html_table(table: Table, attributes: str = '') -> str:
     def line(cells: Sequence[str], tag: str) -> str:
         return '<tr>' + ''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells) + '</tr>'
 
     caption = f'<caption>{html.escape(table.title)}</caption>' if table.title else ''
     head = f'<thead>{line(table.columns, "th")}</thead>'
     body = f'<tbody>{"".join(line(row, "td") for row in table.rows)}</tbody>'
-    return f'<div class="wide"><table class="{kind}">{caption}{head}{body}</table></div>'
+    return f'<div class="wide"><table{attributes}>{caption}{head}{body}</table></div>'
 
 
 def _embedded(folder: pathlib.Path, exhibit: Exhibit, picture: Picture) -> str:
