@@ -89,4 +89,5 @@ def sweep(
         if name == 'cifar10'
         else {},
         why=_WHY,
+        large_epsilon=True,
     )

@@ -26,6 +26,7 @@ CIFAR10 = DataSet(
     augmentation=dataset.AUGMENTATION,
     holds_out_last=True,
     compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
+    compared_alike=('A', 'A_prime', 'A_nat', 'B'),
     table=TABLE_2,
     table_name='Table 2',
     more_tables={'paper_simple': SIMPLE},

@@ -49,5 +49,5 @@ SIMPLE_TRAININGS = {
 
 _KINDS = dict.fromkeys(('A_prime', 'A_nat'), 'black box')
 
-TABLE_2 = PaperTable(_WIDE, epsilon=8.0, step_size=2.0, why=_WHY, kinds=_KINDS)
-SIMPLE = PaperTable(_SIMPLE, epsilon=8.0, step_size=2.0)
+TABLE_2 = PaperTable(_WIDE, epsilon=8.0, step_size=2.0, network='A', why=_WHY, kinds=_KINDS)
+SIMPLE = PaperTable(_SIMPLE, epsilon=8.0, step_size=2.0, network='A')

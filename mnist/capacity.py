@@ -72,4 +72,5 @@ def sweep(
         training,
         lambda config: training_adversary(config, data_set.lower, data_set.upper),
         longer=1 if study.quick else _LONGER,
+        large_epsilon=epsilon > EPSILON,
     )

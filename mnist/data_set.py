@@ -24,6 +24,7 @@ MNIST = DataSet(
     recipes=RECIPES,
     augmentation=dataset.AUGMENTATION,
     compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
+    compared_alike=('A', 'A_prime', 'A_nat', 'B'),
     table=TABLE_1,
     table_name='Table 1',
     figure_ranges=FigureRanges(

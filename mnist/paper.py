@@ -47,4 +47,4 @@ _WHY = (
 
 _KINDS = {'A_prime': 'black box', 'A_nat': 'black box', 'B': 'black box, other architecture'}
 
-TABLE_1 = PaperTable(_ROWS, epsilon=0.3, step_size=0.01, why=_WHY, kinds=_KINDS)
+TABLE_1 = PaperTable(_ROWS, epsilon=0.3, step_size=0.01, network='A', why=_WHY, kinds=_KINDS)

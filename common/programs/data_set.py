@@ -80,8 +80,10 @@ class DataSet:
         holds_out_last: whether held-out training images are the last ones instead of the first.
         compared: the two released networks that the paper's figures compare -> how they were
             trained, in words; the naturally trained one first.
+        compared_alike: released networks whose trainings differ in the adversary alone, which
+            claims about transfer compare; None for all of them.
         table: the paper's table of this data set; None for no paper.
-        table_name: what the paper calls it.
+        table_name: what the paper calls the table.
         more_tables: name of a column -> further published numbers.
         figure_ranges: where figures measure; None for no such figures.
         capacity: (data set, study, train, epsilon, name, data_dir) -> figure 3's study and its
@@ -109,6 +111,7 @@ class DataSet:
     augmentation: Augment | None = None
     holds_out_last: bool = False
     compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    compared_alike: tuple[str, ...] | None = None
     table: PaperTable | None = None
     table_name: str = 'Table 1'
     more_tables: Mapping[str, PaperTable] = dataclasses.field(default_factory=dict)

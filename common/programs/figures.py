@@ -62,6 +62,7 @@ def main(data_set: DataSet) -> None:
         output_dir=pathlib.Path(FLAGS.output_dir),
         budget=FLAGS.budget,
         crafting=shared_flags.crafting(FLAGS.batch_size),
+        compared=data_set.compared,
         every=shared_flags.every(),
         variant=as_typed.suffix(),
         remark=as_typed.in_words(),
@@ -76,6 +77,7 @@ def main(data_set: DataSet) -> None:
         step_sizes=ranges.step_sizes,
         capacity=lambda study: _capacity(data_set, study),
         restarts_of_an_image=FLAGS.restarts,
+        compared_alike=data_set.compared_alike,
     )
     catalogue.make(FLAGS.figure, study, details)
 

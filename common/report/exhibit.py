@@ -1,7 +1,7 @@
-"""What a report is made of: tables and figures, each with all that a reader needs to judge it.
+"""The parts of a report: tables and figures, each with all that a reader needs to judge it.
 
-Programs that compute something for the report write an exhibit, which `python -m common.report`
-gathers.
+Programs that compute something for the report write an exhibit, and `python -m common.report`
+gathers them.
 """
 
 import dataclasses
@@ -16,10 +16,11 @@ import tensorflow as tf
 
 from common.errors import UserError, reason
 from common.files import write_json
+from common.report.claims import Claim
 
 SUFFIX = '.exhibit.json'
 
-# A data set's exhibits as a reader of the paper meets them; others come after these.
+# A data set's exhibits in the paper's order; others come after these.
 _ORDER = (
     'table',
     'worst',
@@ -41,7 +42,7 @@ class Table:
     Attributes:
         title: above the table; may be empty.
         columns: headings.
-        rows: as many cells each.
+        rows: each with one cell a column.
     """
 
     title: str
@@ -50,7 +51,7 @@ class Table:
 
     @classmethod
     def of(cls, title: str, rows: list[dict[str, Any]]) -> 'Table':
-        """From rows of heading -> value, in the order of the first one; None is shown as a dash."""
+        """A table from rows of heading -> value, in the first row's order; None becomes a dash."""
         columns = tuple(rows[0])
         return cls(
             title,
@@ -82,10 +83,11 @@ class Exhibit:
         command: what computed it, as typed.
         setting: what it was computed on: images and their number, ball, attack, budget.
         networks: name -> SHA-256 of the weights.
-        remarks: sentences: what was measured, beside what the paper says.
+        claims: of the paper, beside what was measured.
+        remarks: sentences for a reader.
         tables: numbers for reading.
-        pictures: likewise.
-        data: all numbers, for those who draw or reckon themselves: whatever JSON can hold.
+        pictures: image files beside the exhibit.
+        data: all numbers, for programs: anything that JSON can hold.
         seconds: wall time of the computation, without what was in the cache already.
         date: of the computation, as YYYY-MM-DD.
         versions: of the software.
@@ -96,6 +98,7 @@ class Exhibit:
     command: str
     setting: str
     networks: dict[str, str]
+    claims: tuple[Claim, ...] = ()
     remarks: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
@@ -107,8 +110,8 @@ class Exhibit:
     def write(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes <key>.exhibit.json, in place of an older one.
 
-        If that one has the same numbers, taken from the cache this time, it keeps the date and
-        the time that they took, and its pictures where none could be drawn now.
+        If the older one has the same numbers, they came from the cache: their date and seconds are
+        kept, and the older pictures where none could be drawn now.
 
         Raises:
             UserError: the folder cannot be written.
@@ -144,7 +147,7 @@ class Exhibit:
 
 
 def read(path: pathlib.Path) -> Exhibit:
-    """The exhibit in a file.
+    """The exhibit in a file, which may be older than claims.
 
     Raises:
         UserError: the file is damaged.
@@ -158,21 +161,28 @@ def read(path: pathlib.Path) -> Exhibit:
         )
         values['pictures'] = tuple(Picture(**picture) for picture in values['pictures'])
         values['remarks'] = tuple(values['remarks'])
+        values['claims'] = tuple(Claim(**claim) for claim in values.get('claims', ()))
         return Exhibit(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f'{path} is no exhibit ({reason(error)}). Remove it and run the command '
-            'that makes it again.'
+            f'{path} is no exhibit ({reason(error)}). Remove it and run the command that writes it '
+            'again.'
         ) from error
 
 
 def _require_kinds(values: dict[str, Any]) -> None:
-    """TypeError unless an exhibit's JSON holds texts, numbers and lists where these belong."""
+    """Raises TypeError unless an exhibit's JSON has texts, numbers and lists in their places."""
     tables, pictures = values['tables'], values['pictures']
     texts = [values[name] for name in ('key', 'title', 'command', 'setting', 'date', 'versions')]
     texts += [*values['networks'], *values['networks'].values(), *values['remarks']]
     texts += [text for t in tables for text in (t['title'], *t['columns'])]
     texts += [text for picture in pictures for text in (picture['file'], picture['words'])]
+    texts += [
+        text
+        for claim in values.get('claims', ())
+        for name, text in claim.items()
+        if text is not None or name != 'interval'
+    ]
     wrong = [text for text in texts if not isinstance(text, str)]
     wrong += [
         table['title']
@@ -181,7 +191,7 @@ def _require_kinds(values: dict[str, Any]) -> None:
         if len(row) != len(table['columns'])
     ]
     if wrong or not isinstance(values['seconds'], int | float):
-        raise TypeError(f'fields of another kind than expected: {wrong or values["seconds"]!r}')
+        raise TypeError(f'fields of an unexpected kind: {wrong or values["seconds"]!r}')
 
 
 def read_all(folder: str | os.PathLike) -> list[Exhibit]:

@@ -26,6 +26,24 @@ def write_report(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> None:
             temporary.write_text(text, encoding='utf-8')
 
 
+def _claims(exhibit: Exhibit) -> list[Table]:
+    """The claims of the paper as a table; nothing where there are none."""
+    if not exhibit.claims:
+        return []
+    rows = [
+        {
+            'claim': claim.claim,
+            'in the paper': claim.where,
+            'measured': claim.measured,
+            '95% interval or test': claim.interval,
+            'n': claim.n,
+            'verdict': claim.verdict,
+        }
+        for claim in exhibit.claims
+    ]
+    return [Table.of('Claims of the paper', rows)]
+
+
 def _facts(exhibit: Exhibit) -> list[tuple[str, str]]:
     networks = ', '.join(f'{name} ({digest[:12]})' for name, digest in exhibit.networks.items())
     return [
@@ -47,22 +65,20 @@ def _markdown(exhibits: Sequence[Exhibit]) -> str:
     parts = [f'# {TITLE}']
     for exhibit in exhibits:
         parts.append(f'## {exhibit.title}')
+        parts += [_markdown_table(table) for table in _claims(exhibit)]
         parts += [_markdown_text(remark) for remark in exhibit.remarks]
         parts += [f'![{p.words}]({p.file})' for p in exhibit.pictures]
         parts += [_markdown_table(table) for table in exhibit.tables]
-        parts.append(
-            '\n'.join(
-                f'- {name}: `{value}`'
-                if name == 'command'
-                else f'- {name}: {_markdown_text(value)}'
-                for name, value in _facts(exhibit)
-            )
-        )
+        parts.append('\n'.join(_markdown_fact(*fact) for fact in _facts(exhibit)))
     return '\n\n'.join(parts) + '\n'
 
 
+def _markdown_fact(name: str, value: str) -> str:
+    return f'- {name}: ' + (f'`{value}`' if name == 'command' else _markdown_text(value))
+
+
 def _markdown_text(text: str) -> str:
-    # Names like A_nat would set what follows in italics, and bars would end a cell.
+    # Underscores and stars would start italics, and bars would end a cell.
     return text.replace('_', r'\_').replace('|', r'\|').replace('*', r'\*')
 
 
@@ -86,7 +102,7 @@ img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem;
         margin: 1rem 0; }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e5e5e5; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .claims th, .claims td { text-align: left; }
 caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
 dl { font-size: .85rem; color: #555; display: grid; grid-template-columns: max-content 1fr;
      gap: .1rem 1rem; } dd { margin: 0; overflow-wrap: anywhere; } nav li { margin: .1rem 0; }
@@ -109,30 +125,29 @@ def _html(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> str:
 
 def _section(folder: pathlib.Path, exhibit: Exhibit) -> str:
     parts = [f'<h2>{html.escape(exhibit.title)}</h2>']
+    parts += [_html_table(table, ' class="claims"') for table in _claims(exhibit)]
     parts += [f'<p>{html.escape(remark)}</p>' for remark in exhibit.remarks]
     parts += [_embedded(folder, exhibit, picture) for picture in exhibit.pictures]
     parts += [_html_table(table) for table in exhibit.tables]
     facts = ''.join(
-        f'<dt>{name}</dt><dd>{_fact(name, html.escape(value))}</dd>'
-        for name, value in _facts(exhibit)
+        f'<dt>{name}</dt><dd>{_html_fact(name, value)}</dd>' for name, value in _facts(exhibit)
     )
     return f'<section id="{html.escape(exhibit.key)}">{"".join(parts)}<dl>{facts}</dl></section>\n'
 
 
-def _fact(name: str, value: str) -> str:
-    return f'<code>{value}</code>' if name == 'command' else value
+def _html_fact(name: str, value: str) -> str:
+    text = html.escape(value)
+    return f'<code>{text}</code>' if name == 'command' else text
 
 
-def _html_table(table: Table) -> str:
+def _html_table(table: Table, attributes: str = '') -> str:
     def line(cells: Sequence[str], tag: str) -> str:
         return '<tr>' + ''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells) + '</tr>'
 
     caption = f'<caption>{html.escape(table.title)}</caption>' if table.title else ''
-    rows = ''.join(line(row, 'td') for row in table.rows)
-    return (
-        f'<div class="wide"><table>{caption}<thead>{line(table.columns, "th")}</thead>'
-        f'<tbody>{rows}</tbody></table></div>'
-    )
+    head = f'<thead>{line(table.columns, "th")}</thead>'
+    body = f'<tbody>{"".join(line(row, "td") for row in table.rows)}</tbody>'
+    return f'<div class="wide"><table{attributes}>{caption}{head}{body}</table></div>'
 
 
 def _embedded(folder: pathlib.Path, exhibit: Exhibit, picture: Picture) -> str:
@@ -141,6 +156,7 @@ def _embedded(folder: pathlib.Path, exhibit: Exhibit, picture: Picture) -> str:
         contents = base64.b64encode(path.read_bytes()).decode('ascii')
     except OSError as error:
         raise UserError(
-            f'expected the picture {path}; found none. Run what makes it again: {exhibit.command}'
+            f'expected the picture {path}; found none. Run the command that draws it: '
+            f'{exhibit.command}'
         ) from error
     return f'<p><img alt="{html.escape(picture.words)}" src="data:image/png;base64,{contents}"></p>'

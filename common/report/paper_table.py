@@ -1,4 +1,4 @@
-"""The paper's tables as data, to stand beside what is measured here."""
+"""The paper's tables as data, for comparison with what is measured here."""
 
 import dataclasses
 from collections.abc import Collection
@@ -9,15 +9,15 @@ from common.evaluation.rows import Row, table
 
 @dataclasses.dataclass(frozen=True)
 class PaperRow:
-    """What the paper reports of one network under one attack.
+    """The paper's accuracy of one network under one attack.
 
     Attributes:
         method: as in `common.attacks.by_name`, or 'natural'.
         steps: PGD steps; 1 for FGSM, 0 for natural images.
-        restarts: runs an example has to survive.
-        source: whose gradients were followed.
-        accuracy: 0 to 1; None for a row that the paper has not.
-        target: the network judged.
+        restarts: runs that an image has to survive.
+        source: the network whose gradients were followed.
+        accuracy: 0 to 1; None for a row that the paper lacks.
+        target: the network judged; None for the table's own.
     """
 
     method: str
@@ -25,7 +25,7 @@ class PaperRow:
     restarts: int
     source: str
     accuracy: float | None
-    target: str = 'A'
+    target: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,8 @@ class PaperTable:
     Attributes:
         rows: in the paper's order.
         epsilon: radius of the ball, in pixel units.
-        step_size: of PGD, likewise.
+        step_size: of PGD, in pixel units.
+        network: the table's own network. Another one that is judged takes its place.
         why: sentences that explain where the released networks' numbers differ.
         kinds: name of a source -> the kind of black-box attack that it makes for the paper, which
             marks the strongest of each kind.
@@ -44,6 +45,7 @@ class PaperTable:
     rows: tuple[PaperRow, ...]
     epsilon: float
     step_size: float
+    network: str
     why: tuple[str, ...] = ()
     kinds: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -56,19 +58,15 @@ class PaperTable:
         target: str,
         settings: AttackSettings,
     ) -> float | None:
-        """What the paper reports for this evaluation, 0 to 1; None if nothing."""
+        """The paper's accuracy for this evaluation, 0 to 1; None if it reports none."""
         if settings.ball.epsilon != self.epsilon or settings.step_size != self.step_size:
             return None
         if not settings.random_start:
             return None
+        asked = (method, steps, restarts, source, target)
         for row in self.rows:
-            if (row.method, row.steps, row.restarts, row.source, row.target) == (
-                method,
-                steps,
-                restarts,
-                source,
-                target,
-            ):
+            judged = row.target or self.network
+            if (row.method, row.steps, row.restarts, row.source, judged) == asked:
                 return row.accuracy
         return None
 
@@ -79,33 +77,34 @@ class PaperTable:
         released: Collection[str],
         most_restarts: int | None = None,
     ) -> list[Row]:
-        """Measures the rows, each printed when it is done.
+        """Measures the rows and prints each when it is done.
 
         Args:
             attacks: makes the rows of the network judged.
-            target: that network. It takes A's place; the paper's rows of other networks are
-                measured beside the released A only.
-            released: names of networks that are there; rows that need others are left out.
-            most_restarts: rows of more have so many; None for as many as the paper.
+            target: that network. If it is not the table's own, it takes that one's place, and the
+                paper's rows of other networks are left out.
+            released: names of networks that are available; rows that need others are left out.
+            most_restarts: the most restarts of a row; None for as many as the paper.
         """
-        rows = []
+        own, rows = self.network, []
         for wanted in self.rows:
-            if wanted.target != 'A' and target != 'A':
+            judged = wanted.target or own
+            if judged != own and target != own:
                 continue
-            if wanted.source == target != 'A':
-                continue  # it attacks itself already, in A's place
-            if {wanted.source, wanted.target} - {'A', *released}:
+            if wanted.source == target != own:
+                continue  # it attacks itself already, in the place of the table's own network
+            if {wanted.source, judged} - {own, *released}:
                 print(
                     f'{wanted.method} from {wanted.source}: left out, that network is not released'
                 )
                 continue
-            judged = attacks if wanted.target == 'A' else attacks.on(wanted.target)
-            source = target if wanted.source == 'A' else wanted.source
+            table_of_judged = attacks if judged == own else attacks.on(judged)
+            source = target if wanted.source == own else wanted.source
             restarts = min(wanted.restarts, most_restarts or wanted.restarts)
-            rows.append(judged.row(wanted.method, wanted.steps, restarts, source))
+            rows.append(table_of_judged.row(wanted.method, wanted.steps, restarts, source))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
         return rows
 
 
 def nothing(*_) -> None:
-    """For other data than the paper's: it reports nothing."""
+    """The paper's accuracy for other data than its own: None."""

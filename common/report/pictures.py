@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.files import replacing
 
-# Told apart with every kind of colour vision (Okabe and Ito's blue and orange).
+# Okabe and Ito's blue and orange, distinct for every kind of colour vision.
 _BLUE, _ORANGE = (0, 114, 178), (230, 159, 0)
 _SCALE, _FRAME, _GAP = 4, 3, 6
 

@@ -1,7 +1,6 @@
 """The project's figures: one look for all, and the only place that knows matplotlib."""
 
 import contextlib
-import dataclasses
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common.files import replacing
+from common.report.series import Line
 
-# Okabe and Ito's colours, told apart with every kind of colour vision.
+# Okabe and Ito's colours, distinct for every kind of colour vision.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = 'os^Dv<>'
 _LETTERS_AN_INCH = 14  # of legends
@@ -33,25 +33,6 @@ _STYLE = {
     'savefig.facecolor': 'white',
     'font.family': 'DejaVu Sans',
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """One line of a panel.
-
-    Attributes:
-        name: in the legend.
-        x: [k] numbers.
-        y: [k] numbers.
-        low: [k] lower ends of intervals; None for no band.
-        high: [k] upper ends.
-    """
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
 
 
 @contextlib.contextmanager
@@ -75,15 +56,15 @@ def _figure(
 
 def _legend(axes: np.ndarray) -> None:
     """One legend under all panels."""
-    found = {}
+    handles = {}
     for axis in axes.flat:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
+            handles.setdefault(label, handle)
     figure = axes.flat[0].figure
     room = figure.get_figwidth() * _LETTERS_AN_INCH
-    widest = max(map(len, found)) + 8  # a handle and the space around it
-    columns = max(1, min(len(found), 4, int(room // widest)))
-    figure.legend(found.values(), found.keys(), loc='outside lower center', ncols=columns)
+    widest = max(map(len, handles)) + 8  # a handle and the space around it
+    columns = max(1, min(len(handles), 4, int(room // widest)))
+    figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=columns)
 
 
 def histograms(
@@ -103,7 +84,7 @@ def histograms(
         path: of the PNG file.
         panels: (title, series name -> [k] values); a name has one colour throughout.
         xlabel: with its unit.
-        ylabel: likewise.
+        ylabel: with its unit.
         columns: panels in a row.
         bins: over the range of all values of a panel.
         density: shows densities instead of counts, for series of different lengths.
@@ -141,7 +122,7 @@ def histograms(
 
 
 def number_axis(axis: matplotlib.axis.Axis, low: float, high: float) -> None:
-    """Few numbers along a linear or logarithmic axis, as short as tells them apart.
+    """Few numbers along a linear or logarithmic axis, as short as distinguishes them.
 
     Args:
         axis: the x or y axis of a panel.
@@ -171,7 +152,7 @@ def bundles(
         path: of the PNG file.
         panels: (title, [m, k] values over 0, 1, ..., k - 1).
         xlabel: with its unit.
-        ylabel: likewise.
+        ylabel: with its unit.
     """
     with _figure(path, 1, len(panels)) as axes:
         for number, (axis, (title, lines)) in enumerate(zip(axes.flat, panels, strict=True)):
@@ -205,17 +186,17 @@ def lines(
         path: of the PNG file.
         panels: (title, lines); the names are the same in all panels.
         xlabel: with its unit.
-        ylabel: likewise.
+        ylabel: with its unit.
         xscale: matplotlib's name of the scale.
-        yscale: likewise.
+        yscale: matplotlib's name of the scale.
         percent: y is a share and shown as such.
-        whole: the scale of shares is 0% to 100% whatever is drawn.
+        whole: the scale of shares is always 0% to 100%.
         markers: marks the points that were measured.
         sharey: one scale for all panels.
         xticks: where the axis is labelled; None leaves it to matplotlib.
         xnames: the labels there; None shows the numbers.
         width: of a panel, in inches.
-        marks: where vertical lines stand.
+        marks: positions of vertical lines.
     """
     with _figure(path, 1, len(panels), width=width, height=2.9, sharey=sharey) as axes:
         for axis, (title, series) in zip(axes.flat, panels, strict=True):

@@ -312,7 +312,7 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
         PaperRow('fgsm', 1, 1, 'A_nat', 0.1, target='A_nat'),
     )
     monkeypatch.setattr(registry, 'manifest', lambda *args: {})
-    table = PaperTable(few, 0.3, 0.01)
+    table = PaperTable(few, 0.3, 0.01, 'A')
     arguments = (
         '--dataset=drawn',
         '--table',

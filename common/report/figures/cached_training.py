@@ -1,4 +1,4 @@
-"""Trainings whose folders are a cache: what is damaged is trained anew."""
+"""Trainings whose folders are a cache: damaged ones are trained again from the beginning."""
 
 import pathlib
 import shutil
@@ -14,20 +14,20 @@ from common.training import run_folder
 from common.training.config import TrainingConfig
 
 Train = Callable[[TrainingConfig, pathlib.Path, str | None], None]
-"""(config, folder, data_dir): trains there, or goes on, or finds it done."""
+"""(config, folder, data_dir): trains there, resumes, or returns if it is done."""
 
 
 def train_in(
     folder: pathlib.Path, config: TrainingConfig, train: Train, data_dir: str | None
 ) -> None:
-    """Trains in a folder of the cache, or goes on there; anew if what it holds is damaged.
+    """Trains in a folder of the cache, or resumes there; starts again if the folder is damaged.
 
     A damaged folder is kept beside the new one as <name>.damaged.
 
     Args:
         folder: of the training.
-        config: what it is like.
-        train: trains there, or goes on, or finds it done.
+        config: settings of the training.
+        train: trains there, resumes, or returns if it is done.
         data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
 
     Raises:
@@ -45,11 +45,11 @@ def train_in(
 
 
 def _damage(folder: pathlib.Path, config: TrainingConfig) -> str | None:
-    """What no training could go on from in a folder; None if that is not what is wrong."""
+    """Why no training could resume in a folder; None if the folder is not the problem."""
     try:
         run_folder.check(folder, config)
     except UserError:
-        return 'it is no folder with the config.json of this training'
+        return 'it is not a folder with the config.json of this training'
     if not (folder / 'checkpoint').exists():  # training then takes whole checkpoints only
         return None
     try:
@@ -74,6 +74,6 @@ def _set_aside(folder: pathlib.Path, damage: str) -> None:
     except OSError as error:
         raise cannot_write(folder.parent, error) from error
     print(
-        f'note: {folder} is damaged ({damage}); training anew, and keeping it as {aside.name}',
+        f'note: {folder} is damaged ({damage}); training again, and keeping it as {aside.name}',
         file=sys.stderr,
     )

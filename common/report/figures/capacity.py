@@ -1,12 +1,10 @@
-"""Figure 3: what capacity does, trained naturally, against FGSM and against PGD (section 4)."""
+"""Figure 3: the effect of capacity, trained naturally, against FGSM and against PGD (section 4)."""
 
 import dataclasses
 import hashlib
 import json
 import math
-import pathlib
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,11 @@ from common.attacks import Attack, fgsm
 from common.data.batches import Examples
 from common.evaluation.accuracy import Outcome
 from common.losses import LogOdds
+from common.report.claims import Measured
 from common.report.exhibit import Exhibit, Picture, Table
 from common.report.figures.cached_training import Train, train_in
-from common.report.figures.capacity_claims import (
+from common.report.figures.capacity_claims import all_claims, collapsed_networks, two_kinds_of_fgsm
+from common.report.figures.capacity_findings import (
     ADVERSARIES,
     EXACT,
     FGSM,
@@ -25,17 +25,15 @@ from common.report.figures.capacity_claims import (
     NATURAL,
     PGD,
     Findings,
-    Measured,
     Trained,
     Transferred,
-    all_claims,
 )
-from common.report.figures.study import Study, draw
-from common.report.figures.transfer import input_gradients, mean_cosine
-from common.statistics import wilson_interval
+from common.report.figures.study import Study
+from common.report.figures.transfer import image_cosines, input_gradients
+from common.report.series import Line
 from common.training.config import TrainingConfig
 
-_LOSS_IMAGES = 10_000  # of the final training loss
+_LOSS_IMAGES = 10_000  # training images that the final loss is measured on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +42,19 @@ class Sweep:
 
     Attributes:
         widths: name of a width -> the settings that it changes.
-        config: of every training, except width and adversary.
-        train: (config, folder, data_dir) -> None; trains there, or goes on, or finds it done.
+        config: of every training, without width and adversary.
+        train: (config, folder, data_dir) -> None; trains there, resumes, or returns if it is done.
         data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
         training_set: the final training loss is measured on the first of its images.
         adversary: config -> the attack that makes training examples; None for natural training.
         released: (width, adversary) -> released network that needs no training here.
         commands: released network -> the command that trained it.
         papers: (width, adversary) -> the paper's accuracies: natural, FGSM, PGD.
-        why: what may explain that numbers differ from the paper's, where it gives any.
+        why: a sentence that may explain differences from the paper's accuracies.
         longer: how many times longer the largest network is trained naturally once more; 1 for no
             such training.
+        large_epsilon: whether the paper calls the radius large, where it expects no help of FGSM
+            training against iterative attacks.
     """
 
     widths: dict[str, dict[str, Any]]
@@ -70,6 +70,7 @@ class Sweep:
     )
     why: str = ''
     longer: int = 1
+    large_epsilon: bool = False
 
 
 def figure_3(study: Study, sweep: Sweep) -> Exhibit:
@@ -87,39 +88,27 @@ def figure_3(study: Study, sweep: Sweep) -> Exhibit:
         for adversary in ADVERSARIES
         for width in sweep.widths
     ]
-    found = Findings(
+    findings = Findings(
         list(sweep.widths),
         study.pgd.ball.epsilon,
         trained,
         _transfer(study, trained),
         _longer(study, sweep) if sweep.longer > 1 else None,
         sweep.longer,
+        sweep.large_epsilon,
     )
     return study.exhibit(
         'figure_3',
         'figure 3, capacity',
-        setting=f'epsilon {found.epsilon:g}; judged by FGSM, by FGSM with exact gradients and by '
-        f'{study.pgd}, n = {len(study.test):,}; training losses over '
+        setting=f'epsilon {findings.epsilon:g}; judged by FGSM, by FGSM with exact gradients and '
+        f'by {study.pgd}, n = {len(study.test):,}; training losses over '
         f'{_loss_images(study):,} training images',
-        networks=[t.reference for t in found.everyone],
-        remarks=[*all_claims(found), *_how_trained(sweep, trained)],
-        tables=_tables(sweep, found),
-        pictures=_pictures(study, sweep, found),
-        data={
-            'trained': [_numbers(t) for t in trained],
-            'longer': found.longer and _numbers(found.longer),
-            'transferred': [
-                {
-                    'source': t.source.words,
-                    'target': t.target.words,
-                    'fooled': t.fooled.value,
-                    'interval': t.fooled[1:],
-                    'n': t.n,
-                    'cosine': _shown_cosine(t),
-                }
-                for t in found.transferred
-            ],
-        },
+        networks=[t.reference for t in findings.everyone],
+        claims=all_claims(findings),
+        remarks=_remarks(sweep, findings),
+        tables=_tables(sweep, findings),
+        pictures=_pictures(study, sweep, findings),
+        data=_data(findings),
     )
 
 
@@ -147,8 +136,8 @@ def _measure(
 
 
 def _trained_here(study: Study, sweep: Sweep, config: TrainingConfig, name: str) -> str:
-    """The folder of a training, which is finished then."""
-    # Named after all that shapes the run, so that another one does not meet it.
+    """The folder of a training that is finished when this returns."""
+    # Named after everything that shapes the run, so that no other run uses the folder.
     short = hashlib.sha256(json.dumps(config.to_json()).encode()).hexdigest()[:8]
     folder = study.output_dir / 'cache' / 'capacity' / f'{study.key}-{name}-{short}'
     print(f'training for figure 3: {folder}', flush=True)
@@ -183,55 +172,43 @@ def _transfer(study: Study, trained: Sequence[Trained]) -> list[Transferred]:
     for source in sources:
         targets = [t for t in trained if t is not source]
         outcomes = study.accuracies(study.pgd, source.reference, [t.reference for t in targets])
-        transferred += [
-            _moved(
-                source,
-                target,
-                outcome,
-                _cosine(gradients[source.reference], gradients[target.reference]),
-            )
-            for target, outcome in zip(targets, outcomes, strict=True)
-        ]
+        for target, outcome in zip(targets, outcomes, strict=True):
+            both = gradients[source.reference], gradients[target.reference]
+            cosine = Measured.mean(image_cosines(*both))
+            transferred.append(_moved(source, target, outcome, cosine))
     return transferred
 
 
 def _moved(source: Trained, target: Trained, outcome: Outcome, cosine: Measured) -> Transferred:
     right = target.outcomes[NATURAL].correct
     fooled, n = int(np.sum(right & ~outcome.correct)), int(np.sum(right))
-    interval = wilson_interval(fooled, n) if n else (0.0, 1.0)
-    return Transferred(source, target, Measured(fooled / max(n, 1), *interval), n, cosine)
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> Measured:
-    """`mean_cosine` with its 95% interval, that of the mean of many numbers."""
-    mean = mean_cosine(a, b)
-    each = np.einsum('np,np->n', a, b)[a.any(axis=1) & b.any(axis=1)]
-    margin = 1.96 * float(each.std()) / math.sqrt(len(each)) if len(each) else math.nan
-    return Measured(mean, mean - margin, mean + margin)
+    return Transferred(source, target, Measured.share(fooled, n), n, cosine)
 
 
 # What is shown.
 
 
-def _how_trained(sweep: Sweep, trained: Sequence[Trained]) -> list[str]:
-    own = [t for t in trained if t.reference not in sweep.commands]
-    released = [t for t in trained if t.reference in sweep.commands]
-    config = sweep.config
-    return [
-        *(
-            [
-                f'Trained here ({"; ".join(t.words for t in own)}): {config.train_steps:,} '
-                f'steps of batch {config.batch_size}, seed {config.seed}.'
-            ]
-            if own
-            else []
-        ),
-        *(
-            f'{t.words}: the released {t.reference}, {sweep.commands[t.reference]}'
-            for t in released
-        ),
-        *([f'Why numbers differ: {sweep.why}'] if sweep.papers and sweep.why else []),
-    ]
+def _remarks(sweep: Sweep, findings: Findings) -> list[str]:
+    why = [f'Why numbers differ from the paper: {sweep.why}'] if sweep.papers and sweep.why else []
+    return [*two_kinds_of_fgsm(findings.everyone), *collapsed_networks(findings.everyone), *why]
+
+
+def _data(findings: Findings) -> dict[str, Any]:
+    return {
+        'trained': [_numbers(t) for t in findings.trained],
+        'longer': findings.longer and _numbers(findings.longer),
+        'transferred': [
+            {
+                'source': t.source.words,
+                'target': t.target.words,
+                'fooled': t.fooled.value if t.n else 0.0,
+                'interval': t.fooled[1:],
+                'n': t.n,
+                'cosine': _shown_cosine(t),
+            }
+            for t in findings.transferred
+        ],
+    }
 
 
 def _numbers(trained: Trained) -> dict[str, Any]:
@@ -247,135 +224,153 @@ def _numbers(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _mark(trained: Trained) -> str:
-    return ' (collapsed)' if trained.collapsed else ''
-
-
 def _shown_cosine(transferred: Transferred) -> float | None:
-    known = transferred.tells and not math.isnan(transferred.cosine.value)
+    known = transferred.is_evidence and not math.isnan(transferred.cosine.value)
     return transferred.cosine.value if known else None
 
 
-def _tables(sweep: Sweep, found: Findings) -> list[Table]:
-    accuracies = [
-        {
-            'trained': ADVERSARIES[t.adversary]
-            + (f', {sweep.longer} times longer' if t is found.longer else '')
-            + _mark(t),
+def _tables(sweep: Sweep, findings: Findings) -> list[Table]:
+    tables = [_accuracies(sweep, findings), _losses(findings), _how_trained(sweep, findings)]
+    return [*tables, _transfers(findings)] if findings.transferred else tables
+
+
+def _accuracies(sweep: Sweep, findings: Findings) -> Table:
+    rows = []
+    for t in findings.everyone:
+        longer = t is findings.longer
+        row = {
+            'trained': _training(sweep, t, longer) + t.mark,
             'width': t.width,
             **{
                 name: f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})'
                 for name, o in t.outcomes.items()
             },
-            **_beside(sweep, t, t is found.longer),
         }
-        for t in found.everyone
-    ]
-    losses = [
+        if sweep.papers:
+            paper = None if longer else sweep.papers.get((t.width, t.adversary))
+            row['the paper'] = paper and ' / '.join(f'{value:.1%}' for value in paper)
+        rows.append(row)
+    return Table.of('Accuracy, with 95% intervals', rows)
+
+
+def _training(sweep: Sweep, trained: Trained, longer: bool) -> str:
+    return ADVERSARIES[trained.adversary] + (f', {sweep.longer} times longer' if longer else '')
+
+
+def _losses(findings: Findings) -> Table:
+    rows = [
         {
             'width': width,
             **{
-                f'trained: {ADVERSARIES[t.adversary]}': f'{t.training_loss:.4f}{_mark(t)}'
-                for t in found.trained
+                f'trained: {ADVERSARIES[t.adversary]}': f'{t.training_loss:.4f}{t.mark}'
+                for t in findings.trained
                 if t.width == width
             },
         }
-        for width in found.widths
+        for width in findings.widths
     ]
-    transferred = [
-        {
-            'source': t.source.words,
-            'target': t.target.words + _mark(t.target),
-            'fooled': f'{t.fooled.value:.1%}',
-            '95% interval': f'{t.fooled.low:.1%} to {t.fooled.high:.1%}',
-            'n': f'{t.n:,}',
-            'cosine of gradients': None if _shown_cosine(t) is None else f'{t.cosine.value:.3f}',
-        }
-        for t in found.transferred
-    ]
-    return [
-        Table.of('Accuracy, with 95% intervals', accuracies),
-        Table.of('Final loss on training images, under the adversary of the training', losses),
-        *(
-            [
-                Table.of(
-                    'PGD examples of one network on another: share fooled of the images that '
-                    'it classifies correctly',
-                    transferred,
-                )
-            ]
-            if transferred
-            else []
-        ),
-    ]
+    return Table.of('Final loss on training images, under the adversary of the training', rows)
 
 
-def _beside(sweep: Sweep, trained: Trained, other: bool) -> dict[str, str | None]:
-    """The paper's accuracies as a column, where it gives any."""
-    if not sweep.papers:
-        return {}
-    found = None if other else sweep.papers.get((trained.width, trained.adversary))
-    return {'the paper': found and ' / '.join(f'{value:.1%}' for value in found)}
-
-
-def _pictures(study: Study, sweep: Sweep, found: Findings) -> list[Picture]:
-    x, axis = list(range(len(found.widths))), {'xlabel': 'capacity scale'}
-    axis.update(xticks=x, xnames=found.widths)
-
-    def line(plots: ModuleType, judged: str, adversary: str) -> Any:
-        measured = [t.measured(judged) for t in found.of(adversary)]
-        return plots.Line(judged, x, *zip(*measured, strict=True))
-
-    def accuracies(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.lines(
-            path,
-            [
-                (f'training: {words}', [line(plots, judged, adversary) for judged in JUDGED])
-                for adversary, words in ADVERSARIES.items()
-            ],
-            ylabel='accuracy',
-            percent=True,
-            **axis,
+def _transfers(findings: Findings) -> Table:
+    rows = []
+    for t in findings.transferred:
+        cosine = _shown_cosine(t)
+        rows.append(
+            {
+                'source': t.source.words,
+                'target': t.target.words + t.target.mark,
+                'fooled': f'{t.fooled.value:.1%}' if t.n else None,
+                '95% interval': f'{t.fooled.low:.1%} to {t.fooled.high:.1%}',
+                'n': f'{t.n:,}',
+                'cosine of gradients': None if cosine is None else f'{cosine:.3f}',
+            }
         )
+    return Table.of(
+        'PGD examples of one network on another: share fooled of the images that it classifies '
+        'correctly',
+        rows,
+    )
 
-    def losses(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.lines(
-            path,
-            [
-                (
-                    'final training loss',
-                    [
-                        plots.Line(
-                            f'training: {words}', x, [t.training_loss for t in found.of(adversary)]
-                        )
-                        for adversary, words in ADVERSARIES.items()
-                    ],
-                )
-            ],
-            ylabel='cross-entropy',
-            yscale='log',
-            width=5.5,
-            **axis,
+
+def _how_trained(sweep: Sweep, findings: Findings) -> Table:
+    config = sweep.config
+    here = f'{{:,}} steps of batch {config["batch_size"]}, seed {config["seed"]}'
+    rows = []
+    for t in findings.everyone:
+        longer = t is findings.longer
+        steps = config['train_steps'] * (sweep.longer if longer else 1)
+        released = f'released as {t.reference}: {sweep.commands.get(t.reference)}'
+        rows.append(
+            {
+                'trained': _training(sweep, t, longer),
+                'width': t.width,
+                'how': released if t.reference in sweep.commands else here.format(steps),
+            }
         )
+    return Table.of('How each network was trained', rows)
 
-    def bars(plots: ModuleType, path: pathlib.Path) -> None:
-        plots.bars(
-            path,
-            [f'training: {words}' for words in ADVERSARIES.values()],
-            {judged: [t.measured(judged) for t in found.trained] for judged in JUDGED},
-            papers={judged: [_paper(sweep, t, judged) for t in found.trained] for judged in JUDGED},
-        )
 
-    if len(found.widths) == 1:
-        return draw(study.path('figure_3'), 'Accuracy for three kinds of training', bars)
-    return [
-        *draw(
-            study.path('figure_3'), 'Accuracy over capacity for three kinds of training', accuracies
-        ),
-        *draw(study.path('figure_3_loss'), 'Final training loss over capacity', losses),
+def _pictures(study: Study, sweep: Sweep, findings: Findings) -> list[Picture]:
+    if len(findings.widths) == 1:
+        return _bars(study, sweep, findings)
+    return [*_accuracy_lines(study, findings), *_loss_lines(study, findings)]
+
+
+def _axis(findings: Findings) -> dict[str, Any]:
+    places = list(range(len(findings.widths)))
+    return {'xlabel': 'capacity scale', 'xticks': places, 'xnames': findings.widths}
+
+
+def _accuracy_lines(study: Study, findings: Findings) -> list[Picture]:
+    axis = _axis(findings)
+
+    def line(judged: str, adversary: str) -> Line:
+        measured = [t.measured(judged) for t in findings.of(adversary)]
+        return Line(judged, axis['xticks'], *zip(*measured, strict=True))
+
+    panels = [
+        (f'training: {words}', [line(judged, adversary) for judged in JUDGED])
+        for adversary, words in ADVERSARIES.items()
     ]
+    words = 'Accuracy over capacity for three kinds of training'
+    return study.draw('figure_3', words, 'lines', panels, ylabel='accuracy', percent=True, **axis)
+
+
+def _loss_lines(study: Study, findings: Findings) -> list[Picture]:
+    axis = _axis(findings)
+    lines = [
+        Line(
+            f'training: {words}', axis['xticks'], [t.training_loss for t in findings.of(adversary)]
+        )
+        for adversary, words in ADVERSARIES.items()
+    ]
+    return study.draw(
+        'figure_3_loss',
+        'Final training loss over capacity',
+        'lines',
+        [('final training loss', lines)],
+        ylabel='cross-entropy',
+        yscale='log',
+        width=5.5,
+        **axis,
+    )
+
+
+def _bars(study: Study, sweep: Sweep, findings: Findings) -> list[Picture]:
+    trained = findings.trained
+    return study.draw(
+        'figure_3',
+        'Accuracy for three kinds of training',
+        'bars',
+        [f'training: {words}' for words in ADVERSARIES.values()],
+        {judged: [t.measured(judged) for t in trained] for judged in JUDGED},
+        papers={judged: [_paper(sweep, t, judged) for t in trained] for judged in JUDGED},
+    )
 
 
 def _paper(sweep: Sweep, trained: Trained, judged: str) -> float | None:
-    found = sweep.papers.get((trained.width, trained.adversary))
-    return dict(zip((NATURAL, FGSM, PGD), found, strict=True)).get(judged) if found else None
+    accuracies = sweep.papers.get((trained.width, trained.adversary))
+    if accuracies is None:
+        return None
+    return dict(zip((NATURAL, FGSM, PGD), accuracies, strict=True)).get(judged)

@@ -1,258 +1,147 @@
-"""What figure 3 finds of each claim of the paper's section 4, and whether it holds.
+"""What figure 3 says of each claim of the paper's section 4.
 
-A claim is judged by 95% intervals, label leaking by pairs of images; its sentence ends with the
-verdict. Collapsed networks, which take all images for one class, are no evidence of anything but
-that their training failed.
+A claim is judged by 95% intervals, label leaking by pairs of images. Collapsed networks, which
+predict one class for all images, are no evidence of anything except that their training failed.
 """
 
-import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from common.evaluation.accuracy import Outcome
+from common.report.claims import (
+    CONTRADICTED,
+    NOT_TESTED,
+    PARTLY,
+    REPRODUCED,
+    Case,
+    Claim,
+    Measured,
+    between,
+)
+from common.report.figures.capacity_findings import (
+    ADVERSARIES,
+    EXACT,
+    FGSM,
+    NATURAL,
+    NOTABLE,
+    PGD,
+    Findings,
+    Trained,
+    Transferred,
+)
 
-ADVERSARIES = {'none': 'natural', 'fgsm': 'FGSM', 'pgd': 'PGD'}
-"""Name of --adversary -> how the paper's figure calls it, from the weakest to the strongest."""
-
-NATURAL, FGSM, EXACT, PGD = JUDGED = ('natural', 'FGSM', 'FGSM, exact gradients', 'PGD')
-"""What networks are judged by. The cross-entropy's FGSM loses gradients of very sure networks."""
-
-_WORTH_A_WORD = 0.01  # difference between the two kinds of FGSM
+_WHERE = 'section 4, figure 3'
 _LOSS_TOLERANCE = 0.01  # relative; smaller differences between final losses are none
 _SIGNIFICANT = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """One network and its numbers.
-
-    Attributes:
-        width: its name.
-        adversary: of its training, one of ADVERSARIES.
-        outcomes: for each of JUDGED, on the same images in the same order.
-        training_loss: mean cross-entropy on training images under the training's adversary.
-        reference: by which the network is loaded.
-    """
-
-    width: str
-    adversary: str
-    outcomes: dict[str, Outcome]
-    training_loss: float
-    reference: str = ''
-
-    @property
-    def words(self) -> str:
-        """The network by its training."""
-        return f'{ADVERSARIES[self.adversary]} training, width {self.width}'
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether it takes all natural images for one class, which is not that of all of them."""
-        natural = self.outcomes[NATURAL]
-        return bool(
-            np.all(natural.predictions == natural.predictions[0]) and not np.all(natural.correct)
-        )
-
-    def measured(self, judged: str) -> 'Measured':
-        """Its accuracy."""
-        return Measured(self.outcomes[judged].accuracy, *self.outcomes[judged].interval)
-
-
-@dataclasses.dataclass(frozen=True)
-class Transferred:
-    """What PGD examples of one network do to another one.
-
-    Attributes:
-        source: the network whose gradients were followed.
-        target: the network judged.
-        fooled: share of the images that the target classifies correctly when they are natural.
-        n: number of such images.
-        cosine: mean, between the two networks' input gradients.
-    """
-
-    source: Trained
-    target: Trained
-    fooled: 'Measured'
-    n: int
-    cosine: 'Measured'
-
-    @property
-    def tells(self) -> bool:
-        """Whether neither network collapsed."""
-        return not (self.source.collapsed or self.target.collapsed)
-
-
-class Measured(NamedTuple):
-    """A number with the ends of its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def above(self, other: 'Measured') -> bool:
-        """Whether it is greater, and the intervals do not meet."""
-        return self.low > other.high
-
-
-@dataclasses.dataclass(frozen=True)
-class Findings:
-    """All that figure 3 measured.
-
-    Attributes:
-        widths: names, from the narrowest.
-        epsilon: radius of training and judgement, in pixel units.
-        trained: a network for each adversary and width.
-        transferred: examples of some of them on the others.
-        longer: the widest network, trained naturally for longer; None for no such training.
-        times: how many times longer.
-    """
-
-    widths: Sequence[str]
-    epsilon: float
-    trained: Sequence[Trained]
-    transferred: Sequence[Transferred] = ()
-    longer: Trained | None = None
-    times: int = 1
-
-    @property
-    def everyone(self) -> list[Trained]:
-        """All networks."""
-        return [*self.trained, *([self.longer] if self.longer else [])]
-
-    def of(self, adversary: str) -> list[Trained]:
-        """The networks trained against that adversary, from the narrowest."""
-        return sorted(
-            (t for t in self.trained if t.adversary == adversary),
-            key=lambda t: self.widths.index(t.width),
-        )
-
 
 _Pairs = list[tuple[Transferred, Transferred]]
 
 
-def all_claims(found: Findings) -> list[str]:
-    """Each claim, with the numbers for or against it; those of capacity where widths differ."""
+def all_claims(found: Findings) -> list[Claim]:
+    """Every claim; those about capacity only where widths differ."""
     natural, fgsm, pgd = map(found.of, ADVERSARIES)
     several = len(found.widths) > 1
-    return [
-        *([capacity_alone(natural)] if several else []),
-        *([longer_training(natural[-1], found.longer, found.times)] if found.longer else []),
-        fgsm_training(natural, fgsm, found.epsilon),
-        label_leaking(fgsm, found.epsilon),
-        *([weak_models(natural, pgd), saddle_point(fgsm, pgd)] if several else []),
-        *transfer_by_capacity(found.transferred, found.widths),
-        *transfer_by_adversary(found.transferred),
-        *two_kinds_of_fgsm(found.everyone),
-        *collapsed_networks(found.everyone),
-    ]
+    claims = [capacity_alone(natural)] if several else []
+    if found.longer:
+        claims += longer_training(natural[-1], found.longer, found.times)
+    claims += fgsm_training(natural, fgsm, found.epsilon, found.large_epsilon)
+    claims.append(label_leaking(fgsm, found.epsilon, found.large_epsilon))
+    if several:
+        claims += [weak_models(natural, pgd), saddle_point('FGSM', fgsm), saddle_point('PGD', pgd)]
+    claims += transfer(found.transferred, 'width', found.widths)
+    return claims + transfer(found.transferred, 'adversary', list(ADVERSARIES))
 
 
-def capacity_alone(natural: Sequence[Trained]) -> str:
+def capacity_alone(natural: Sequence[Trained]) -> Claim:
     """Whether accuracy under one step rises with the width of naturally trained networks."""
     kept = [t for t in natural if not t.collapsed]
-    widths = [t.width for t in kept]
-    return (
-        'Capacity alone helps, against one-step attacks (paper). Measured with natural training at '
-        f'{_widths(widths)}: accuracy under FGSM with exact gradients is {_row(kept, EXACT)}, '
-        f'under PGD {_row(kept, PGD)}.{_plain((f"at width {t.width}", t) for t in kept)} '
-        f'Verdict: {_rising(widths, [t.measured(EXACT) for t in kept])}.'
+    rises, judgement = _rising(kept, [t.measured(EXACT) for t in kept])
+    return Claim.of(
+        'Capacity alone helps against one-step attacks.',
+        _WHERE,
+        [Case(t.at, t.shown(EXACT), between(*t.measured(EXACT)[1:])) for t in kept],
+        _n(kept),
+        f'accuracy under {EXACT}, after natural training, {rises}',
+        judgement,
     )
 
 
-def longer_training(usual: Trained, longer: Trained, times: int) -> str:
-    """Whether the same network, trained naturally for longer, keeps more under attack.
-
-    Args:
-        usual: trained for as long as accuracy needs.
-        longer: for longer.
-        times: how many times longer.
-    """
-
-    def change(judged: str) -> str:
-        before, after = (t.outcomes[judged].accuracy for t in (usual, longer))
-        return f'{before:.1%} becomes {after:.1%}'
-
-    helped = [
-        name
+def longer_training(usual: Trained, longer: Trained, times: int) -> list[Claim]:
+    """Whether a network trained naturally `times` longer keeps more under FGSM and under PGD."""
+    sentence = 'Training for much longer than natural accuracy needs raises accuracy under'
+    return [
+        _raises(f'{sentence} {name}.', [(usual, longer)], judged, f'{times} times longer training')
         for name, judged in (('FGSM', EXACT), ('PGD', PGD))
-        if longer.measured(judged).above(usual.measured(judged))
     ]
-    verdict = (
-        'cannot be judged, for a network collapsed'
-        if usual.collapsed or longer.collapsed
-        else 'holds'
-        if len(helped) == 2
-        else f'holds in part, under {helped[0]}'
-        if helped
-        else 'does not hold'
-    )
-    return (
-        'Training for much longer than natural accuracy needs significantly raises adversarial '
-        f'accuracy (paper). Measured at width {usual.width}, {times} times longer: natural '
-        f'accuracy {change(NATURAL)}, under FGSM with exact gradients {change(EXACT)}, under PGD '
-        f'{change(PGD)}.{_plain((("before", usual), ("after", longer)))} Verdict: {verdict}.'
-    )
 
 
-def fgsm_training(natural: Sequence[Trained], fgsm: Sequence[Trained], epsilon: float) -> str:
-    """Whether FGSM training keeps more under one step and under PGD than natural training.
+def fgsm_training(
+    natural: Sequence[Trained], fgsm: Sequence[Trained], epsilon: float, large: bool
+) -> list[Claim]:
+    """Whether FGSM training keeps more under one step, and under PGD, than natural training.
 
     Args:
         natural: networks trained naturally.
         fgsm: networks of the same widths, in the same order.
         epsilon: radius, in pixel units.
+        large: whether the paper calls that large, where it expects no help against PGD.
     """
-    pairs = [(a, b) for a, b in zip(natural, fgsm, strict=True) if not (a.collapsed or b.collapsed)]
-
-    def change(before: Trained, after: Trained, judged: str) -> str:
-        return f'{before.outcomes[judged].accuracy:.1%} to {after.outcomes[judged].accuracy:.1%}'
-
-    def verdict(judged: str) -> str:
-        helped = [b.width for a, b in pairs if b.measured(judged).above(a.measured(judged))]
-        return _at(helped, [b.width for _, b in pairs])
-
-    shown = '; '.join(
-        f'width {b.width}, under FGSM with exact gradients {change(a, b, EXACT)}, '
-        f'under PGD {change(a, b, PGD)}'
-        for a, b in pairs
+    pairs, how = list(zip(natural, fgsm, strict=True)), f'FGSM training at epsilon {epsilon:g}'
+    iterative = (
+        'Where epsilon is large, FGSM training does not help against iterative attacks.'
+        if large
+        else 'Where epsilon is small, FGSM training helps against iterative attacks too.'
     )
-    labelled = [
-        (f'after {ADVERSARIES[t.adversary]} training at width {t.width}', t)
-        for pair in pairs
-        for t in pair
+    return [
+        _raises('FGSM training helps against one-step attacks.', pairs, EXACT, how),
+        _raises(iterative, pairs, PGD, how, helps=not large),
     ]
-    return (
-        'FGSM training helps against one-step attacks, and against iterative ones where epsilon is '
-        'small, which 8 of 255 grey levels of photographs are not (paper). Measured, from natural '
-        f'to FGSM training: {shown or "nothing, for all collapsed"}.{_plain(labelled)} '
-        f'Verdict at epsilon {epsilon:g}: against one-step attacks it {verdict(EXACT)}; against '
-        f'PGD it {verdict(PGD)}.'
-    )
 
 
-def label_leaking(fgsm: Sequence[Trained], epsilon: float) -> str:
+def _raises(
+    sentence: str,
+    pairs: Sequence[tuple[Trained, Trained]],
+    judged: str,
+    how: str,
+    helps: bool = True,
+) -> Claim:
+    """The claim that the second network of each pair keeps more, or no more, than the first."""
+    kept = [(a, b) for a, b in pairs if not (a.collapsed or b.collapsed)]
+    cases = []
+    for a, b in kept:
+        before, after = a.measured(judged), b.measured(judged)
+        cases.append(
+            Case(
+                b.at,
+                f'{a.shown(judged)} to {b.shown(judged)}',
+                f'{between(*before[1:])}, then {between(*after[1:])}',
+                after.above(before) == helps,
+            )
+        )
+    note = f'accuracy under {judged}, from natural training to {how}'
+    return Claim.of(sentence, _WHERE, cases, _n([b for _, b in kept]), note)
+
+
+def label_leaking(fgsm: Sequence[Trained], epsilon: float, large: bool) -> Claim:
     """Whether networks classify the FGSM examples they were trained on better than the images.
 
     Args:
         fgsm: networks trained against FGSM, from the narrowest.
         epsilon: radius, in pixel units.
+        large: whether the paper calls that large. It expects leaks there; where epsilon is small,
+            no leak is no evidence.
     """
     kept = [t for t in fgsm if not t.collapsed]
-    widths, leaking = [t.width for t in kept], [t.width for t in kept if leaks(t)]
-    verdict = _at(leaking, widths)
-    if leaking:
-        narrower = [w for w in widths[: widths.index(leaking[-1])] if w not in leaking]
-        verdict += f', though not at the narrower {_widths(narrower)}' if narrower else ''
-    return (
-        'Where epsilon is not small, networks overfit to FGSM (label leaking: a higher accuracy on '
-        'FGSM examples than on natural images), which suggests insufficient capacity (paper). '
-        'Measured with FGSM training, by the FGSM of the training: '
-        f'{"; ".join(map(_leak, kept)) or "nothing, for all collapsed"}. Verdict at epsilon '
-        f'{epsilon:g}: {verdict}.'
+    return Claim.of(
+        'Where epsilon is not small, networks overfit to the FGSM of their training: label '
+        'leaking, a higher accuracy on FGSM examples than on natural images.',
+        _WHERE,
+        [Case(t.at, _leak(t), f'p = {_sign_test(*_discordant(t)):.2g}', leaks(t)) for t in kept],
+        _n(kept),
+        f'change of accuracy from natural images to FGSM at epsilon {epsilon:g}',
+        None if large or any(map(leaks, kept)) else NOT_TESTED,
     )
 
 
@@ -265,138 +154,156 @@ def leaks(trained: Trained) -> bool:
     return gained > lost and _sign_test(gained, lost) < _SIGNIFICANT
 
 
-def weak_models(natural: Sequence[Trained], pgd: Sequence[Trained]) -> str:
+def weak_models(natural: Sequence[Trained], pgd: Sequence[Trained]) -> Claim:
     """Whether it is the narrow networks that fail under PGD training and not under natural.
 
-    Failed has a network that collapsed, or that is right on less than half as many natural images
-    as the one trained naturally.
-
-    Args:
-        natural: networks trained naturally, from the narrowest.
-        pgd: networks of the same widths, in the same order.
+    A network failed if it collapsed, or is right on less than half as many natural images as the
+    one of its width that was trained naturally. Both come from the narrowest.
     """
     pairs = [(a, b) for a, b in zip(natural, pgd, strict=True) if not a.collapsed]
-    failed = [b.width for a, b in pairs if _failed(a, b)]
-    shown = failed or [b.width for _, b in pairs[:1]]
-    numbers = '; '.join(
-        f'width {b.width}{" (collapsed)" if b.collapsed else ""} reaches '
-        f'{b.outcomes[NATURAL].accuracy:.1%} natural and {b.outcomes[PGD].accuracy:.1%} under PGD, '
-        f'trained naturally {a.outcomes[NATURAL].accuracy:.1%}'
-        for a, b in pairs
-        if b.width in shown
-    )
-    which = f'{_widths(failed)} failed' if failed else 'no width failed'
-    return (
-        'Weak models may fail to converge when trained against PGD, even where natural training '
-        f'converges (paper). Measured: {which}{": " if numbers else ""}{numbers}. '
-        f'Verdict: {_narrowest(failed, [b.width for _, b in pairs])}.'
-    )
-
-
-def saddle_point(fgsm: Sequence[Trained], pgd: Sequence[Trained]) -> str:
-    """Whether final training losses fall with the width, for each adversary.
-
-    Args:
-        fgsm: networks trained against FGSM, from the narrowest.
-        pgd: networks of the same widths, trained against PGD.
-    """
-
-    def losses(networks: Sequence[Trained]) -> str:
-        return ', '.join(
-            f'{t.training_loss:.3g}{" (collapsed)" if t.collapsed else ""}' for t in networks
+    failed = [(a, b) for a, b in pairs if _failed(a, b)]
+    shown = failed or pairs[:1]
+    cases = [
+        Case(
+            b.at,
+            f'{b.shown(NATURAL)}{b.mark} instead of {a.shown(NATURAL)} after natural training',
+            between(*b.measured(NATURAL)[1:]),
         )
-
-    def verdict(networks: Sequence[Trained]) -> str:
-        return _rising([t.width for t in networks], [_lowness(t.training_loss) for t in networks])
-
-    return (
-        'The value of the saddle point falls with capacity, for a fixed adversary (paper). '
-        f'Measured, final losses at {_widths([t.width for t in pgd])}: of FGSM training '
-        f'{losses(fgsm)}, of PGD training {losses(pgd)}. Differences below {_LOSS_TOLERANCE:.0%} '
-        f'count as none. Verdict: with FGSM training it {verdict(fgsm)}; with PGD training it '
-        f'{verdict(pgd)}.'
+        for a, b in shown
+    ]
+    return Claim.of(
+        'Weak models may fail to converge when trained against PGD, even where natural training '
+        'converges.',
+        _WHERE,
+        cases,
+        _n([b for _, b in shown]),
+        f'{_widths([b.width for _, b in failed])} failed, natural accuracy',
+        _narrowest([b.width for _, b in failed], [b.width for _, b in pairs]),
     )
 
 
-def transfer_by_capacity(transferred: Sequence[Transferred], widths: Sequence[str]) -> list[str]:
-    """Whether wider targets and sources transfer less; no sentence where there are no pairs.
+def saddle_point(adversary: str, networks: Sequence[Trained]) -> Claim:
+    """Whether final training losses fall with the width; networks come from the narrowest."""
+    falls, judgement = _rising(networks, [_lowness(t.training_loss) for t in networks], 'falls')
+    return Claim.of(
+        'The value of the saddle point falls with capacity, for a fixed adversary '
+        f'({adversary} training).',
+        _WHERE,
+        [Case(t.at, f'{t.training_loss:.3g}{t.mark}') for t in networks],
+        f'{len(networks)} networks',
+        f'final training loss, {falls} (differences below {_LOSS_TOLERANCE:.0%} count as none)',
+        judgement,
+    )
+
+
+_MORE = {'width': 'More capacity decreases', 'adversary': 'Stronger training adversaries decrease'}
+
+
+def transfer(transferred: Sequence[Transferred], trait: str, order: Sequence[str]) -> list[Claim]:
+    """Whether wider, or more strongly trained, targets and sources transfer less.
 
     Args:
         transferred: all that was measured.
-        widths: from the narrowest.
+        trait: 'width' or 'adversary'.
+        order: its values, from the narrowest or weakest.
+
+    Returns:
+        A claim on transfer and one on gradients; nothing where there are no pairs to compare.
     """
     kinds: dict[str, _Pairs] = {}
-    for a, b in _pairs(transferred, lambda t: t.target.width, widths):
-        kinds.setdefault(f'for targets of {ADVERSARIES[a.target.adversary]} training', []).append(
-            (a, b)
+    for side in ('target', 'source'):
+        for a, b in _pairs(transferred, side, trait, order):
+            trainings = dict.fromkeys(ADVERSARIES[t.target.adversary] for t in (b, a))
+            kind = f'targets of {" instead of ".join(trainings)} training'
+            kinds.setdefault(kind if side == 'target' else 'sources', []).append((a, b))
+    if not kinds:
+        return []
+    # The paper says so of gradients for capacity alone.
+    beyond = ' (the paper: more capacity does)' if trait == 'adversary' else ''
+    return [
+        _of_pairs(f'{_MORE[trait]} transferability.', 'images fooled', lambda t: t.fooled, kinds),
+        _of_pairs(
+            f'{_MORE[trait]} the correlation of source and target gradients{beyond}.',
+            'cosine of gradients',
+            lambda t: t.cosine,
+            kinds,
+        ),
+    ]
+
+
+def _pairs(
+    transferred: Sequence[Transferred], side: str, trait: str, order: Sequence[str]
+) -> _Pairs:
+    """Pairs that differ in one trait of one side alone, earlier in `order` first."""
+
+    def place(t: Transferred) -> int:
+        return order.index(getattr(getattr(t, side), trait))
+
+    def traits(t: Transferred) -> tuple[str, ...]:
+        return t.source.width, t.source.adversary, t.target.width, t.target.adversary
+
+    return [
+        (a, b)
+        for a, b in itertools.permutations([t for t in transferred if t.is_evidence], 2)
+        if place(a) < place(b)
+        and sum(x != y for x, y in zip(traits(a), traits(b), strict=True)) == 1
+    ]
+
+
+def _of_pairs(
+    sentence: str, subject: str, what: Callable[[Transferred], Measured], kinds: dict[str, _Pairs]
+) -> Claim:
+    """Reproduced: no pair against it and most pairs for it. Partly: some kind is mostly for it."""
+    counts = {
+        kind: (
+            sum(what(a).above(what(b)) for a, b in pairs),
+            sum(what(b).above(what(a)) for a, b in pairs),
         )
-    for a, b in _pairs(transferred, lambda t: t.source.width, widths):
-        kinds.setdefault('for sources', []).append((a, b))
-    return _of_pairs(
-        'More capacity decreases transferability, and gradients of source and target correlate '
-        'less (paper)',
-        'width',
-        'the wider network',
-        kinds,
+        for kind, pairs in kinds.items()
+    }
+    lower, higher = (sum(c) for c in zip(*counts.values(), strict=True))
+    n = sum(map(len, kinds.values()))
+    judgement = CONTRADICTED
+    if not higher and 2 * lower > n:
+        judgement = REPRODUCED
+    elif any(low > high for low, high in counts.values()):
+        judgement = PARTLY
+    return Claim.of(
+        sentence,
+        _WHERE,
+        [Case(kind, f'{low} and {high}') for kind, (low, high) in counts.items()],
+        f'{n} pair{"" if n == 1 else "s"}',
+        f'{subject} lower in {lower} pairs and higher in {higher}; in the others intervals meet',
+        judgement,
     )
 
 
-def transfer_by_adversary(transferred: Sequence[Transferred]) -> list[str]:
-    """Whether a stronger adversary in training makes targets and sources transfer less."""
-    order = list(ADVERSARIES)
-    kinds: dict[str, _Pairs] = {}
-    for a, b in _pairs(transferred, lambda t: t.target.adversary, order):
-        kinds.setdefault(
-            f'for targets of {ADVERSARIES[b.target.adversary]} instead of '
-            f'{ADVERSARIES[a.target.adversary]} training',
-            [],
-        ).append((a, b))
-    for a, b in _pairs(transferred, lambda t: t.source.adversary, order):
-        kinds.setdefault('for sources', []).append((a, b))
-    # Of gradients the paper says so of capacity alone.
-    return _of_pairs(
-        'Stronger adversaries in training decrease transferability (paper), and gradients of '
-        'source and target correlate less',
-        'training adversary',
-        'the stronger adversary',
-        kinds,
-    )
+# Remarks.
 
 
 def two_kinds_of_fgsm(trained: Sequence[Trained]) -> list[str]:
-    """Why FGSM is there twice; no sentence where both say the same."""
-    apart = [_overstated(t) for t in trained if abs(_overstated(t)) > _WORTH_A_WORD]
-    return (
-        [
-            f'Plain FGSM and FGSM with exact gradients differ by more than '
-            f'{100 * _WORTH_A_WORD:g} point on {len(apart)} of {len(trained)} networks, by up to '
-            f'{100 * max(apart, key=abs):+.1f} points: where a network is so sure that its '
-            'probability rounds to 1 in float32, the gradient of the cross-entropy loses the part '
-            'of the true class. So claims are judged with exact gradients.'
-        ]
-        if apart
-        else []
-    )
+    """Why FGSM is shown twice; nothing where both agree."""
+    apart = [t.overstated for t in trained if abs(t.overstated) > NOTABLE]
+    if not apart:
+        return []
+    return [
+        f'Claims use exact gradients: plain FGSM differs by up to {100 * max(apart, key=abs):+.1f} '
+        f'points on {len(apart)} of {len(trained)} networks, where probabilities round to 1 in '
+        "float32 and the cross-entropy's gradient loses the true class's part."
+    ]
 
 
-def collapsed_networks(trained: Iterable[Trained]) -> list[str]:
-    """Which networks collapsed; no sentence where none did."""
-    names = [t.words for t in trained if t.collapsed]
-    return (
-        [
-            f'Collapsed, that is, one class for all images: {"; ".join(names)}. They have no '
-            'gradients to speak of, so that nothing is concluded from what they make of examples.'
-        ]
-        if names
-        else []
-    )
+def collapsed_networks(trained: Sequence[Trained]) -> list[str]:
+    """Which networks collapsed; nothing where none did."""
+    names = '; '.join(t.words for t in trained if t.collapsed)
+    return [f'Collapsed (one class for all images) and so no evidence: {names}.'] if names else []
 
 
 # What several claims have in common.
 
 
-def _row(networks: Sequence[Trained], judged: str) -> str:
-    return ', '.join(f'{t.outcomes[judged].accuracy:.1%}' for t in networks) or 'unknown'
+def _n(networks: Sequence[Trained]) -> str:
+    return f'{networks[0].outcomes[NATURAL].n if networks else 0:,} images'
 
 
 def _widths(names: Sequence[str]) -> str:
@@ -408,69 +315,36 @@ def _widths(names: Sequence[str]) -> str:
     return f'widths {", ".join(names[:-1])} and {names[-1]}'
 
 
-def _plain(labelled: Iterable[tuple[str, Trained]]) -> str:
-    """A sentence on FGSM on the cross-entropy, where it says something else; else nothing."""
-    shown = [
-        f'{t.outcomes[FGSM].accuracy:.1%} {words}'
-        for words, t in labelled
-        if abs(_overstated(t)) > _WORTH_A_WORD
-    ]
-    return f' By plain FGSM it would be {", ".join(shown)}.' if shown else ''
-
-
-def _overstated(trained: Trained) -> float:
-    """By how much accuracy under plain FGSM exceeds the one with exact gradients."""
-    return trained.outcomes[FGSM].accuracy - trained.outcomes[EXACT].accuracy
-
-
-def _at(held: Sequence[str], widths: Sequence[str]) -> str:
-    """The verdict on a claim that holds at some of the widths."""
-    if not widths:
-        return 'cannot be judged, for all networks collapsed'
-    if not held:
-        return 'does not hold'
-    return 'holds' if len(held) == len(widths) else f'holds in part, at {_widths(held)}'
-
-
 def _narrowest(failed: Sequence[str], widths: Sequence[str]) -> str:
     """The verdict on failures that should be those of the narrowest widths, and of no others."""
     if not widths:
-        return 'cannot be judged, for natural training failed too'
-    if not failed:
-        return 'does not hold'
-    if len(failed) == len(widths):
-        return 'holds in part, for not only the narrow ones failed'
-    narrow = [a for a, b in zip(failed, widths, strict=False) if a == b]
-    if len(narrow) == len(failed):
-        return 'holds'
-    others = f'{_widths(failed[len(narrow) :])} failed though narrower ones did not'
-    return (
-        f'holds in part, at {_widths(narrow)}; {others}'
-        if narrow
-        else (f'does not hold, for {others}')
-    )
+        return NOT_TESTED
+    if not failed or failed[0] != widths[0]:
+        return CONTRADICTED
+    narrow = list(failed) == list(widths[: len(failed)]) and len(failed) < len(widths)
+    return REPRODUCED if narrow else PARTLY
 
 
-def _rising(widths: Sequence[str], values: Sequence[Measured]) -> str:
-    """The verdict on a claim that values rise with the width."""
+def _rising(
+    networks: Sequence[Trained], values: Sequence[Measured], verb: str = 'rises'
+) -> tuple[str, str]:
+    """Where values rise with the width, in words, and the verdict on the claim that they do."""
     if len(values) < 2:
-        return 'cannot be judged, for less than two networks are left'
-    runs = _rises(values)
-    if not runs:
-        return 'does not hold'
-    if runs == [(0, len(values) - 1)]:
-        return 'holds'
-    return 'holds in part, ' + ' and '.join(
-        f'from width {widths[first]} ' + ('on' if last == len(values) - 1 else f'to {widths[last]}')
-        for first, last in runs
-    )
+        return 'fewer than two networks are left', NOT_TESTED
+    runs, last = _rises(values), len(values) - 1
+    if runs in ([], [(0, last)]):
+        return (f'{verb} throughout', REPRODUCED) if runs else (f'{verb} nowhere', CONTRADICTED)
+    stretches = [
+        f'from width {networks[a].width} ' + ('on' if b == last else f'to {networks[b].width}')
+        for a, b in runs
+    ]
+    return f'{verb} {" and ".join(stretches)}', PARTLY
 
 
 def _rises(values: Sequence[Measured]) -> list[tuple[int, int]]:
     """First and last positions of the stretches without a fall whose end is above the beginning.
 
-    Where values stay what they are before the first rise or after the last one, the stretch is
-    shorter.
+    Stretches are cut to begin right before their first rise and to end with their last one.
     """
     falls = [i for i in range(1, len(values)) if values[i - 1].above(values[i])]
     runs = []
@@ -504,17 +378,15 @@ def _failed(natural: Trained, pgd: Trained) -> bool:
 
 
 def _leak(trained: Trained) -> str:
-    plain, exact, natural = (trained.outcomes[j].accuracy for j in (FGSM, EXACT, NATURAL))
+    plain, exact, natural = (trained.outcomes[judged].accuracy for judged in (FGSM, EXACT, NATURAL))
     gained, lost = _discordant(trained)
-    also = (
-        ''
-        if abs(_overstated(trained)) <= _WORTH_A_WORD
-        else (f'; with exact gradients {100 * (exact - natural):+.2f} points')
+    text = (
+        f'{100 * (plain - natural):+.2f} points ({gained:,} images right only under FGSM, '
+        f'{lost:,} only when natural'
     )
-    return (
-        f'width {trained.width}, {100 * (plain - natural):+.2f} points ({gained:,} images '
-        f'right only under FGSM, {lost:,} only when natural{also})'
-    )
+    if abs(trained.overstated) > NOTABLE:
+        text += f'; with exact gradients {100 * (exact - natural):+.2f} points'
+    return text + ')'
 
 
 def _discordant(trained: Trained) -> tuple[int, int]:
@@ -530,60 +402,3 @@ def _sign_test(a: int, b: int) -> float:
         total += term  # n over k
         term = term * (n - k) // (k + 1)
     return min(1.0, 2 * total / 2**n)
-
-
-def _pairs(
-    transferred: Sequence[Transferred], key: Callable[[Transferred], str], order: Sequence[str]
-) -> _Pairs:
-    """Pairs that are alike but for the key, the one that comes earlier in `order` first."""
-
-    def traits(t: Transferred) -> tuple[str, ...]:
-        return t.source.width, t.source.adversary, t.target.width, t.target.adversary
-
-    told = [t for t in transferred if t.tells]
-    return [
-        (a, b)
-        for a, b in itertools.permutations(told, 2)
-        if order.index(key(a)) < order.index(key(b))
-        and sum(x != y for x, y in zip(traits(a), traits(b), strict=True)) == 1
-    ]
-
-
-def _of_pairs(claim: str, varied: str, latter: str, kinds: dict[str, _Pairs]) -> list[str]:
-    """One sentence on transfer and on gradients, from pairs of several kinds."""
-    if not kinds:
-        return []
-    fooled = {kind: _count(pairs, lambda t: t.fooled) for kind, pairs in kinds.items()}
-    cosine = {kind: _count(pairs, lambda t: t.cosine) for kind, pairs in kinds.items()}
-    less, more, n = (sum(c) for c in zip(*fooled.values(), strict=True))
-    falls, rises, _ = (sum(c) for c in zip(*cosine.values(), strict=True))
-    number = '1 pair that differs' if n == 1 else f'{n} pairs that differ'
-    return [
-        f'{claim}. Measured on {number} in the {varied} of the target or of the source alone: with '
-        f'{latter}, fewer images are '
-        f'fooled in {less}, more in {more}; the cosine is lower in {falls}, higher in {rises}; the '
-        f'others are within the intervals. Verdict: on transfer it '
-        f'{_by_kind(fooled)}; on gradients it {_by_kind(cosine)}.'
-    ]
-
-
-def _count(pairs: _Pairs, what: Callable[[Transferred], Measured]) -> tuple[int, int, int]:
-    """In how many pairs the second is lower, in how many it is higher, and how many there are."""
-    return (
-        sum(what(a).above(what(b)) for a, b in pairs),
-        sum(what(b).above(what(a)) for a, b in pairs),
-        len(pairs),
-    )
-
-
-def _by_kind(counts: dict[str, tuple[int, int, int]]) -> str:
-    """The verdict: without a pair against it and with most pairs for it, a claim holds."""
-    less, more, n = (sum(c) for c in zip(*counts.values(), strict=True))
-    if not more and 2 * less > n:
-        return 'holds'
-    where = [
-        f'{kind} ({lower} for, {higher} against)'
-        for kind, (lower, higher, _) in counts.items()
-        if lower > higher
-    ]
-    return f'holds in part, {", ".join(where)}' if where else 'does not hold'

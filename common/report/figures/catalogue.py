@@ -1,9 +1,10 @@
-"""All figures by the names under which programs make them."""
+"""The table of all figures: a new one is a file in this folder and a row here."""
 
 import dataclasses
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from common.errors import UserError
@@ -22,19 +23,6 @@ from common.report.figures import (
 )
 from common.report.figures.study import Study
 
-FIGURES = {
-    '1': 'losses of the maxima that PGD finds',
-    '2': 'loss along the iterations of PGD',
-    '3': 'capacity: trains networks of several widths',
-    '4': 'adversarial loss during training',
-    'landscape': "section 3.1, the maxima's geometry",
-    'directions': 'the loss along random directions and in linear subspaces',
-    'transfer': 'every source against every target, and the cosines of their gradients',
-    'epsilons': 'accuracy against epsilon',
-    'convergence': 'accuracy against steps, restarts and step size',
-    'examples': 'images, adversarial ones, perturbations',
-    'confusion': 'which classes are mistaken for which under attack',
-}
 ALL = 'all'
 
 
@@ -45,12 +33,14 @@ class Details:
     Attributes:
         classes: their names.
         released: name -> record of the released networks, from manifest.json.
-        radii: of the ball, in pixel units, that accuracy is measured at.
-        steps: of PGD, likewise.
-        restarts: of PGD, likewise.
-        step_sizes: of PGD, in pixel units, likewise.
+        radii: of the ball, in pixel units, at which accuracy is measured.
+        steps: numbers of PGD steps at which accuracy is measured.
+        restarts: numbers of PGD restarts at which accuracy is measured.
+        step_sizes: of PGD, in pixel units, at which accuracy is measured.
         capacity: makes figure 3's study and its networks from the study of the other figures.
         restarts_of_an_image: of figures 1 and 2 and the landscape; None for the paper's.
+        compared_alike: the released networks that claims about transfer compare, because their
+            trainings differ in the adversary alone; None for all of them.
     """
 
     classes: Sequence[str]
@@ -61,6 +51,86 @@ class Details:
     step_sizes: Sequence[float]
     capacity: Callable[[Study], tuple[Study, capacity.Sweep]]
     restarts_of_an_image: int | None = None
+    compared_alike: Collection[str] | None = None
+
+    def record(self, name: str) -> dict[str, Any]:
+        """The manifest's record of a released network.
+
+        Raises:
+            UserError: the network is not a released one.
+        """
+        if name not in self.released:
+            raise UserError(
+                f'expected a released network, whose training log is known; found {name}. Choose '
+                'another figure.'
+            )
+        return self.released[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A row of the table.
+
+    Attributes:
+        words: what it shows.
+        make: computes and draws it.
+    """
+
+    words: str
+    make: Callable[[Study, Details], Exhibit]
+
+
+CATALOGUE: dict[str, Figure] = {
+    '1': Figure(
+        'losses of the maxima that PGD finds',
+        lambda study, of: restarts.figure_1(study, of.restarts_of_an_image),
+    ),
+    '2': Figure(
+        'loss along the iterations of PGD',
+        lambda study, of: restarts.figure_2(study, of.restarts_of_an_image),
+    ),
+    '3': Figure(
+        'capacity: trains networks of several widths',
+        lambda study, of: capacity.figure_3(*of.capacity(study)),
+    ),
+    '4': Figure(
+        'adversarial loss during training',
+        lambda study, of: progress.figure_4(study, of.record(study.adversarial), RELEASED),
+    ),
+    'landscape': Figure(
+        "section 3.1, the maxima's geometry",
+        lambda study, of: geometry.landscape(study, of.restarts_of_an_image),
+    ),
+    'directions': Figure(
+        'the loss along random directions and in linear subspaces',
+        lambda study, _: directions.directions(study),
+    ),
+    'transfer': Figure(
+        'every source against every target, and the cosines of their gradients',
+        lambda study, of: transfer.transfer_matrix(study, of.released, of.compared_alike),
+    ),
+    'epsilons': Figure(
+        'accuracy against epsilon', lambda study, of: strength.epsilons(study, of.radii)
+    ),
+    'convergence': Figure(
+        'accuracy against steps, restarts and step size',
+        lambda study, of: strength.convergence(
+            study, steps=of.steps, restarts=of.restarts, step_sizes=of.step_sizes
+        ),
+    ),
+    'examples': Figure(
+        'images, adversarial ones, perturbations',
+        lambda study, of: examples.examples(study, of.classes),
+    ),
+    'confusion': Figure(
+        'which classes are mistaken for which under attack',
+        lambda study, of: examples.confusion(study, of.classes),
+    ),
+}
+"""Name, as programs take it, -> figure."""
+
+FIGURES = {name: figure.words for name, figure in CATALOGUE.items()}
+"""Name -> what it shows."""
 
 
 def make(figure: str, study: Study, details: Details) -> None:
@@ -72,60 +142,50 @@ def make(figure: str, study: Study, details: Details) -> None:
         details: what else they need.
 
     Raises:
-        UserError: a network is not there, or files cannot be written. Of all figures, those that
+        UserError: a network is missing, or files cannot be written. With 'all', the figures that
             can be made are made first.
     """
-    if not study.pgd.ball.epsilon > 0:
-        raise UserError(
-            'expected --epsilon above 0 for figures of the adversary; found 0. Choose '
-            "a radius, or drop --epsilon for the paper's."
-        )
-    missing = {'A', 'A_nat'} - set(details.released)
-    if missing:
-        raise UserError(
-            f'expected the released networks A and A_nat; found no record of '
-            f'{" and ".join(sorted(missing))} in the manifest. Restore checkpoints/ '
-            '(git checkout, or install the package again).'
-        )
+    _require(study, details)
     require_writable(study.output_dir / 'cache' / 'any')
-    makers, failed = makers_of(details), []
+    failed = []
     for name in FIGURES if figure == ALL else [figure]:
-        start = time.perf_counter()
         try:
-            exhibit = makers[name](study)
+            _make_one(name, study, details)
         except UserError as error:
             if figure != ALL:
                 raise
             failed.append(name)
             print(f'figure {name}: {error}', file=sys.stderr)
-            continue
-        exhibit = dataclasses.replace(exhibit, seconds=time.perf_counter() - start)
-        path = exhibit.write(study.output_dir)
-        print(f'{exhibit.title}: {path}', flush=True)
-        for remark in exhibit.remarks:
-            print(f'  {remark}')
     if failed:
         raise UserError(
-            f'expected all figures; not made, for the reasons above: '
-            f'{", ".join(failed)}. The others are there.'
+            f'expected all figures; not made, for the reasons above: {", ".join(failed)}. The '
+            'others were written.'
         )
 
 
-def makers_of(details: Details) -> dict[str, Callable[[Study], Exhibit]]:
-    """Name of a figure -> what makes it."""
-    count = details.restarts_of_an_image
-    return {
-        '1': lambda study: restarts.figure_1(study, count),
-        '2': lambda study: restarts.figure_2(study, count),
-        '3': lambda study: capacity.figure_3(*details.capacity(study)),
-        '4': lambda study: progress.figure_4(study, details.released['A'], RELEASED),
-        'landscape': lambda study: geometry.landscape(study, count),
-        'directions': directions.directions,
-        'transfer': lambda study: transfer.transfer_matrix(study, list(details.released)),
-        'epsilons': lambda study: strength.epsilons(study, details.radii),
-        'convergence': lambda study: strength.convergence(
-            study, steps=details.steps, restarts=details.restarts, step_sizes=details.step_sizes
-        ),
-        'examples': lambda study: examples.examples(study, details.classes),
-        'confusion': lambda study: examples.confusion(study, details.classes),
-    }
+def _require(study: Study, details: Details) -> None:
+    """Raises UserError where no figure could be made."""
+    if not study.pgd.ball.epsilon > 0:
+        raise UserError(
+            'expected --epsilon above 0 for figures of the adversary; found 0. Choose '
+            "a radius, or drop --epsilon for the paper's."
+        )
+    missing = [
+        name for name in study.compared if name not in details.released and not os.path.exists(name)
+    ]
+    if missing:
+        raise UserError(
+            f'expected the released networks {" and ".join(study.compared)}; found no record of '
+            f'{" and ".join(missing)} in the manifest. Restore checkpoints/ (git checkout, or '
+            'install the package again).'
+        )
+
+
+def _make_one(name: str, study: Study, details: Details) -> None:
+    start = time.perf_counter()
+    exhibit = CATALOGUE[name].make(study, details)
+    exhibit = dataclasses.replace(exhibit, seconds=time.perf_counter() - start)
+    path = exhibit.write(study.output_dir)
+    print(f'{exhibit.title}: {path}', flush=True)
+    for line in (*exhibit.claims, *exhibit.remarks):
+        print(f'  {line}')

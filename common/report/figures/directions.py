@@ -1,24 +1,27 @@
-"""The loss along random directions and in linear subspaces (paper, section 6's remark).
+"""The loss along random directions and in linear subspaces (the paper's section 6).
 
 If adversarial examples filled linear subspaces, linear combinations of the perturbations that PGD
 finds would be adversarial too.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from common.evaluation.accuracy import Judge
 from common.evaluation.loss_landscape import Restarting, image_gradient
+from common.report.claims import Case, Claim, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import CHOSEN, NETWORKS, Study, draw
+from common.report.figures.study import CHOSEN, Study
+from common.report.series import Line
 from common.statistics import wilson_interval
 
 _IMAGES = 4
 _DRAWS = 200  # random directions, and random combinations, of each image
 _SHARES = np.linspace(0, 1, 11)  # of epsilon
 _DIMENSIONS = (1, 2, 4, 8, 16, 32)
-_TOLD = (1, 4, 32)  # of these, in words
+_SHOWN = (1, 4, 32)  # of _DIMENSIONS, in the claim
 _MAXIMA, _SIGNS = 'maxima', 'random signs'
 
 
@@ -29,7 +32,7 @@ class _Measured:
     images: int
     n: int  # combinations of each kind and dimension, of all images together
     along: dict[str, list[float]]  # kind of direction -> loss at each of _SHARES
-    # What is combined -> mean loss and share misclassified at each of _DIMENSIONS.
+    # Kind of vectors combined -> mean loss and share misclassified at each of _DIMENSIONS.
     combined: dict[str, list[tuple[float, float]]]
 
     def interval(self, share: float) -> tuple[float, float]:
@@ -44,20 +47,24 @@ def directions(study: Study) -> Exhibit:
         study: the data set.
 
     Raises:
-        UserError: a network is not there, or there are too few images.
+        UserError: a network is missing, or there are too few images.
     """
     images = study.images(_IMAGES)
-    measured = {name: _measure(study, name, images) for name in NETWORKS}
+    measured = {name: _measure(study, name, images) for name in study.compared}
+    in_words = {study.compared[name]: m for name, m in measured.items()}
     return study.exhibit(
         'directions',
         'random directions and linear subspaces',
-        setting=f'{study.pgd}, images {[study.number(i) for i in images]}, {CHOSEN}, '
-        f'{_DRAWS} random '
-        'directions and combinations each',
-        networks=list(NETWORKS),
-        remarks=_remarks(measured),
+        setting=f'{study.pgd}, images {[study.number(i) for i in images]}, {CHOSEN}, {_DRAWS} '
+        'random directions and combinations each',
+        networks=list(study.compared),
+        claims=[_subspaces(in_words)],
+        remarks=[
+            'Combinations have the l-inf length epsilon, images are clipped to the pixel range, '
+            'and with a single vector one of the two points leads away from the maximum.'
+        ],
         tables=_tables(measured),
-        pictures=_pictures(study, measured),
+        pictures=[*_along_picture(study, in_words), *_combined_picture(study, in_words)],
         data={name: dataclasses.asdict(m) for name, m in measured.items()},
     )
 
@@ -112,44 +119,43 @@ def _judged(
     return float(losses.mean()), float(np.mean(predictions != labels))
 
 
-def _remarks(measured: dict[str, _Measured]) -> list[str]:
-    parts = [
-        f'{NETWORKS[name]}, '
-        + ', '.join(
-            f'{_share(m, m.combined[_MAXIMA][i][1])} of combinations of {k} (random signs: '
-            f'{_share(m, m.combined[_SIGNS][i][1])})'
-            for i, k in enumerate(_DIMENSIONS)
-            if k in _TOLD
+def _subspaces(measured: Mapping[str, _Measured]) -> Claim:
+    """Whether some combinations of maxima are surely not adversarial.
+
+    Args:
+        measured: how the network was trained, in words -> its numbers.
+    """
+    shown = [_DIMENSIONS.index(k) for k in _SHOWN]
+    cases = []
+    for words, m in measured.items():
+        maxima, signs = ([wrong for _, wrong in m.combined[kind]] for kind in (_MAXIMA, _SIGNS))
+        cases.append(
+            Case(
+                words,
+                f'{", ".join(f"{maxima[i]:.1%}" for i in shown)} '
+                f'(random signs: {", ".join(f"{signs[i]:.1%}" for i in shown)})',
+                ', '.join(between(*m.interval(maxima[i])) for i in shown),
+                m.interval(maxima[-1])[1] < 1,
+            )
         )
-        for name, m in measured.items()
-    ]
-    some = next(iter(measured.values()))
-    return [
-        f'Misclassified under random combinations of maxima, n = {some.n:,} ({_DRAWS} of each '
-        f'of {some.images} images), with 95% intervals over the combinations of these images, '
-        f'not over other images: {"; ".join(parts)}. Combinations have the l-inf length '
-        'epsilon, and the images are clipped to the pixel range. With one vector there are '
-        'two points, of which one leads away from the maximum.',
-        'The paper: the structure of adversarial examples cannot be described fully by the '
-        'linear subspace view.',
-    ]
+    return Claim.of(
+        'The structure of adversarial examples cannot be described fully by the linear subspace '
+        'view.',
+        'section 6',
+        cases,
+        f'{m.n:,} combinations ({_DRAWS} of each of {m.images} images)',
+        f'misclassified under random combinations of {", ".join(map(str, _SHOWN))} maxima (not '
+        f'fully: the interval of {_DIMENSIONS[-1]} lies below 100%; intervals are over '
+        'combinations, not over other images)',
+    )
 
 
-def _share(measured: _Measured, share: float) -> str:
-    low, high = measured.interval(share)
-    return f'{share:.1%} [{low:.1%} to {high:.1%}]'
-
-
-def _tables(measured: dict[str, _Measured]) -> list[Table]:
+def _tables(measured: Mapping[str, _Measured]) -> list[Table]:
     along = [
         {
             'network': name,
             'direction': kind,
-            **{
-                f'{share:.1f} epsilon': f'{losses[i]:.4g}'
-                for i, share in enumerate(_SHARES)
-                if i in (0, 2, 5, 8, 10)
-            },
+            **{f'{_SHARES[i]:.1f} epsilon': f'{losses[i]:.4g}' for i in (0, 2, 5, 8, 10)},
         }
         for name, m in measured.items()
         for kind, losses in m.along.items()
@@ -161,7 +167,7 @@ def _tables(measured: dict[str, _Measured]) -> list[Table]:
             'how many': k,
             'mean loss': f'{loss:.4g}',
             'misclassified': f'{wrong:.1%}',
-            '95% interval': '{:.1%} to {:.1%}'.format(*m.interval(wrong)),
+            '95% interval': between(*m.interval(wrong)),
             'n': f'{m.n:,}',
         }
         for name, m in measured.items()
@@ -174,48 +180,39 @@ def _tables(measured: dict[str, _Measured]) -> list[Table]:
     ]
 
 
-def _pictures(study: Study, measured: dict[str, _Measured]) -> list[Picture]:
-    return [
-        *draw(
-            study.path('directions'),
-            'Mean loss along three kinds of directions',
-            lambda plots, path: plots.lines(
-                path,
-                [
-                    (
-                        NETWORKS[name],
-                        [
-                            plots.Line(kind, _SHARES * study.pgd.ball.epsilon, losses)
-                            for kind, losses in m.along.items()
-                        ],
-                    )
-                    for name, m in measured.items()
-                ],
-                xlabel=f'l-inf distance ({study.unit})',
-                ylabel='cross-entropy',
-                sharey=False,
-            ),
-        ),
-        *draw(
-            study.path('directions_subspaces'),
-            'Share misclassified of random combinations',
-            lambda plots, path: plots.lines(
-                path,
-                [
-                    (
-                        NETWORKS[name],
-                        [
-                            plots.Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
-                            for kind, results in m.combined.items()
-                        ],
-                    )
-                    for name, m in measured.items()
-                ],
-                xlabel='vectors combined',
-                ylabel='misclassified',
-                percent=True,
-                xscale='log',
-                xticks=_DIMENSIONS,
-            ),
-        ),
+def _along_picture(study: Study, in_words: Mapping[str, _Measured]) -> list[Picture]:
+    radii = _SHARES * study.pgd.ball.epsilon
+    panels = [
+        (words, [Line(kind, radii, losses) for kind, losses in m.along.items()])
+        for words, m in in_words.items()
     ]
+    return study.draw(
+        'directions',
+        'Mean loss along three kinds of directions',
+        'lines',
+        panels,
+        xlabel=f'l-inf distance ({study.unit})',
+        ylabel='cross-entropy',
+        sharey=False,
+    )
+
+
+def _combined_picture(study: Study, in_words: Mapping[str, _Measured]) -> list[Picture]:
+    def line(kind: str, results: list[tuple[float, float]]) -> Line:
+        return Line(f'of {kind}', _DIMENSIONS, [wrong for _, wrong in results])
+
+    panels = [
+        (words, [line(*combined) for combined in m.combined.items()])
+        for words, m in in_words.items()
+    ]
+    return study.draw(
+        'directions_subspaces',
+        'Share misclassified of random combinations',
+        'lines',
+        panels,
+        xlabel='vectors combined',
+        ylabel='misclassified',
+        percent=True,
+        xscale='log',
+        xticks=_DIMENSIONS,
+    )

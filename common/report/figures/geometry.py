@@ -1,6 +1,7 @@
 """Section 3.1's text in numbers: how distinct the maxima are, and where they lie."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import tqdm
@@ -15,26 +16,25 @@ from common.evaluation.loss_landscape import (
     pairs,
     random_perturbations,
 )
+from common.report.claims import CONTRADICTED, PARTLY, REPRODUCED, Case, Claim, Measured, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import CHOSEN, NETWORKS, Study, draw
+from common.report.figures.study import CHOSEN, Study
+from common.report.series import Line
 
 _IMAGES = 4
 _RANDOM, _CLIPPED = 'random points of the ball', 'the same, clipped'
 _MOST = 1000  # restarts: pairs, and memory, grow with their square
 _RADII = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # shares of epsilon
 
-# What the paper's 'close to' is taken for.
+# What the paper's 'close to' and 'some' are taken to mean.
 _NEAR_RATIO = 0.1  # of distances
 _NEAR_DEGREES = 10.0
-# Differences that are worth explaining.
-_CLIPPING_DEGREES = 2.0
-_BELOW_DEGREES = 5.0
-_FURTHER = 0.02
+_SOME = 0.01  # share of the maxima
 
 
 @dataclasses.dataclass(frozen=True)
-class _Found:
-    """All images' statistics of one network, pooled; 'random' are points of the ball."""
+class _Points:
+    """Statistics of one network's maxima, or of points of the ball, pooled over all images."""
 
     distances: np.ndarray  # [pairs] in pixel units
     angles: np.ndarray  # [pairs] in degrees
@@ -43,7 +43,7 @@ class _Found:
     correlations: list[np.ndarray]  # [points] for each of _RADII; none of random points
 
     @classmethod
-    def of(cls, points: list[np.ndarray], correlations: list[np.ndarray]) -> '_Found':
+    def of(cls, points: list[np.ndarray], correlations: list[np.ndarray]) -> '_Points':
         """Statistics of [m, pixels] perturbations of each image."""
         apart = [pairs(perturbations) for perturbations in points]
         return cls(
@@ -53,6 +53,15 @@ class _Found:
             np.concatenate([np.linalg.norm(p.astype(np.float64), axis=1) for p in points]),
             correlations,
         )
+
+    def apart(self, reference: '_Points') -> float:
+        """How many times as far apart as the reference's points, in the median over all pairs."""
+        return float(np.median(self.distances) / np.median(reference.distances))
+
+    @property
+    def angle(self) -> float:
+        """Median over all pairs, in degrees."""
+        return float(np.median(self.angles))
 
 
 def landscape(study: Study, restarts: int | None = None) -> Exhibit:
@@ -64,8 +73,8 @@ def landscape(study: Study, restarts: int | None = None) -> Exhibit:
             half a million pairs an image show the distribution.
 
     Raises:
-        UserError: a network is not there, there are too few images, or there is a single maximum
-            and so no pair.
+        UserError: a network is missing, there are too few images, or there is a single maximum and
+            so no pair.
     """
     restarts = min(restarts or (40 if study.quick else 200), _MOST)
     if restarts < 2:
@@ -74,55 +83,60 @@ def landscape(study: Study, restarts: int | None = None) -> Exhibit:
             'Raise --restarts.'
         )
     images = study.images(_IMAGES)
-    found = {name: _measure(study, name, images, restarts) for name in NETWORKS}
+    maxima = {name: _measure(study, name, images, restarts) for name in study.compared}
     references = {
-        words: _random(study, images, restarts, clipped)
-        for words, clipped in ((_RANDOM, False), (_CLIPPED, True))
+        _RANDOM: _random(study, images, restarts, clipped=False),
+        _CLIPPED: _random(study, images, restarts, clipped=True),
     }
+    in_words = {study.compared[name]: points for name, points in maxima.items()}
     return study.exhibit(
         'landscape',
         "section 3.1, the maxima's geometry",
         setting=f'{study.pgd}, {restarts} restarts of each of the images '
         f'{[study.number(i) for i in images]}, {CHOSEN}',
-        networks=list(NETWORKS),
-        remarks=_remarks(found, references),
-        tables=_tables(study.pgd, found, references),
-        pictures=_pictures(study, found, references),
+        networks=list(study.compared),
+        claims=_claims(in_words, references),
+        remarks=[_EXPLANATION],
+        tables=[
+            _apart_table({**maxima, **references}),
+            _correlation_table(study.pgd.ball.epsilon, maxima),
+        ],
+        pictures=[
+            *_histograms(study, {**in_words, **references}),
+            *_correlation_lines(study, in_words),
+        ],
         data={
             name: {
-                'distances': _quantiles(f.distances),
-                'angles': _quantiles(f.angles),
-                'same_signs': _quantiles(f.same_signs),
-                'lengths': _quantiles(f.lengths),
-                'correlations': [_quantiles(c) for c in f.correlations],
+                'distances': _quantiles(points.distances),
+                'angles': _quantiles(points.angles),
+                'same_signs': _quantiles(points.same_signs),
+                'lengths': _quantiles(points.lengths),
+                'correlations': [_quantiles(c) for c in points.correlations],
             }
-            for name, f in {**found, **references}.items()
+            for name, points in {**maxima, **references}.items()
         },
     )
 
 
-def _measure(study: Study, name: str, images: list[int], restarts: int) -> _Found:
+def _measure(study: Study, name: str, images: list[int], restarts: int) -> _Points:
     maxima = {}
     for share in tqdm.tqdm(_RADII, desc=f'{name}, radii', unit='radius', leave=False):
         maxima[share] = _maxima(study, name, _scaled(study.pgd, share), images, restarts)
     gradients = [image_gradient(study.network(name).model, study.test, i) for i in images]
-    return _Found.of(
-        maxima[1],
-        [
-            np.concatenate(
-                [correlations(m, g) for m, g in zip(maxima[share], gradients, strict=True)]
-            )
-            for share in _RADII
-        ],
-    )
+
+    def correlated(share: float) -> np.ndarray:
+        each = zip(maxima[share], gradients, strict=True)
+        return np.concatenate([correlations(m, gradient) for m, gradient in each])
+
+    return _Points.of(maxima[1], [correlated(share) for share in _RADII])
 
 
 def same_signs(perturbations: np.ndarray) -> np.ndarray:
     """How many pixels all pairs of [m, pixels] perturbations move the same way.
 
     Returns:
-        [m (m - 1) / 2] float32 shares of the pixels that both of a pair move; 0 where they share
-        none.
+        [m (m - 1) / 2] float32 shares of the pixels that both of a pair move; 0 where there are no
+        such pixels.
     """
     up, down = ((sign * perturbations > 0).astype(np.float32) for sign in (1, -1))
     pair = np.triu_indices(len(perturbations), k=1)
@@ -142,25 +156,23 @@ def _maxima(
         seed=study.seed,
         batch_size=min(restarts, BATCH_SIZE),
     )
-    found = []
+    of_images = []
     for image in images:
         partial = study.partial('maxima', name, attack, image, restarts, restarting.batch_size)
         maxima = partial.read({'maxima': None})['maxima']
         if maxima is None:
             maxima = restarting.maxima(study.test, image, restarts)
             partial.write({'maxima': maxima})
-        found.append(maxima)
-    return found
+        of_images.append(maxima)
+    return of_images
 
 
-def _random(study: Study, images: list[int], restarts: int, clipped: bool) -> _Found:
-    return _Found.of(
-        [
-            random_perturbations(study.pgd, study.test, i, restarts, study.seed, clipped=clipped)
-            for i in images
-        ],
-        [],
-    )
+def _random(study: Study, images: list[int], restarts: int, *, clipped: bool) -> _Points:
+    points = [
+        random_perturbations(study.pgd, study.test, i, restarts, study.seed, clipped=clipped)
+        for i in images
+    ]
+    return _Points.of(points, [])
 
 
 def _scaled(attack: PGD, share: float) -> PGD:
@@ -172,191 +184,175 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     return {f'{q}%': float(np.percentile(values, q)) for q in (1, 5, 25, 50, 75, 95, 99)}
 
 
-def _remarks(found: dict[str, _Found], references: dict[str, _Found]) -> list[str]:
-    random, clipped = references.values()
-    apart = '; '.join(
-        f'{NETWORKS[name]}, {_ratio(f, random):.2f} times as far apart as random points of the '
-        f'ball ({_ratio(f, clipped):.2f} times, where these are clipped to the pixel range as the '
-        f'maxima are), at {np.median(f.angles):.0f} degrees'
-        for name, f in found.items()
-    )
+_EXPLANATION = (
+    'Maxima that move pixels the same way have smaller angles, maxima with longer perturbations '
+    '(towards the corners of the ball) lie further apart, and clipped points share signs because a '
+    'pixel at an end of the range can only move one way.'
+)
+
+
+def _claims(maxima: dict[str, _Points], references: dict[str, _Points]) -> list[Claim]:
+    """Each claim of section 3.1's text.
+
+    Args:
+        maxima: how the network was trained, in words -> statistics.
+        references: the same of random points and of clipped ones.
+    """
     return [
-        f'Where PGD ends, in the median over all pairs: {apart}. Random points are at '
-        f'{np.median(random.angles):.0f} degrees, clipped ones at {np.median(clipped.angles):.0f}'
-        + (
-            ': pixels at the end of the range can only move one way, which all pairs share.'
-            if abs(np.median(random.angles) - np.median(clipped.angles)) > _CLIPPING_DEGREES
-            else '.'
-        ),
-        *_explained(found, clipped),
-        'The paper: distances close to those of random points, angles close to 90 degrees. '
-        f'Measured, where close is within {_NEAR_RATIO:.0%} and {_NEAR_DEGREES:g} degrees: '
-        + '; '.join(
-            f'{NETWORKS[name]}, {_closeness(f, random, clipped)}' for name, f in found.items()
-        )
-        + '.',
-        "The paper: some inner products with the image's gradient are negative, and the "
-        'correlation deteriorates with the scale of the perturbation. Measured: '
-        + '; '.join(f'{NETWORKS[name]}, {_against_gradient(f)}' for name, f in found.items())
-        + '.',
+        _distances(maxima, references),
+        _angles(maxima, references),
+        _negative(maxima),
+        _deteriorating(maxima),
     ]
 
 
-def _ratio(found: _Found, reference: _Found) -> float:
-    return float(np.median(found.distances) / np.median(reference.distances))
-
-
-def _explained(found: dict[str, _Found], clipped: _Found) -> list[str]:
-    """Why maxima are closer in direction, or further apart, than clipped random points."""
-    same = {name: float(np.median(f.same_signs)) for name, f in found.items()}
-    chance = float(np.median(clipped.same_signs))
-    closer = [
-        f'{NETWORKS[name]}, {same[name]:.0%}'
-        for name, f in found.items()
-        if np.median(f.angles) < np.median(clipped.angles) - _BELOW_DEGREES and same[name] > chance
-    ]
-    longer = {
-        name: float(np.median(f.lengths) / np.median(clipped.lengths)) for name, f in found.items()
-    }
-    further = [
-        f'{NETWORKS[name]}, {longer[name]:.2f} times as long as those of clipped random points'
-        for name, f in found.items()
-        if _ratio(f, clipped) > 1 + _FURTHER and longer[name] > 1
-    ]
-    return [
-        *(
-            [
-                'Smaller angles than between clipped random points come from shared signs. Of the '
-                'pixels that both of a pair move, they move the same way, in the median: '
-                f'{"; ".join(closer)} (random points: {chance:.0%}).'
-            ]
-            if closer
-            else []
-        ),
-        *(
-            [
-                'Maxima further apart than random points lie towards the corners of the ball, '
-                'which are further apart than its other points. Their perturbations are longer, in '
-                f'the median: {"; ".join(further)}.'
-            ]
-            if further
-            else []
-        ),
-    ]
-
-
-def _closeness(found: _Found, random: _Found, clipped: _Found) -> str:
-    """For or against the paper's 'close to'."""
-    ratios = {'random points': _ratio(found, random), 'clipped ones': _ratio(found, clipped)}
-    near = {words: abs(ratio - 1) <= _NEAR_RATIO for words, ratio in ratios.items()}
-    if len(set(near.values())) == 1:
-        distances = f'{_stance(near["random points"])} ({ratios["random points"]:.2f} times)'
-    else:
-        distances = ' and '.join(
-            f'{_stance(is_near)} beside {words} ({ratios[words]:.2f} times)'
-            for words, is_near in near.items()
-        )
-    angle = float(np.median(found.angles))
-    return (
-        f'the distances are {distances}, the angles {_stance(abs(angle - 90) <= _NEAR_DEGREES)}'
-        f' ({angle:.0f} degrees)'
+def _distances(maxima: dict[str, _Points], references: dict[str, _Points]) -> Claim:
+    cases = []
+    for (words, points), (name, reference) in itertools.product(maxima.items(), references.items()):
+        ratio = points.apart(reference)
+        near = abs(ratio - 1) <= _NEAR_RATIO
+        cases.append(Case(f'{words}, beside {name}', f'{ratio:.2f} times', held=near))
+    return Claim.of(
+        'Distances between maxima are close to those between random points of the ball.',
+        'section 3.1',
+        cases,
+        f'{_size(maxima, "distances"):,} pairs a network',
+        f'median distance (close: within {_NEAR_RATIO:.0%})',
     )
 
 
-def _against_gradient(found: _Found) -> str:
-    least, most = (float(np.mean(found.correlations[i])) for i in (0, -1))
-    negative = int(np.sum(found.correlations[-1] < 0))
-    return (
-        f'{negative:,} of {len(found.correlations[-1]):,} are negative '
-        f'({_stance(negative > 0)}), and the mean correlation goes from {least:.3f} at an '
-        f'eighth of the radius to {most:.3f} at the whole ({_stance(most < least)})'
+def _angles(maxima: dict[str, _Points], references: dict[str, _Points]) -> Claim:
+    cases = [
+        Case(words, f'{p.angle:.0f} degrees', held=abs(p.angle - 90) <= _NEAR_DEGREES)
+        for words, p in maxima.items()
+    ]
+    cases += [Case(words, f'{p.angle:.0f} degrees') for words, p in references.items()]
+    return Claim.of(
+        'Angles between maxima are close to 90 degrees.',
+        'section 3.1',
+        cases,
+        f'{_size(maxima, "angles"):,} pairs a network',
+        f'median angle (close: within {_NEAR_DEGREES:g})',
     )
 
 
-def _stance(agrees: bool) -> str:
-    return 'for it' if agrees else 'against it'
+def _negative(maxima: dict[str, _Points]) -> Claim:
+    cases, judged = [], set()
+    for words, points in maxima.items():
+        values = points.correlations[-1]
+        count = int(np.sum(values < 0))
+        share = Measured.share(count, len(values))
+        judged.add(REPRODUCED if share.low > _SOME else PARTLY if count else CONTRADICTED)
+        numbers = f'{count:,} of {len(values):,}, the least correlation {values.min():.4f}'
+        cases.append(Case(words, numbers, between(*share[1:], '.2%')))
+    return Claim.of(
+        "Some maxima have a negative inner product with the image's gradient.",
+        'section 3.1',
+        cases,
+        f'{_size(maxima, "lengths"):,} maxima a network',
+        f'negative ones (some: the interval, over restarts of these images, is above {_SOME:.0%})',
+        judged.pop() if len(judged) == 1 else PARTLY,
+    )
 
 
-def _tables(attack: PGD, found: dict[str, _Found], references: dict[str, _Found]) -> list[Table]:
-    apart = [
+def _deteriorating(maxima: dict[str, _Points]) -> Claim:
+    cases = []
+    for words, points in maxima.items():
+        least, whole = (Measured.mean(points.correlations[i]) for i in (0, -1))
+        cases.append(
+            Case(
+                words,
+                f'{least.value:.3f} to {whole.value:.3f}',
+                f'{between(*least[1:], ".3f")}, then {between(*whole[1:], ".3f")}',
+                least.above(whole),
+            )
+        )
+    return Claim.of(
+        "The perturbation's correlation with the image's gradient deteriorates with its scale.",
+        'section 3.1',
+        cases,
+        f'{_size(maxima, "lengths"):,} maxima a network',
+        'mean correlation at an eighth of the radius and at the whole (intervals: over restarts of '
+        'these images)',
+    )
+
+
+def _size(maxima: dict[str, _Points], statistic: str) -> int:
+    return len(getattr(next(iter(maxima.values())), statistic))
+
+
+def _apart_table(named: dict[str, _Points]) -> Table:
+    rows = [
         {
             'points': name,
-            'pairs': f'{len(f.distances):,}',
-            'distance, 5%': f'{np.percentile(f.distances, 5):.4g}',
-            'median': f'{np.median(f.distances):.4g}',
-            '95%': f'{np.percentile(f.distances, 95):.4g}',
-            'angle, median': f'{np.median(f.angles):.1f}',
-            'moved the same way, median': f'{np.median(f.same_signs):.1%}',
-            'length, median': f'{np.median(f.lengths):.4g}',
+            'pairs': f'{len(points.distances):,}',
+            'distance, 5%': f'{np.percentile(points.distances, 5):.4g}',
+            'median': f'{np.median(points.distances):.4g}',
+            '95%': f'{np.percentile(points.distances, 95):.4g}',
+            'angle, median': f'{points.angle:.1f}',
+            'moved the same way, median': f'{np.median(points.same_signs):.1%}',
+            'length, median': f'{np.median(points.lengths):.4g}',
         }
-        for name, f in {**found, **references}.items()
+        for name, points in named.items()
     ]
-    against = [
+    return Table.of(
+        'l2 distances (pixel units) and angles (degrees) between maxima, pixels that '
+        'both of a pair move and move the same way, l2 lengths (pixel units)',
+        rows,
+    )
+
+
+def _correlation_table(epsilon: float, maxima: dict[str, _Points]) -> Table:
+    rows = [
         {
             'maxima of': name,
-            'epsilon': f'{attack.ball.epsilon * share:g}',
+            'epsilon': f'{epsilon * share:g}',
             'mean correlation': f'{np.mean(values):.4f}',
             'least': f'{values.min():.4f}',
             'negative': f'{np.mean(values < 0):.1%}',
         }
-        for name, f in found.items()
-        for share, values in zip(_RADII, f.correlations, strict=True)
+        for name, points in maxima.items()
+        for share, values in zip(_RADII, points.correlations, strict=True)
     ]
-    return [
-        Table.of(
-            'l2 distances (pixel units) and angles (degrees) between maxima, pixels that '
-            'both of a pair move and move the same way, l2 lengths (pixel units)',
-            apart,
-        ),
-        Table.of("Correlation of the perturbation with the image's gradient", against),
-    ]
+    return Table.of("Correlation of the perturbation with the image's gradient", rows)
 
 
-def _pictures(
-    study: Study, found: dict[str, _Found], references: dict[str, _Found]
-) -> list[Picture]:
-    series = {**{NETWORKS[name]: f for name, f in found.items()}, **references}
-    drawn = []
-    for subject, xlabel in (
-        ('distances', f'l2 distance ({study.unit})'),
-        ('angles', 'angle (degrees)'),
-    ):
-        values = {words: getattr(f, subject) for words, f in series.items()}
-        drawn += draw(
-            study.path(f'landscape_{subject}'),
+def _histograms(study: Study, in_words: dict[str, _Points]) -> list[Picture]:
+    labels = {'distances': f'l2 distance ({study.unit})', 'angles': 'angle (degrees)'}
+    pictures = []
+    for subject, label in labels.items():
+        values = {words: getattr(points, subject) for words, points in in_words.items()}
+        pictures += study.draw(
+            f'landscape_{subject}',
             f'Histograms of the {subject} between maxima, and between random points',
-            lambda plots, path, values=values, xlabel=xlabel: plots.histograms(
-                path,
-                [('all pairs of restarts', values)],
-                xlabel=xlabel,
-                ylabel='density',
-                density=True,
-                width=5.5,
-            ),
-        )
-    radii = [study.pgd.ball.epsilon * share for share in _RADII]
-    return drawn + draw(
-        study.path('landscape_correlations'),
-        "Correlation of perturbations with the image's gradient over epsilon",
-        lambda plots, path: plots.lines(
-            path,
-            [
-                (
-                    'mean, and 5% to 95%',
-                    [
-                        plots.Line(
-                            NETWORKS[name],
-                            radii,
-                            [c.mean() for c in f.correlations],
-                            [np.percentile(c, 5) for c in f.correlations],
-                            [np.percentile(c, 95) for c in f.correlations],
-                        )
-                        for name, f in found.items()
-                    ],
-                )
-            ],
-            xlabel=f'epsilon ({study.unit})',
-            ylabel='correlation',
+            'histograms',
+            [('all pairs of restarts', values)],
+            xlabel=label,
+            ylabel='density',
+            density=True,
             width=5.5,
-        ),
+        )
+    return pictures
+
+
+def _correlation_lines(study: Study, in_words: dict[str, _Points]) -> list[Picture]:
+    radii = [study.pgd.ball.epsilon * share for share in _RADII]
+    lines = [
+        Line(
+            words,
+            radii,
+            [c.mean() for c in points.correlations],
+            [np.percentile(c, 5) for c in points.correlations],
+            [np.percentile(c, 95) for c in points.correlations],
+        )
+        for words, points in in_words.items()
+    ]
+    return study.draw(
+        'landscape_correlations',
+        "Correlation of perturbations with the image's gradient over epsilon",
+        'lines',
+        [('mean, and 5% to 95%', lines)],
+        xlabel=f'epsilon ({study.unit})',
+        ylabel='correlation',
+        width=5.5,
     )

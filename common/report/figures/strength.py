@@ -1,18 +1,20 @@
-"""Accuracy against the adversary's means: its radius, its steps, its restarts, its step size."""
+"""Accuracy over the strength of the adversary: radius, steps, restarts, step size."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from common.attacks import PGD, Attack, Restarts
 from common.evaluation.accuracy import Outcome
+from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, Case, Claim, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import NETWORKS, Study, draw
+from common.report.figures.study import Study
+from common.report.series import Line
 
 _APART = 1.6  # ratio of numbers along a logarithmic axis
-_MARKED = 0.005  # share of the images that makes a difference between attacks worth naming
+_MARKED = 0.005  # share of the images from which on one attack is called better than another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Paired:
     """How many more of the same images one attack breaks than another.
 
     Attributes:
-        net: images that only this attack breaks, less those that only the other one breaks.
+        net: images that only this attack breaks, minus those that only the other one breaks.
         n: images that both were run on.
         interval: 95%, of net / n.
     """
@@ -31,7 +33,7 @@ class Paired:
 
     @property
     def share(self) -> float:
-        """Of all images, -1 to 1."""
+        """Share of all images, -1 to 1."""
         return self.net / self.n
 
     @property
@@ -41,7 +43,7 @@ class Paired:
 
 
 def paired(base: Outcome, variant: Outcome) -> Paired:
-    """What `variant` breaks beyond `base`, both on the same images.
+    """How much more `variant` breaks than `base`, both on the same images.
 
     The interval is Agresti and Min's (2005): Wald's with half an image added to each of the four
     cells, so that it has a width where the two differ in no image.
@@ -61,56 +63,48 @@ def epsilons(study: Study, radii: Sequence[float]) -> Exhibit:
         radii: of the ball, in pixel units; PGD's step grows with them.
 
     Raises:
-        UserError: a network is not there.
+        UserError: a network is missing.
     """
     radii = radii[::3] if study.quick else radii
     outcomes = {
         name: [study.accuracy(_of_radius(study.pgd, radius), name, name) for radius in radii]
-        for name in NETWORKS
+        for name in study.compared
     }
     rows = [
-        {'epsilon': f'{radius:g}', **{name: _cell(outcomes[name][i]) for name in NETWORKS}}
+        {'epsilon': f'{radius:g}', **{name: _cell(of[i]) for name, of in outcomes.items()}}
         for i, radius in enumerate(radii)
     ]
-    pictures = draw(
-        study.path('epsilons'),
-        'Accuracy over the radius of the ball, two networks',
-        lambda plots, path: plots.lines(
-            path,
-            [
-                (
-                    f'PGD-{study.pgd.steps}',
-                    [
-                        _line(plots, words, radii, outcomes[name])
-                        for name, words in NETWORKS.items()
-                    ],
-                )
-            ],
-            xlabel=f'epsilon ({study.unit})',
-            ylabel='accuracy',
-            percent=True,
-            width=5.5,
-            # Radii that double would crowd at the left.
-            **({'xscale': 'symlog', 'xticks': _spread(radii)} if radii[-1] > 20 * radii[1] else {}),
-        ),
-    )
+    # Radii that double would crowd at the left.
+    doubling = {'xscale': 'symlog', 'xticks': _spread(radii)} if radii[-1] > 20 * radii[1] else {}
+
+    lines = [_line(words, radii, outcomes[name]) for name, words in study.compared.items()]
     return study.exhibit(
         'epsilons',
         'accuracy against epsilon',
         setting=f'PGD, {study.pgd.steps} steps of epsilon times '
         f'{study.pgd.step_size / study.pgd.ball.epsilon:.3g}, n = {len(study.test):,}',
-        networks=list(NETWORKS),
+        networks=list(study.compared),
         remarks=_end(study, radii, outcomes),
         tables=[Table.of('', rows)],
-        pictures=pictures,
-        data={name: _data(radii, outcomes[name]) for name in NETWORKS},
+        pictures=study.draw(
+            'epsilons',
+            'Accuracy over the radius of the ball, two networks',
+            'lines',
+            [(f'PGD-{study.pgd.steps}', lines)],
+            xlabel=f'epsilon ({study.unit})',
+            ylabel='accuracy',
+            percent=True,
+            width=5.5,
+            **doubling,
+        ),
+        data={name: _data(radii, of) for name, of in outcomes.items()},
     )
 
 
 def convergence(
     study: Study, *, steps: Sequence[int], restarts: Sequence[int], step_sizes: Sequence[float]
 ) -> Exhibit:
-    """Accuracy of network A against steps, restarts and step size: has the attack converged?
+    """Accuracy of the adversarially trained network over PGD's steps, restarts and step size.
 
     Args:
         study: the data set.
@@ -119,84 +113,77 @@ def convergence(
         step_sizes: of the study's PGD, in pixel units.
 
     Raises:
-        UserError: the network is not there.
+        UserError: the network is missing.
     """
     if study.quick:
         steps, restarts, step_sizes = steps[:-1:2], restarts[:3], step_sizes[::2]
-    base = study.pgd
+    base, name = study.pgd, study.adversarial
     # Floats, since 8 and 8.0 would be two attacks to the cache.
-    series: dict[str, list[tuple[float, Attack]]] = {
-        'steps': [(k, dataclasses.replace(base, steps=k)) for k in steps],
-        'restarts': [(k, Restarts(base, k) if k > 1 else base) for k in restarts],
-        'step size': [(s, dataclasses.replace(base, step_size=float(s))) for s in step_sizes],
+    series: dict[str, dict[float, Attack]] = {
+        'steps': {k: dataclasses.replace(base, steps=k) for k in steps},
+        'restarts': {k: Restarts(base, k) if k > 1 else base for k in restarts},
+        'step size': {s: dataclasses.replace(base, step_size=float(s)) for s in step_sizes},
     }
-    own = study.accuracy(base, 'A', 'A')
+    own = study.accuracy(base, name, name)
     outcomes = {
-        name: [study.accuracy(attack, 'A', 'A') for _, attack in points]
-        for name, points in series.items()
+        varied: {value: study.accuracy(attack, name, name) for value, attack in attacks.items()}
+        for varied, attacks in series.items()
     }
     variants = {
-        name: {
-            value: paired(own, outcome)
-            for (value, attack), outcome in zip(points, outcomes[name], strict=True)
+        varied: {
+            value: paired(own, outcomes[varied][value])
+            for value, attack in attacks.items()
             if attack != base
         }
-        for name, points in series.items()
+        for varied, attacks in series.items()
     }
-    tables = [
-        Table.of(
-            f'Accuracy against {name}',
-            [
-                {
-                    name: f'{value:g}',
-                    'accuracy': _cell(outcome),
-                    'broken beyond the base attack, in points': _points(variants[name].get(value)),
-                }
-                for (value, _), outcome in zip(points, outcomes[name], strict=True)
-            ],
-        )
-        for name, points in series.items()
-    ]
     return study.exhibit(
         'convergence',
         'has the attack converged?',
-        setting=f'{base} but for what the tables vary, n = {len(study.test):,}',
-        networks=['A'],
-        remarks=[_verdict(own, variants)],
-        tables=tables,
+        setting=f'{base}, varied as the tables say, n = {len(study.test):,}',
+        networks=[name],
+        claims=[_converged(own, variants)],
+        tables=[_variants(varied, outcomes[varied], variants[varied]) for varied in series],
         pictures=[
-            picture
-            for name, points in series.items()
-            for picture in _curve(study, name, [x for x, _ in points], outcomes[name])
+            picture for varied, of in outcomes.items() for picture in _curve(study, varied, of)
         ],
-        data={
-            name: _data([x for x, _ in points], outcomes[name]) for name, points in series.items()
-        },
+        data={varied: _data(list(of), list(of.values())) for varied, of in outcomes.items()},
     )
 
 
-def _curve(
-    study: Study, name: str, values: Sequence[float], outcomes: Sequence[Outcome]
-) -> list[Picture]:
-    return draw(
-        study.path(f'convergence_{name.replace(" ", "_")}'),
-        f'Accuracy of A over {name}',
-        lambda plots, path: plots.lines(
-            path,
-            [(f'PGD against A, {name}', [_line(plots, 'A', values, outcomes)])],
-            xlabel=name if name != 'step size' else f'step size ({study.unit})',
-            ylabel='accuracy',
-            xscale='log',
-            percent=True,
-            whole=False,
-            width=5.5,
-            xticks=values,
-        ),
+def _variants(
+    varied: str, outcomes: Mapping[float, Outcome], beyond: Mapping[float, Paired]
+) -> Table:
+    rows = [
+        {
+            varied: f'{value:g}',
+            'accuracy': _cell(outcome),
+            'broken beyond the base attack, in points': _points(beyond.get(value)),
+        }
+        for value, outcome in outcomes.items()
+    ]
+    return Table.of(f'Accuracy against {varied}', rows)
+
+
+def _curve(study: Study, varied: str, outcomes: Mapping[float, Outcome]) -> list[Picture]:
+    name, values = study.adversarial, list(outcomes)
+    return study.draw(
+        f'convergence_{varied.replace(" ", "_")}',
+        f'Accuracy of {name} over {varied}',
+        'lines',
+        [(f'PGD against {name}, {varied}', [_line(name, values, list(outcomes.values()))])],
+        xlabel=varied if varied != 'step size' else f'step size ({study.unit})',
+        ylabel='accuracy',
+        xscale='log',
+        percent=True,
+        whole=False,
+        width=5.5,
+        xticks=values,
     )
 
 
 def _spread(radii: Sequence[float]) -> list[float]:
-    """Those of rising radii whose names do not touch along a logarithmic axis."""
+    """The rising radii whose labels do not touch along a logarithmic axis."""
     kept: list[float] = []
     for radius in radii:
         if not kept or radius >= _APART * kept[-1]:
@@ -216,18 +203,12 @@ def _of_radius(attack: PGD, radius: float) -> PGD:
 
 
 def _cell(outcome: Outcome) -> str:
-    low, high = outcome.interval
-    return f'{outcome.accuracy:.2%} ({low:.2%} to {high:.2%})'
+    return f'{outcome.accuracy:.2%} ({between(*outcome.interval, ".2%")})'
 
 
-def _line(plots, name: str, x: Sequence[float], outcomes: Sequence[Outcome]):
-    return plots.Line(
-        name,
-        x,
-        [o.accuracy for o in outcomes],
-        [o.interval[0] for o in outcomes],
-        [o.interval[1] for o in outcomes],
-    )
+def _line(name: str, x: Sequence[float], outcomes: Sequence[Outcome]) -> Line:
+    low, high = zip(*(o.interval for o in outcomes), strict=True)
+    return Line(name, x, [o.accuracy for o in outcomes], low, high)
 
 
 def _data(x: Sequence[float], outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -237,102 +218,79 @@ def _data(x: Sequence[float], outcomes: Sequence[Outcome]) -> list[dict[str, obj
     ]
 
 
-def _points(found: Paired | None) -> str | None:
-    if found is None:
-        return None
-    low, high = found.interval
-    return f'{100 * found.share:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})'
+def _points(beyond: Paired | None) -> str | None:
+    """What an attack breaks beyond the base attack, in points of accuracy, with its interval."""
+    return beyond and f'{100 * beyond.share:+.1f} ({_points_between(beyond)})'
 
 
-def _verdict(base: Outcome, variants: dict[str, dict[float, Paired]]) -> str:
-    """Whether more of anything breaks markedly more of the same images.
+def _points_between(beyond: Paired) -> str:
+    return between(*(100 * end for end in beyond.interval), '+.1f')
+
+
+def _converged(base: Outcome, variants: Mapping[str, Mapping[float, Paired]]) -> Claim:
+    """Whether no more steps, no more restarts and no other step size break markedly more images.
 
     Args:
         base: of the study's own attack.
         variants: what is varied -> its value -> what that breaks beyond the base attack.
     """
-    said = f'The attack as the paper uses it leaves {_cell(base)}.'
-    strongest = {
-        f'{name}={value:g}': found[value]
-        for name, found in variants.items()
-        if found
-        for value in [max(found, key=lambda value: found[value].net)]
+    beyond = {
+        f'{varied}={value:g}': variant
+        for varied, values in variants.items()
+        for value, variant in values.items()
     }
-    if not strongest:
-        return f'{said} No variant of it was run beside it.'
-    return (
-        f'{said} The strongest variants on the same images: '
-        + '; '.join(f'{name} {_beyond(found)}' for name, found in strongest.items())
-        + f'. {_conclusion(base.n, variants)}'
+    marked = [name for name, variant in beyond.items() if variant.marked]
+    possible = [name for name, variant in beyond.items() if variant.interval[1] >= _MARKED]
+    strongest = [
+        max(names, key=lambda name: beyond[name].net)
+        for varied in variants
+        for names in [[name for name in beyond if name.startswith(f'{varied}=')]]
+        if names
+    ]
+    shown = list(dict.fromkeys([*strongest, *marked]))
+    judgement = CONTRADICTED if marked else NOT_TESTED if possible or not beyond else REPRODUCED
+    cases = [Case('the base attack', f'leaves {_cell(base)}')]
+    cases += [Case(name, _more(beyond[name]), _points_between(beyond[name])) for name in shown]
+    if possible and not marked:
+        cases.append(Case('undecided', f'{", ".join(possible)}, by {base.n:,} images'))
+    return Claim.of(
+        'PGD as the paper uses it has converged: no variant of it breaks markedly more of the same '
+        'images.',
+        'section 3.1, tables 1 and 2',
+        cases,
+        f'{base.n:,} images',
+        f'the strongest variants (markedly: at least {100 * _MARKED:g} points, and a paired '
+        'interval above 0)',
+        judgement,
     )
 
 
-def _beyond(found: Paired) -> str:
-    many = (
-        'as many'
-        if not found.net
-        else (f'{abs(found.net):,} {"more" if found.net > 0 else "fewer"}')
-    )
-    low, high = (100 * end for end in found.interval)
-    return (
-        f'breaks {many} of the {found.n:,} images, {100 * found.share:.1f} points, paired 95% '
-        f'interval {low:.1f} to {high:.1f}'
-    )
+def _more(beyond: Paired) -> str:
+    if not beyond.net:
+        return 'breaks as many'
+    words = 'more' if beyond.net > 0 else 'fewer'
+    return f'breaks {abs(beyond.net):,} {words} ({100 * beyond.share:+.1f} points)'
 
 
-def _conclusion(n: int, variants: dict[str, dict[float, Paired]]) -> str:
-    everyone = {
-        f'{name}={value:g}': found
-        for name, values in variants.items()
-        for value, found in values.items()
-    }
-    marked = [name for name, found in everyone.items() if found.marked]
-    possible = [name for name, found in everyone.items() if found.interval[1] >= _MARKED]
-    least = f'at least {100 * _MARKED:g} points'
-    if marked:
-        return (
-            f'So it has not converged: {", ".join(marked)} '
-            f'{"breaks" if len(marked) == 1 else "break"} markedly more, {least} with an '
-            'interval above 0.'
-        )
-    if possible:
-        return (
-            f'Whether some variant breaks markedly more, {least}, cannot be told from {n:,} '
-            f'images: the intervals of {", ".join(possible)} reach that far.'
-        )
-    return f'So no variant breaks markedly more, {least}: beside these it has converged.'
-
-
-def _end(study: Study, radii: Sequence[float], outcomes: dict[str, Sequence[Outcome]]) -> list[str]:
+def _end(
+    study: Study, radii: Sequence[float], outcomes: Mapping[str, Sequence[Outcome]]
+) -> list[str]:
+    """The bound on any classifier where one grey image is near all images, and who exceeds it."""
     n, ball = len(study.test), study.pgd.ball
     half = (ball.upper - ball.lower) / 2
-    said = '; '.join(_kept(name, radii, found) for name, found in outcomes.items()) + '.'
     if radii[-1] < half:
-        return [said]
+        return []
     share = np.bincount(study.test.y).max() / n
     weak = [
         f'{name} keeps {outcome.accuracy:.1%} at epsilon {radius:g}'
-        for name, found in outcomes.items()
-        for radius, outcome in zip(radii, found, strict=True)
+        for name, of in outcomes.items()
+        for radius, outcome in zip(radii, of, strict=True)
         if radius >= half and outcome.accuracy > share
     ]
-    return [
-        f'{said} From {half:g} on one grey image is within reach of every image, so that no '
-        f'classifier keeps more than the largest class, {share:.1%} of these {n:,} images.'
-        + (
-            f' But {", ".join(weak)}, which shows that the attack is not strong enough there.'
-            if weak
-            else ''
-        )
-    ]
-
-
-def _kept(name: str, radii: Sequence[float], outcomes: Sequence[Outcome]) -> str:
-    left = [o.accuracy > 0 for o in outcomes]
-    end = len(left) - left[::-1].index(True) if any(left) else 0  # nothing is left from there on
-    if end < len(radii):
-        return f'{name} keeps none of {outcomes[end].n:,} images from epsilon {radii[end]:g} on'
-    return (
-        f'{name} keeps {_cell(outcomes[-1])} of {outcomes[-1].n:,} images at epsilon '
-        f'{radii[-1]:g}, the greatest'
+    bound = (
+        f'From epsilon {half:g} on one grey image is within reach of every image, so that no '
+        f'classifier keeps more than the largest class, {share:.1%} of these {n:,} images'
     )
+    if not weak:
+        return [f'{bound}.']
+    return [f'{bound}; the attack is not strong enough there, since {", ".join(weak)}.']

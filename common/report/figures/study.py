@@ -1,10 +1,10 @@
-"""What the figures have to know of a data set, and where they keep what they computed."""
+"""What figures need to know about a data set, and where they keep what they computed."""
 
 import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,13 +19,12 @@ from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.networks.logits import LogitsFn
 from common.networks.weights import weights_digest
+from common.report.claims import Claim
 from common.report.exhibit import Exhibit, Picture, Table
 from common.transfer import Source, Sources, transfer_accuracies
 
-NETWORKS = {'A_nat': 'naturally trained', 'A': 'adversarially trained'}
-"""The two networks that the paper's figures compare, and how each was trained."""
 CHOSEN = 'drawn from those that both networks classify correctly'
-"""What `Study.images` are, for settings."""
+"""How `Study.images` were chosen, for an exhibit's setting."""
 
 QUICK, FULL = 'quick', 'full'
 BUDGETS = (FULL, QUICK)
@@ -42,13 +41,16 @@ class Study:
         load: reference -> network.
         pgd: the adversary of the paper's evaluation.
         unit: of pixels, in words.
-        command: what the user typed, but for --figure.
+        command: what the user typed, without --figure.
         output_dir: folder of the exhibits; its subfolder cache/ keeps what was computed.
         budget: one of BUDGETS.
         crafting: batch size, seed (of everything random), precision and compiler of attacks.
         variant: end of the exhibits' names, where the setting is not the default one.
-        remark: end of their titles likewise, which begins with a space.
+        remark: end of the exhibits' titles in that case; begins with a space.
         every: `test` is every k-th image of the whole test set.
+        compared: the two networks that the paper's figures compare: reference -> how it was
+            trained, in words; the naturally trained one first, the adversarially trained one
+            second.
     """
 
     key: str
@@ -64,16 +66,25 @@ class Study:
     variant: str = ''
     remark: str = ''
     every: int = 1
+    compared: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {'A_nat': 'naturally trained', 'A': 'adversarially trained'}
+    )
 
     @property
     def quick(self) -> bool:
-        """Whether a minute or two has to do."""
+        """Whether each figure should take only a minute or two."""
         return self.budget == QUICK
 
     @property
     def seed(self) -> int:
         """Seed of everything random."""
         return self.crafting.seed
+
+    @property
+    def adversarial(self) -> str:
+        """Reference of the adversarially trained network of the two compared."""
+        _, adversarial = self.compared
+        return adversarial
 
     @functools.cached_property
     def _networks(self) -> Sources:
@@ -92,31 +103,33 @@ class Study:
         return self.crafting.logits(self.network(reference).model)
 
     def judge(self, reference: str) -> Judge:
-        """Judges images by the network in float32, whatever attacks compute in."""
+        """The network's judge, which always uses float32."""
         return self.network(reference).judge
 
-    def images(self, count: int, classified_by: Sequence[str] = tuple(NETWORKS)) -> list[int]:
+    def images(self, count: int, classified_by: Sequence[str] | None = None) -> list[int]:
         """Positions in `test` of images, drawn by the seed.
 
         Args:
             count: how many.
-            classified_by: references of networks which all classify these images correctly: what
-                is misclassified without an attack tells nothing of one.
+            classified_by: references of networks that all classify these images correctly, since
+                an image misclassified without an attack says nothing about one; None for
+                `compared`.
 
         Raises:
-            UserError: there are not so many, or a network is not there.
+            UserError: there are not that many, or a network is missing.
         """
+        references = list(self.compared) if classified_by is None else classified_by
         rng = np.random.default_rng(self.seed)
         order = rng.choice(len(self.test), min(count, len(self.test)), replace=False)
         order = [*order, *rng.permutation(np.setdiff1d(np.arange(len(self.test)), order))]
-        found = []
+        chosen = []
         for i in range(0, len(order), count):
-            found += [int(j) for j in order[i : i + count] if self._correct(j, classified_by)]
-            if len(found) >= count:
-                return sorted(found[:count])
+            chosen += [int(j) for j in order[i : i + count] if self._correct(j, references)]
+            if len(chosen) >= count:
+                return sorted(chosen[:count])
         raise UserError(
-            f'expected at least {count} images that {" and ".join(classified_by)} classify '
-            f'correctly; found {len(found)} among {len(self.test)}. Take more images (--every, '
+            f'expected at least {count} images that {" and ".join(references)} classify '
+            f'correctly; found {len(chosen)} among {len(self.test)}. Take more images (--every, '
             '--num_examples, --budget).'
         )
 
@@ -130,12 +143,13 @@ class Study:
         return image * self.every
 
     def partial(self, name: str, reference: str, *determines: Any) -> PartialResult:
-        """The cached result of that name: a file for each network and setting of its own.
+        """The cached result of that name; each network and setting has its own file.
 
         Args:
             name: of the computation.
             reference: the network.
-            *determines: whatever else the result depends on, besides images, seed and precision.
+            *determines: everything else that the result depends on, besides images, seed and
+                precision.
         """
         return PartialResult.of(
             self.output_dir / 'cache',
@@ -148,7 +162,7 @@ class Study:
         )
 
     def accuracy(self, attack: Attack, source: str, target: str) -> Outcome:
-        """Accuracy of `target` on examples crafted on `source`, from the cache if it is there.
+        """Accuracy of `target` on examples crafted on `source`, from the cache if possible.
 
         Args:
             attack: the attack.
@@ -169,9 +183,32 @@ class Study:
             partial_folder=self.output_dir / 'cache',
         )
 
-    def path(self, name: str) -> pathlib.Path:
-        """Where a picture goes."""
-        return self.output_dir / f'{self.key}_{name}{self.variant}.png'
+    def draw(
+        self, name: str, words: str, kind: str, *contents: Any, **labels: Any
+    ) -> list[Picture]:
+        """Draws a picture with matplotlib, which is optional: without it, warns and draws nothing.
+
+        Args:
+            name: end of the file's name.
+            words: what the picture shows.
+            kind: a function of `common.report.plots`.
+            *contents: its arguments after the path.
+            **labels: its keyword arguments.
+        """
+        path = self.output_dir / f'{self.key}_{name}{self.variant}.png'
+        try:
+            from common.report import plots
+        except ModuleNotFoundError as error:
+            if error.name != 'matplotlib':
+                raise
+            print(
+                f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
+                'numbers are complete. For pictures: pip install matplotlib',
+                file=sys.stderr,
+            )
+            return []
+        getattr(plots, kind)(path, *contents, **labels)
+        return [Picture(path.name, words)]
 
     def exhibit(
         self,
@@ -180,41 +217,41 @@ class Study:
         *,
         setting: str,
         networks: Sequence[str],
-        remarks: Sequence[str],
         tables: Sequence[Table],
         pictures: Sequence[Picture],
         data: Any,
+        claims: Sequence[Claim] = (),
+        remarks: Sequence[str] = (),
         on_test_images: bool = True,
     ) -> Exhibit:
-        """The finished exhibit, with all that is the same for every figure.
+        """The finished exhibit, with everything that is the same for every figure.
 
         Args:
-            name: of the figure, as the exhibit's key has it.
+            name: of the figure, as in the exhibit's key.
             title: a line.
-            setting: what is particular to it.
+            setting: this figure's own.
             networks: references.
-            remarks: sentences.
             tables: numbers for reading.
-            pictures: likewise.
+            pictures: image files.
             data: all numbers.
-            on_test_images: whether `setting` goes on after images, budget, seed and precision of
-                this study; False if it has nothing of these.
+            claims: of the paper.
+            remarks: sentences.
+            on_test_images: whether to add this study's images, budget, seed and precision to
+                `setting`.
         """
         images = f'{self.test.name}, {len(self.test):,} images'
         if self.every > 1:
             images += f' (those numbered 0, {self.every}, {2 * self.every} and so on)'
+        precision = ' by '.join(self.crafting.precision)
+        own = f'budget {self.budget}, seed {self.seed}, crafted in {precision}'
         return Exhibit(
             key=f'{self.key}_{name}{self.variant}',
             title=f'{self.title}: {title}{self.remark}',
             command=f'{self.command} --figure={name.removeprefix("figure_")}',
-            setting=setting
-            if not on_test_images
-            else (
-                f'{images}; {setting}; budget {self.budget}, seed {self.seed}, crafted in '
-                f'{" by ".join(self.crafting.precision)}'
-            ),
-            # Folders by their names: where they lie says nothing to others.
+            setting=f'{images}; {setting}; {own}' if on_test_images else setting,
+            # Folders by their names: their paths mean nothing on another machine.
             networks={_short(n): weights_digest(self.network(n).model) for n in networks},
+            claims=tuple(claims),
             remarks=tuple(remarks),
             tables=tuple(tables),
             pictures=tuple(pictures),
@@ -224,28 +261,3 @@ class Study:
 
 def _short(reference: str) -> str:
     return pathlib.Path(reference).name
-
-
-def draw(
-    path: pathlib.Path, words: str, plot: Callable[[Any, pathlib.Path], None]
-) -> list[Picture]:
-    """A picture by matplotlib, which is optional: without it a warning, and no picture.
-
-    Args:
-        path: of the PNG file.
-        words: what it shows.
-        plot: (module `common.report.plots`, path) -> None; draws it.
-    """
-    try:
-        from common.report import plots
-    except ModuleNotFoundError as error:
-        if error.name != 'matplotlib':
-            raise
-        print(
-            f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
-            'numbers are there. To have pictures: pip install matplotlib',
-            file=sys.stderr,
-        )
-        return []
-    plot(plots, path)
-    return [Picture(path.name, words)]

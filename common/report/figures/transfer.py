@@ -1,23 +1,21 @@
-"""Black-box transfer as a matrix, and how alike the networks' gradients are (paper, section 4)."""
+"""Black-box transfer as a matrix, and how similar the networks' gradients are (section 4)."""
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from common.evaluation.accuracy import Outcome
 from common.losses import LogOdds
+from common.report.claims import Case, Claim, Measured, between
 from common.report.exhibit import Exhibit, Picture, Table
-from common.report.figures.study import Study, draw
-from common.statistics import wilson_interval
+from common.report.figures.strength import paired
+from common.report.figures.study import Study
 
 _ADVERSARIAL, _NATURAL = 'adversarially trained', 'naturally trained'
-# MNIST's A_best goes on from A, and CIFAR-10's was trained far longer than the others: the matrices
-# have them, the remarks, which compare like with like, do not.
-_TRAINED = {'A': _ADVERSARIAL, 'A_prime': _ADVERSARIAL, 'A_nat': _NATURAL, 'B': _NATURAL}
-_OTHER_ARCHITECTURE = {'B'}  # as a target it would be compared with what differs in that as well
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,51 +29,104 @@ class _Matrix:
     without_gradient: list[int]  # images of each network
 
     @property
-    def fooled(self) -> np.ndarray:
-        """[k, k] shares of the images that the target classifies correctly; NaN of none."""
-        return np.array(
-            [
-                [
-                    _fooled(natural, attacked)[0]
-                    for natural, attacked in zip(self.natural, row, strict=True)
-                ]
-                for row in self.attacked
-            ]
+    def fooled(self) -> list[list[Measured]]:
+        """[k][k] shares of the images that the target classifies correctly."""
+        return [
+            [Measured.share(*self.counts([(source, target)])) for target in self.names]
+            for source in self.names
+        ]
+
+    def counts(self, pairs: Iterable[tuple[str, str]]) -> tuple[int, int]:
+        """How many images of all (source, target) pairs are fooled, and how many could be.
+
+        Those are the images that the targets classify correctly.
+        """
+        fooled = n = 0
+        for source, target in pairs:
+            i, j = self.names.index(source), self.names.index(target)
+            right = self.natural[j].correct
+            fooled += int(np.sum(right & ~self.attacked[i][j].correct))
+            n += int(np.sum(right))
+        return fooled, n
+
+    def cosine(self, a: str, b: str) -> float:
+        """Mean cosine between two networks' gradients."""
+        return float(self.cosines[self.names.index(a), self.names.index(b)])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trainings:
+    """How the networks that are compared were trained.
+
+    Attributes:
+        of: name -> _ADVERSARIAL or _NATURAL.
+        targets: those of the adversarially trained network's architecture. Others would differ in
+            more than their training.
+    """
+
+    of: dict[str, str]
+    targets: frozenset[str]
+
+    @classmethod
+    def read(
+        cls, released: Mapping[str, Any], alike: Collection[str] | None, adversarial: str
+    ) -> '_Trainings':
+        """From the configs in the manifest; `alike` as in `transfer_matrix`."""
+        configs = {
+            name: entry['config']
+            for name, entry in released.items()
+            if alike is None or name in alike
+        }
+        # Data sets with a single architecture may leave it out.
+        architecture = released[adversarial]['config'].get('network')
+        return cls(
+            {
+                name: _NATURAL if config['adversary'] == 'none' else _ADVERSARIAL
+                for name, config in configs.items()
+            },
+            frozenset(n for n, config in configs.items() if config.get('network') == architecture),
         )
 
-    def accuracy(self, source: str | None, target: str) -> str:
-        """In words; without a source on natural images."""
-        column = self.names.index(target)
-        row = self.natural if source is None else self.attacked[self.names.index(source)]
-        return f'{row[column].accuracy:.2%}'
+    def pairs(self, source: str, target: str) -> list[tuple[str, str]]:
+        """All (source, target) pairs of two networks of these trainings."""
+        return [
+            (a, b)
+            for a, b in itertools.permutations(self.of, 2)
+            if (self.of[a], self.of[b]) == (source, target) and b in self.targets
+        ]
 
 
-def transfer_matrix(study: Study, names: Sequence[str]) -> Exhibit:
+def transfer_matrix(
+    study: Study, released: Mapping[str, Any], alike: Collection[str] | None = None
+) -> Exhibit:
     """Accuracy of every network on the examples crafted on every other, and gradients' cosines.
 
     Args:
         study: the data set.
-        names: of the networks.
+        released: name -> record of the networks, from manifest.json.
+        alike: the networks that claims compare; None for all. The others are in the matrices alone.
 
     Raises:
-        UserError: a network is not there.
+        UserError: a network is missing.
     """
-    found = _measure(study, list(names))
+    trainings = _Trainings.read(released, alike, study.adversarial)
+    matrix = _measure(study, list(released))
     return study.exhibit(
         'transfer',
         'transfer between networks',
         setting=f'{study.pgd}, n = {len(study.test):,}',
-        networks=found.names,
-        remarks=_remarks(found, len(study.test)),
-        tables=_tables(found),
-        pictures=_pictures(study, found),
+        networks=matrix.names,
+        claims=_claims(matrix, trainings, study.adversarial),
+        remarks=_left_out(matrix, len(study.test)),
+        tables=_tables(matrix),
+        pictures=_pictures(study, matrix),
         data={
-            'networks': found.names,
-            'natural': [outcome.accuracy for outcome in found.natural],
-            'accuracy': [[outcome.accuracy for outcome in row] for row in found.attacked],
-            'fooled': _numbers(found.fooled),
-            'cosines': _numbers(found.cosines),
-            'without_gradient': found.without_gradient,
+            'networks': matrix.names,
+            'natural': [outcome.accuracy for outcome in matrix.natural],
+            'accuracy': [[outcome.accuracy for outcome in row] for row in matrix.attacked],
+            'fooled': _numbers([[share.value for share in row] for row in matrix.fooled]),
+            'cosines': _numbers(matrix.cosines),
+            'without_gradient': matrix.without_gradient,
         },
     )
 
@@ -91,12 +142,6 @@ def _measure(study: Study, names: list[str]) -> _Matrix:
         np.array([[mean_cosine(gradients[a], gradients[b]) for b in names] for a in names]),
         [int(np.sum(~gradients[name].any(axis=1))) for name in names],
     )
-
-
-def _fooled(natural: Outcome, attacked: Outcome) -> tuple[float, tuple[float, float], int]:
-    """Share fooled of the images classified correctly, its 95% interval, and their number."""
-    fooled, n = int(np.sum(natural.correct & ~attacked.correct)), int(np.sum(natural.correct))
-    return (fooled / n, wilson_interval(fooled, n), n) if n else (np.nan, (0.0, 1.0), 0)
 
 
 def input_gradients(study: Study, name: str) -> np.ndarray:
@@ -125,57 +170,53 @@ def input_gradients(study: Study, name: str) -> np.ndarray:
 
 
 def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over images of the inner product of two networks' `input_gradients`.
+    """Mean of `image_cosines`; NaN where no image has an angle."""
+    cosines = image_cosines(a, b)
+    return float(cosines.mean()) if len(cosines) else float('nan')
 
-    Images where either gradient is 0 have no angle and are left out; NaN where none remains.
+
+def image_cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[m] inner products of two networks' `input_gradients`.
+
+    Images where either gradient is 0 have no angle and are left out.
     """
     some = a.any(axis=1) & b.any(axis=1)
-    return float(np.einsum('np,np->n', a[some], b[some]).mean()) if some.any() else float('nan')
+    return np.einsum('np,np->n', a[some], b[some])
 
 
-def _numbers(values: np.ndarray) -> list[list[float | None]]:
-    """As JSON has them: it knows no NaN."""
+def _numbers(values: Iterable[Sequence[float]]) -> list[list[float | None]]:
+    """Rows for JSON, which has no NaN."""
     return [[None if np.isnan(value) else float(value) for value in row] for row in values]
 
 
-def _tables(found: _Matrix) -> list[Table]:
-    names = found.names
-    accuracies = {'none (natural)': found.natural, **dict(zip(names, found.attacked, strict=True))}
-    fooled = [
-        [_fooled(natural, attacked) for natural, attacked in zip(found.natural, row, strict=True)]
-        for row in found.attacked
-    ]
+def _tables(matrix: _Matrix) -> list[Table]:
+    names = matrix.names
+    accuracies = {
+        source: [f'{o.accuracy:.2%} ({between(*o.interval, ".2%")})' for o in row]
+        for source, row in zip(
+            ['none (natural)', *names], [matrix.natural, *matrix.attacked], strict=True
+        )
+    }
+    fooled = {
+        source: [
+            None if np.isnan(share.value) else f'{share.value:.1%} ({between(*share[1:])})'
+            for share in row
+        ]
+        for source, row in zip(names, matrix.fooled, strict=True)
+    }
+    cosines = {
+        name: [None if np.isnan(cosine) else f'{cosine:.3f}' for cosine in row]
+        for name, row in zip(names, matrix.cosines, strict=True)
+    }
     return [
-        _table(
-            'Accuracy; rows: source, columns: target',
-            names,
-            {
-                source: [
-                    f'{o.accuracy:.2%} ({o.interval[0]:.2%} to {o.interval[1]:.2%})' for o in row
-                ]
-                for source, row in accuracies.items()
-            },
-        ),
+        _table('Accuracy; rows: source, columns: target', names, accuracies),
         _table(
             'Share fooled of the images that the target classifies correctly; rows: source, '
             'columns: target',
             names,
-            {
-                source: [
-                    f'{share:.1%} ({low:.1%} to {high:.1%})' if n else None
-                    for share, (low, high), n in row
-                ]
-                for source, row in zip(names, fooled, strict=True)
-            },
+            fooled,
         ),
-        _table(
-            "Mean cosine between the networks' input gradients",
-            names,
-            {
-                name: [None if np.isnan(cosine) else f'{cosine:.3f}' for cosine in row]
-                for name, row in zip(names, found.cosines, strict=True)
-            },
-        ),
+        _table("Mean cosine between the networks' input gradients", names, cosines),
     ]
 
 
@@ -185,164 +226,149 @@ def _table(title: str, columns: Sequence[str], rows: dict[str, Sequence[str | No
     )
 
 
-def _pictures(study: Study, found: _Matrix) -> list[Picture]:
-    names = found.names
-    accuracy = [[o.accuracy for o in row] for row in (found.natural, *found.attacked)]
+def _pictures(study: Study, matrix: _Matrix) -> list[Picture]:
+    names, accuracies = matrix.names, [matrix.natural, *matrix.attacked]
     return [
-        *draw(
-            study.path('transfer'),
+        *study.draw(
+            'transfer',
             'Accuracy of each target under examples of each source',
-            lambda plots, path: plots.heatmap(
-                path,
-                np.array(accuracy),
-                rows=['none (natural)', *names],
-                columns=names,
-                ylabel='source',
-                xlabel='target',
-                title=f'accuracy under PGD-{study.pgd.steps}',
-            ),
+            'heatmap',
+            np.array([[o.accuracy for o in row] for row in accuracies]),
+            rows=['none (natural)', *names],
+            columns=names,
+            ylabel='source',
+            xlabel='target',
+            title=f'accuracy under PGD-{study.pgd.steps}',
         ),
-        *draw(
-            study.path('transfer_gradients'),
+        *study.draw(
+            'transfer_gradients',
             "Mean cosine between two networks' gradients",
-            lambda plots, path: plots.heatmap(
-                path,
-                found.cosines,
-                rows=names,
-                columns=names,
-                ylabel='',
-                xlabel='',
-                form='.3f',
-                title='cosine of input gradients',
-            ),
+            'heatmap',
+            matrix.cosines,
+            rows=names,
+            columns=names,
+            ylabel='',
+            xlabel='',
+            form='.3f',
+            title='cosine of input gradients',
         ),
     ]
 
 
-def _remarks(found: _Matrix, n: int) -> list[str]:
-    return [*_on_a(found), *_by_training(found), *_of_gradients(found), *_left_out(found, n)]
-
-
-def _on_a(found: _Matrix) -> list[str]:
-    if not {'A', 'A_nat', 'A_prime'} <= set(found.names):
-        return []
+def _claims(matrix: _Matrix, trainings: _Trainings, adversarial: str) -> list[Claim]:
     return [
-        f'On A, examples from A_nat leave {found.accuracy("A_nat", "A")} where natural images '
-        f'leave {found.accuracy(None, "A")}; those from A_prime leave '
-        f'{found.accuracy("A_prime", "A")}, its own {found.accuracy("A", "A")}.'
+        *_own_is_stronger(matrix, trainings, adversarial),
+        *_by_training(matrix, trainings),
+        *_by_gradients(matrix, trainings),
     ]
 
 
-def _by_training(found: _Matrix) -> list[str]:
-    """How well examples of other networks fool targets of either training."""
-    parts, agreeing = [], []
+def _own_is_stronger(matrix: _Matrix, trainings: _Trainings, adversarial: str) -> list[Claim]:
+    """Whether transferred examples break fewer of the same images than the network's own."""
+    j = matrix.names.index(adversarial)
+    natural, own = matrix.natural[j], matrix.attacked[j][j]
+    cases = []
+    for name, row in zip(matrix.names, matrix.attacked, strict=True):
+        if name in trainings.of and name != adversarial:
+            low, high = paired(own, row[j]).interval
+            weaker = True if high < 0 else False if low > 0 else None
+            points = f'{between(100 * low, 100 * high, "+.1f")} points broken beyond its own'
+            cases.append(Case(name, f'{row[j].accuracy:.2%}', points, weaker))
+    if not cases:
+        return []
+    return [
+        Claim.of(
+            'Black-box examples are weaker than white-box ones.',
+            'section 5, tables 1 and 2',
+            cases,
+            f'{own.n:,} images',
+            f'accuracy of {adversarial} ({natural.accuracy:.2%} on natural images, '
+            f'{own.accuracy:.2%} on its own PGD examples) on examples from',
+        )
+    ]
+
+
+def _by_training(matrix: _Matrix, trainings: _Trainings) -> list[Claim]:
+    """Whether examples of networks of either training fool adversarially trained targets less."""
+    cases, pairs, sizes = [], [], []
     for source in (_ADVERSARIAL, _NATURAL):
-        robust, usual = (_all_fooled(found, source, target) for target in (_ADVERSARIAL, _NATURAL))
-        if robust[1] and usual[1]:
-            parts.append(
-                f'{source} networks fool other adversarially trained ones on '
-                f'{_share(*robust)} and naturally trained ones on {_share(*usual)}'
+        both = [trainings.pairs(source, target) for target in (_ADVERSARIAL, _NATURAL)]
+        counts = [matrix.counts(of) for of in both]
+        if all(n for _, n in counts):
+            robust, usual = (Measured.share(*count) for count in counts)
+            cases.append(
+                Case(
+                    f'examples of {source} networks',
+                    f'{robust.value:.1%} and {usual.value:.1%}',
+                    f'{between(*robust[1:])} and {between(*usual[1:])}',
+                    usual.above(robust),
+                )
             )
-            agreeing.append(wilson_interval(*robust)[1] < wilson_interval(*usual)[0])
-    return (
-        []
-        if not parts
-        else [
-            'The paper: stronger training adversaries reduce the effectiveness of transferred '
-            'examples. Measured on targets of one architecture, over all pairs and of the images '
-            'that the fooled network classifies correctly without an attack: examples of '
-            f'{"; those of ".join(parts)}. {_stance(agreeing)}'
-        ]
-    )
-
-
-def _share(fooled: int, n: int) -> str:
-    low, high = wilson_interval(fooled, n)
-    return f'{fooled / n:.1%} ({low:.1%} to {high:.1%})'
-
-
-def _all_fooled(found: _Matrix, source: str, target: str) -> tuple[int, int]:
-    """How many are fooled of how many images, over all pairs of two networks of these trainings."""
-    trained = [_TRAINED.get(name) for name in found.names]
-    fooled = n = 0
-    for i, j in itertools.permutations(range(len(trained)), 2):
-        if (trained[i], trained[j]) == (source, target) and (
-            found.names[j] not in _OTHER_ARCHITECTURE
-        ):
-            right = found.natural[j].correct
-            fooled += int(np.sum(right & ~found.attacked[i][j].correct))
-            n += int(np.sum(right))
-    return fooled, n
-
-
-def _of_gradients(found: _Matrix) -> list[str]:
-    """Gradients' cosines by the training of both networks."""
-    pairs = {
-        words: _pairs(found, *trainings)
-        for words, trainings in {
-            'two adversarially trained networks': (_ADVERSARIAL, _ADVERSARIAL),
-            'two naturally trained ones': (_NATURAL, _NATURAL),
-            'one of each': (_ADVERSARIAL, _NATURAL),
-        }.items()
-    }
-    measured = [
-        f'{words} have ' + ', '.join(f'{cosine:.3f} ({two})' for two, cosine in of.items())
-        for words, of in pairs.items()
-        if of
-    ]
-    if not measured:
+            pairs += itertools.chain(*both)
+            sizes.append(' and '.join(f'{n:,}' for _, n in counts))
+    if not cases:
         return []
-    robust, usual, mixed = pairs.values()
-    compared = [
-        f'{words} correlate '
-        + ('less' if less else 'no less')
-        + f' than two naturally trained ones (which is {"for" if less else "against"} it)'
-        for words, of in (('one of each', mixed), ('two adversarially trained networks', robust))
-        if of and usual
-        for less in [max(of.values()) < min(usual.values())]
-    ]
     return [
-        'The paper: as capacity grows, the gradients of source and target correlate less. '
-        f'Measured, mean cosines of input gradients: {"; ".join(measured)}.'
-        + (f' Carried over to stronger training: {"; ".join(compared)}.' if compared else '')
-        + ' Of capacity itself these networks say nothing: A, A_nat and A_prime are of one '
-        'architecture, which may also make gradients alike, and B is of another one. Figure 3 '
-        'is about capacity.'
+        Claim.of(
+            'Stronger training adversaries reduce the effectiveness of transferred examples.',
+            'section 4',
+            cases,
+            f'{"; ".join(sizes)} images',
+            f'fooled on {_ADVERSARIAL} and on {_NATURAL} targets, of the images that a target '
+            'classifies correctly, over all pairs ('
+            + ', '.join(f'{source} to {target}' for source, target in pairs)
+            + ')',
+        )
     ]
 
 
-def _pairs(found: _Matrix, first: str, second: str) -> dict[str, float]:
-    """Names of two networks of these trainings -> the cosine of their gradients."""
+def _by_gradients(matrix: _Matrix, trainings: _Trainings) -> list[Claim]:
+    """Whether gradients are less alike where one network, or both, were trained adversarially."""
+    usual = _cosines(matrix, trainings, {_NATURAL})
+    groups = {
+        'one of each training': _cosines(matrix, trainings, {_ADVERSARIAL, _NATURAL}),
+        f'two {_ADVERSARIAL}': _cosines(matrix, trainings, {_ADVERSARIAL}),
+        f'two {_NATURAL}': usual,
+    }
+    cases = []
+    for words, cosines in groups.items():
+        numbers = ', '.join(f'{cosine:.3f} ({pair})' for pair, cosine in cosines.items())
+        compared = cosines and usual and cosines is not usual
+        less = max(cosines.values()) < min(usual.values()) if compared else None
+        cases += [Case(words, numbers, held=less)] if cosines else []
+    if not cases:
+        return []
+    return [
+        Claim.of(
+            'Gradients of source and target correlate less with stronger training (the paper says '
+            'so of capacity, for which figure 3 is the test).',
+            'section 4',
+            cases,
+            f'{sum(map(len, groups.values()))} pairs of networks',
+            f'mean cosines, beside those of two {_NATURAL} networks',
+        )
+    ]
+
+
+def _cosines(matrix: _Matrix, trainings: _Trainings, both: set[str]) -> dict[str, float]:
+    """Names of two networks that have these trainings together -> the cosine of their gradients."""
+    pairs = itertools.combinations([n for n in matrix.names if n in trainings.of], 2)
     return {
-        f'{found.names[i]} and {found.names[j]}': float(found.cosines[i, j])
-        for i, j in itertools.combinations(range(len(found.names)), 2)
-        if sorted((_TRAINED.get(found.names[i], ''), _TRAINED.get(found.names[j], '')))
-        == sorted((first, second))
-        and not np.isnan(found.cosines[i, j])
+        f'{a} and {b}': matrix.cosine(a, b)
+        for a, b in pairs
+        if {trainings.of[a], trainings.of[b]} == both and not np.isnan(matrix.cosine(a, b))
     }
 
 
-def _stance(agreeing: Sequence[bool]) -> str:
-    return (
-        'This is for it.'
-        if all(agreeing)
-        else 'This is partly for it, partly against it.'
-        if any(agreeing)
-        else 'This is against it.'
-    )
-
-
-def _left_out(found: _Matrix, n: int) -> list[str]:
+def _left_out(matrix: _Matrix, n: int) -> list[str]:
     zero = [
         f'{count:,} of {name}'
-        for name, count in zip(found.names, found.without_gradient, strict=True)
+        for name, count in zip(matrix.names, matrix.without_gradient, strict=True)
         if count
     ]
-    return (
-        [
-            f'Where a gradient is exactly 0 there is no angle; left out of the cosines are, of '
-            f'{n:,} images, {", ".join(zero)}.'
-        ]
-        if zero
-        else []
-    )
+    if not zero:
+        return []
+    return [
+        'Left out of the cosines, because a gradient of exactly 0 has no angle: '
+        f'{", ".join(zero)}, of {n:,} images.'
+    ]

@@ -9,6 +9,7 @@ import pytest
 import common.report.page
 from common.errors import UserError
 from common.programs import report
+from common.report.claims import Claim
 from common.report.exhibit import Exhibit, Picture, Table, read, read_all
 
 PNG = b'\x89PNG\r\n\x1a\n and so on'
@@ -18,6 +19,10 @@ EXHIBIT = Exhibit(
     command='python -m a.b --figure=1',
     setting='10 images',
     networks={'A_nat': '0123456789abcdef'},
+    claims=(
+        Claim('Losses <are> small.', 'section 3.1', '1.5 | less', None, '10 images', 'partly'),
+        Claim('Nets | win.', 'figure 1', '90%', '80% to 95%', '20 images', 'reproduced'),
+    ),
     remarks=('A_nat loses | more * than <A>.',),
     tables=(
         Table.of('Losses', [{'network': 'A_nat', 'loss': 1.5}, {'network': 'A', 'loss': None}]),
@@ -38,6 +43,17 @@ def folder(tmp_path):
 
 def test_an_exhibit_comes_back_as_it_was_written(tmp_path):
     assert read(EXHIBIT.write(tmp_path)) == EXHIBIT
+
+
+def test_exhibits_older_than_claims_are_read_and_shown(tmp_path):
+    path = dataclasses.replace(EXHIBIT, pictures=()).write(tmp_path)
+    values = json.loads(path.read_text())
+    del values['claims']
+    path.write_text(json.dumps(values))
+    assert read(path) == dataclasses.replace(EXHIBIT, pictures=(), claims=())
+    common.report.page.write_report(tmp_path, read_all(tmp_path))
+    text = (tmp_path / 'RESULTS.md').read_text()
+    assert 'Claims of the paper' not in text and r'A\_nat loses' in text
 
 
 def test_numbers_from_the_cache_keep_the_date_and_time_that_they_took(folder):
@@ -75,6 +91,10 @@ def test_other_numbers_have_a_date_of_their_own(folder, change):
         {'networks': {'A': 5}},
         {'title': 3},
         {'remarks': [None]},
+        {'claims': 7},
+        {'claims': [{'claim': 'x'}]},
+        {'claims': [dataclasses.asdict(EXHIBIT.claims[0]) | {'measured': 1}]},
+        {'claims': [dataclasses.asdict(EXHIBIT.claims[0]) | {'verdict': 'maybe'}]},
         {'remarks': 7},
         {'tables': {'title': 'x'}},
         {'tables': [{'title': 1, 'columns': ['a'], 'rows': []}]},
@@ -158,13 +178,17 @@ def test_the_page_needs_no_other_file_and_shows_everything(folder, run_program):
     words = ' '.join(page.text)
     for part in (EXHIBIT.title, EXHIBIT.command, EXHIBIT.remarks[0], '0123456789ab', 'First'):
         assert part in words
-    assert page.cells[:6] == ['network', 'loss', 'A_nat', '1.5', 'A', '-']
+    claims = [*('claim', 'in the paper', 'measured', '95% interval or test', 'n', 'verdict')]
+    claims += ['Losses <are> small.', 'section 3.1', '1.5 | less', '-', '10 images', 'partly']
+    assert page.cells[:12] == claims
+    assert page.cells[18:24] == ['network', 'loss', 'A_nat', '1.5', 'A', '-']
 
 
 def test_markdown_keeps_names_and_cells_whole(folder, run_program):
     run_program(report, f'--output_dir={folder}')
     text = (folder / 'RESULTS.md').read_text(encoding='utf-8')
     assert r'A\_nat loses \| more \* than <A>.' in text
+    assert '| Losses <are> small. | section 3.1 | 1.5 \\| less | - | 10 images | partly |' in text
     assert '| network | loss |\n| --- | --- |\n| A\\_nat | 1.5 |\n| A | - |' in text
     assert '(digits.png)' in text and '`python -m a.b --figure=1`' in text
 

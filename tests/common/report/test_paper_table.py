@@ -15,6 +15,7 @@ ROWS = PaperTable(
     ),
     epsilon=8.0,
     step_size=2.0,
+    network='A',
 )
 
 

@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 
 import cifar10.capacity
-from common.attacks import PGD
+from common import attacks
 from common.data.batches import Examples
 from common.evaluation.accuracy import Outcome
 from common.evaluation.crafting import Crafting
+from common.report.claims import CONTRADICTED, NOT_TESTED, PARTLY, REPRODUCED, Measured
 from common.report.figures import capacity
 from common.report.figures import capacity_claims as claims
-from common.report.figures.capacity_claims import EXACT, FGSM, NATURAL, Findings, Measured, Trained
+from common.report.figures.capacity_findings import (
+    ADVERSARIES,
+    EXACT,
+    FGSM,
+    JUDGED,
+    NATURAL,
+    PGD,
+    Findings,
+    Trained,
+    Transferred,
+)
 from common.report.figures.study import Study
 from common.threat_model import LinfBall
 from common.training.config import TrainingConfig
@@ -41,7 +52,7 @@ def network(width='1', adversary='none', *, natural=0.99, fgsm=0.5, exact=None, 
             NATURAL: outcome(natural),
             FGSM: outcome(fgsm),
             EXACT: outcome(fgsm if exact is None else exact),
-            claims.PGD: outcome(pgd),
+            PGD: outcome(pgd),
         },
         loss,
     )
@@ -49,7 +60,7 @@ def network(width='1', adversary='none', *, natural=0.99, fgsm=0.5, exact=None, 
 
 def collapsed(width='1', adversary='pgd', loss=2.3):
     one = outcome(0.1, np.zeros(N, np.int32))
-    return Trained(width, adversary, dict.fromkeys(claims.JUDGED, one), loss)
+    return Trained(width, adversary, dict.fromkeys(JUDGED, one), loss)
 
 
 def row(adversary='none', **numbers):
@@ -60,96 +71,104 @@ def row(adversary='none', **numbers):
     ]
 
 
-def verdict(said):
-    assert said.endswith('.')
-    return said[said.index('Verdict') :]
-
-
 @pytest.mark.parametrize(
-    'exact, expected',
+    'exact, expected, words',
     [
-        ((0.1, 0.3, 0.6), 'Verdict: holds.'),
-        ((0.6, 0.3, 0.1), 'Verdict: does not hold.'),
-        ((0.5, 0.5, 0.51), 'Verdict: does not hold.'),  # within the intervals
-        ((0.3, 0.31, 0.6), 'Verdict: holds in part, from width 2 on.'),
-        ((0.3, 0.6, 0.61), 'Verdict: holds in part, from width 1 to 2.'),
-        ((0.3, 0.1, 0.6), 'Verdict: holds in part, from width 2 on.'),
+        ((0.1, 0.3, 0.6), REPRODUCED, 'rises throughout'),
+        ((0.6, 0.3, 0.1), CONTRADICTED, 'rises nowhere'),
+        ((0.5, 0.5, 0.51), CONTRADICTED, 'rises nowhere'),  # within the intervals
+        ((0.3, 0.31, 0.6), PARTLY, 'rises from width 2 on'),
+        ((0.3, 0.6, 0.61), PARTLY, 'rises from width 1 to 2'),
+        ((0.3, 0.1, 0.6), PARTLY, 'rises from width 2 on'),
     ],
 )
-def test_capacity_alone_is_judged_with_exact_gradients(exact, expected):
-    said = claims.capacity_alone(row(exact=exact, fgsm=(0.2, 0.2, 0.7)))
-    assert verdict(said) == expected
-    assert ', '.join(f'{value:.1%}' for value in exact) in said
+def test_capacity_alone_is_judged_with_exact_gradients(exact, expected, words):
+    claim = claims.capacity_alone(row(exact=exact, fgsm=(0.2, 0.2, 0.7)))
+    assert claim.verdict == expected and f'{words}: width 1' in claim.measured
+    for width, value in zip(WIDTHS, exact, strict=True):
+        assert f'width {width}: {value:.1%}' in claim.measured
+    low, high = outcome(exact[0]).interval
+    assert f'width 1: {low:.1%} to {high:.1%}' in claim.interval and claim.n == '1,000 images'
 
 
 def test_two_rises_are_both_named():
     values = [Measured(v, v - 0.01, v + 0.01) for v in (0.1, 0.3, 0.2, 0.4, 0.6)]
-    assert claims._rising('abcde', values) == 'holds in part, from width a to b and from width c on'
+    assert claims._rising([network(width) for width in 'abcde'], values) == (
+        'rises from width a to b and from width c on',
+        PARTLY,
+    )
 
 
 def test_plain_fgsm_is_quoted_where_it_differs():
-    said = claims.capacity_alone(row(exact=(0.1, 0.2, 0.3), fgsm=(0.105, 0.2, 0.8)))
-    assert 'By plain FGSM it would be 80.0% at width 4.' in said
+    claim = claims.capacity_alone(row(exact=(0.1, 0.2, 0.3), fgsm=(0.105, 0.2, 0.8)))
+    assert 'width 4: 30.0% (plain FGSM 80.0%)' in claim.measured
+    assert claim.measured.count('plain') == 1
     (why,) = claims.two_kinds_of_fgsm(row(exact=(0.1, 0.2, 0.3), fgsm=(0.105, 0.2, 0.8)))
     assert '1 of 3 networks' in why and '+50.0 points' in why and 'float32' in why
     same = row(exact=(0.1, 0.2, 0.3), fgsm=(0.105, 0.2, 0.3))
-    assert 'plain' not in claims.capacity_alone(same) and claims.two_kinds_of_fgsm(same) == []
+    assert 'plain' not in claims.capacity_alone(same).measured
+    assert claims.two_kinds_of_fgsm(same) == []
 
 
 def test_collapsed_networks_are_no_evidence_of_capacity():
-    said = claims.capacity_alone([collapsed('1', 'none'), *row(exact=(0, 0.2, 0.3))[1:]])
-    assert 'at widths 2 and 4' in said and verdict(said) == 'Verdict: holds.'
-    said = claims.capacity_alone([collapsed('1', 'none'), network('2')])
-    assert 'cannot be judged' in verdict(said)
+    claim = claims.capacity_alone([collapsed('1', 'none'), *row(exact=(0, 0.2, 0.3))[1:]])
+    assert claim.verdict == REPRODUCED and 'width 1' not in claim.measured
+    claim = claims.capacity_alone([collapsed('1', 'none'), network('2')])
+    assert claim.verdict == NOT_TESTED
 
 
 @pytest.mark.parametrize(
     'exact, pgd, expected',
     [
-        (0.6, 0.3, 'Verdict: holds.'),
-        (0.5, 0.1, 'Verdict: does not hold.'),
-        (0.2, 0.05, 'Verdict: does not hold.'),
-        (0.5, 0.3, 'Verdict: holds in part, under PGD.'),
-        (0.6, 0.1, 'Verdict: holds in part, under FGSM.'),
+        (0.6, 0.3, [REPRODUCED, REPRODUCED]),
+        (0.5, 0.1, [CONTRADICTED, CONTRADICTED]),
+        (0.2, 0.05, [CONTRADICTED, CONTRADICTED]),
+        (0.5, 0.3, [CONTRADICTED, REPRODUCED]),
+        (0.6, 0.1, [REPRODUCED, CONTRADICTED]),
     ],
 )
 def test_longer_training(exact, pgd, expected):
     said = claims.longer_training(
         network('4', fgsm=0.5), network('4', exact=exact, fgsm=0.9, pgd=pgd), 3
     )
-    assert verdict(said) == expected
-    assert f'50.0% becomes {exact:.1%}' in said and '3 times longer' in said
-    assert '90.0% after' in said and '50.0% before' not in said
+    assert [claim.verdict for claim in said] == expected
+    assert f'50.0% to {exact:.1%} (plain FGSM 90.0%)' in said[0].measured
+    assert f'10.0% to {pgd:.1%}' in said[1].measured and '3 times longer' in said[0].measured
 
 
-def test_longer_training_of_a_collapsed_network_tells_nothing():
+def test_longer_training_of_a_collapsed_network_is_no_evidence():
     said = claims.longer_training(network('4'), collapsed('4', 'none'), 3)
-    assert 'cannot be judged' in verdict(said)
+    assert {claim.verdict for claim in said} == {NOT_TESTED}
 
 
 @pytest.mark.parametrize(
-    'pgd, expected',
+    'pgd, small, large',
     [
-        ((0.3, 0.4, 0.5), 'against PGD it holds.'),
-        ((0.1, 0.0, 0.1), 'against PGD it does not hold.'),
-        ((0.1, 0.4, 0.5), 'against PGD it holds in part, at widths 2 and 4.'),
+        ((0.3, 0.4, 0.5), REPRODUCED, CONTRADICTED),
+        ((0.1, 0.0, 0.1), CONTRADICTED, REPRODUCED),
+        ((0.1, 0.4, 0.5), PARTLY, PARTLY),
     ],
 )
-def test_fgsm_training_helps(pgd, expected):
-    said = claims.fgsm_training(row(), row('fgsm', fgsm=(0.9, 0.9, 0.9), pgd=pgd), 0.1)
-    assert verdict(said) == (
-        f'Verdict at epsilon 0.1: against one-step attacks it holds; {expected}'
-    )
-    assert f'10.0% to {pgd[1]:.1%}' in said
+def test_fgsm_training_helps_against_pgd_where_epsilon_is_small(pgd, small, large):
+    for is_large, expected in ((False, small), (True, large)):
+        trained = row('fgsm', fgsm=(0.9, 0.9, 0.9), pgd=pgd)
+        one_step, iterative = claims.fgsm_training(row(), trained, 0.1, is_large)
+        assert one_step.verdict == REPRODUCED and iterative.verdict == expected
+        assert f'width 2: 10.0% to {pgd[1]:.1%}' in iterative.measured
+        assert 'epsilon 0.1' in iterative.measured
+        assert ('does not help' in iterative.claim) == is_large
+        if expected == PARTLY:
+            holds = 'width 1' if is_large else 'width 2, width 4'
+            assert iterative.measured.endswith(f'(holds for {holds})')
 
 
 def test_fgsm_training_that_collapsed_is_left_out():
     trained = [collapsed('1', 'fgsm'), *row('fgsm', fgsm=(0, 0.9, 0.9), pgd=(0, 0.4, 0.4))[1:]]
     # The accuracy of guessing one class is above that of natural training, and means nothing.
-    said = claims.fgsm_training(row(pgd=(0, 0.1, 0.1)), trained, 0.1)
-    assert 'width 1' not in said and verdict(said).endswith('against PGD it holds.')
-    nothing = claims.fgsm_training([network()], [collapsed('1', 'fgsm')], 0.1)
-    assert 'cannot be judged' in verdict(nothing)
+    iterative = claims.fgsm_training(row(pgd=(0, 0.1, 0.1)), trained, 0.1, False)[1]
+    assert 'width 1' not in iterative.measured and iterative.verdict == REPRODUCED
+    nothing = claims.fgsm_training([network()], [collapsed('1', 'fgsm')], 0.1, False)
+    assert {claim.verdict for claim in nothing} == {NOT_TESTED}
 
 
 def disagreeing(gained, lost):
@@ -184,9 +203,13 @@ def disagreeing(gained, lost):
 def test_leaks_are_found_on_the_images_that_differ(gained, lost, leaks):
     trained = disagreeing(gained, lost)
     assert claims.leaks(trained) == leaks
-    said = claims.label_leaking([trained], 0.1)
-    assert f'{gained} images right only under FGSM, {lost} only when natural' in said
-    assert verdict(said) == f'Verdict at epsilon 0.1: {"holds" if leaks else "does not hold"}.'
+    claim = claims.label_leaking([trained], 0.1, True)
+    assert f'{gained} images right only under FGSM, {lost} only when natural' in claim.measured
+    assert claim.verdict == (REPRODUCED if leaks else CONTRADICTED)
+    assert 'p = ' in claim.interval
+    # The paper expects leaks where epsilon is large alone.
+    small = claims.label_leaking([trained], 0.1, False)
+    assert small.verdict == (REPRODUCED if leaks else NOT_TESTED)
 
 
 def test_signs_are_tested_exactly():
@@ -203,70 +226,62 @@ def test_a_leak_of_a_wider_network_alone_is_said_to_be_one():
         network('4', 'fgsm', natural=0.5, fgsm=0.9),
         network('8', 'fgsm', fgsm=0.9),
     ]
-    said = claims.label_leaking(trained, 0.1)
-    assert verdict(said) == (
-        'Verdict at epsilon 0.1: holds in part, at width 4, though not at the narrower width 2.'
-    )
-    assert 'width 1' not in said and '+40.00 points' in said
-    said = claims.label_leaking(trained[2:], 0.1)
-    assert verdict(said) == 'Verdict at epsilon 0.1: holds in part, at width 4.'
+    for large in (False, True):
+        claim = claims.label_leaking(trained, 0.1, large)
+        assert claim.verdict == PARTLY and claim.measured.endswith('(holds for width 4)')
+        assert 'width 1' not in claim.measured and '+40.00 points' in claim.measured
 
 
 @pytest.mark.parametrize(
-    'failed, expected',
+    'failed, expected, words',
     [
-        (('1', '2'), 'Verdict: holds.'),
-        ((), 'Verdict: does not hold.'),
-        (WIDTHS, 'Verdict: holds in part, for not only the narrow ones failed.'),
-        (
-            ('1', '4'),
-            'Verdict: holds in part, at width 1; width 4 failed though narrower ones did not.',
-        ),
-        (('4',), 'Verdict: does not hold, for width 4 failed though narrower ones did not.'),
+        (('1', '2'), REPRODUCED, 'widths 1 and 2 failed'),
+        ((), CONTRADICTED, 'no width failed'),
+        (WIDTHS, PARTLY, 'widths 1, 2 and 4 failed'),
+        (('1', '4'), PARTLY, 'widths 1 and 4 failed'),
+        (('4',), CONTRADICTED, 'width 4 failed'),
     ],
 )
-def test_every_width_that_failed_is_named(failed, expected):
+def test_every_width_that_failed_is_named(failed, expected, words):
     pgd = [
         collapsed(w) if w in failed else network(w, 'pgd', natural=0.95, pgd=0.9) for w in WIDTHS
     ]
-    said = claims.weak_models(row(), pgd)
-    assert verdict(said) == expected
+    claim = claims.weak_models(row(), pgd)
+    assert claim.verdict == expected and claim.measured.startswith(words)
     for width in WIDTHS if failed else ():
-        assert (f'width {width} (collapsed) reaches 10.0%' in said) == (width in failed)
+        shown = f'width {width}: 10.0% (collapsed) instead of 99.0%' in claim.measured
+        assert shown == (width in failed)
     if not failed:
-        assert 'no width failed: width 1 reaches 95.0% natural and 90.0% under PGD' in said
+        assert 'width 1: 95.0% instead of 99.0%' in claim.measured
 
 
 def test_a_network_may_fail_without_collapsing_or_be_beyond_all_training():
     pgd = row('pgd', natural=(0.3, 0.9, 0.9))
-    assert 'width 1 failed' in claims.weak_models(row(), pgd)
-    said = claims.weak_models([collapsed('1', 'none'), *row()[1:]], pgd)
-    assert 'no width failed' in said
-    assert 'cannot be judged' in claims.weak_models([collapsed('1', 'none')], pgd[:1])
+    assert 'width 1 failed' in claims.weak_models(row(), pgd).measured
+    claim = claims.weak_models([collapsed('1', 'none'), *row()[1:]], pgd)
+    assert 'no width failed' in claim.measured
+    assert claims.weak_models([collapsed('1', 'none')], pgd[:1]).verdict == NOT_TESTED
 
 
 def test_the_value_of_the_saddle_point_is_judged_for_each_adversary():
     falling, rising = row('fgsm', loss=(0.3, 0.2, 0.1)), row('pgd', loss=(0.1, 0.2, 0.3))
-    said = claims.saddle_point(falling, rising)
-    assert (
-        verdict(said) == 'Verdict: with FGSM training it holds; with PGD training it does not hold.'
-    )
-    assert 'of FGSM training 0.3, 0.2, 0.1, of PGD training 0.1, 0.2, 0.3.' in said
-    uneven = row('fgsm', loss=(0.5, 0.01, 0.2))
+    claim = claims.saddle_point('FGSM', falling)
+    assert claim.verdict == REPRODUCED and 'FGSM training' in claim.claim
+    assert 'width 1: 0.3; width 2: 0.2; width 4: 0.1' in claim.measured
+    assert claims.saddle_point('PGD', rising).verdict == CONTRADICTED
+    claim = claims.saddle_point('FGSM', row('fgsm', loss=(0.5, 0.01, 0.2)))
+    assert claim.verdict == PARTLY and 'falls from width 1 to 2' in claim.measured
     stuck = [collapsed('1', loss=2.3006), collapsed('2', loss=2.3007), network('4', 'pgd', loss=1)]
-    said = claims.saddle_point(uneven, stuck)
-    assert verdict(said) == (
-        'Verdict: with FGSM training it holds in part, from width 1 to 2; '
-        'with PGD training it holds in part, from width 2 on.'
-    )
-    assert '2.3 (collapsed), 2.3 (collapsed), 1.' in said
+    claim = claims.saddle_point('PGD', stuck)
+    assert claim.verdict == PARTLY and 'falls from width 2 on' in claim.measured
+    assert 'width 1: 2.3 (collapsed); width 2: 2.3 (collapsed); width 4: 1' in claim.measured
 
 
 def moved(source, target, fooled, cosine):
     def around(value):
         return Measured(value, value - 0.01, value + 0.01)
 
-    return claims.Transferred(source, target, around(fooled), N, around(cosine))
+    return Transferred(source, target, around(fooled), N, around(cosine))
 
 
 def from_one(adversary, numbers, source=None):
@@ -281,81 +296,95 @@ def from_one(adversary, numbers, source=None):
 FALLING, RISING = ((0.9, 0.8), (0.5, 0.5), (0.1, 0.2)), ((0.1, 0.2), (0.5, 0.5), (0.9, 0.8))
 
 
+def by_capacity(transferred):
+    return claims.transfer(transferred, 'width', ORDER)
+
+
+def by_adversary(transferred):
+    return claims.transfer(transferred, 'adversary', list(ADVERSARIES))
+
+
+def verdicts(said):
+    return [claim.verdict for claim in said]
+
+
 def test_capacity_weakens_transfer():
-    (said,) = claims.transfer_by_capacity(from_one('none', FALLING), ORDER)
-    assert 'on 3 pairs' in said and 'fewer images are fooled in 3, more in 0' in said
-    assert verdict(said) == 'Verdict: on transfer it holds; on gradients it holds.'
-    (said,) = claims.transfer_by_capacity(from_one('none', RISING), ORDER)
-    assert verdict(said) == 'Verdict: on transfer it does not hold; on gradients it does not hold.'
-    both = [*from_one('none', RISING), *from_one('pgd', FALLING)]
-    (said,) = claims.transfer_by_capacity(both, ORDER)
-    assert 'on 6 pairs' in said and 'fewer images are fooled in 3, more in 3' in said
-    where = 'holds in part, for targets of PGD training (3 for, 0 against)'
-    assert verdict(said) == f'Verdict: on transfer it {where}; on gradients it {where}.'
+    said = by_capacity(from_one('none', FALLING))
+    assert verdicts(said) == [REPRODUCED, REPRODUCED] and said[0].n == '3 pairs'
+    assert 'fooled lower in 3 pairs and higher in 0' in said[0].measured
+    said = by_capacity(from_one('none', RISING))
+    assert verdicts(said) == [CONTRADICTED, CONTRADICTED]
+    said = by_capacity([*from_one('none', RISING), *from_one('pgd', FALLING)])
+    assert verdicts(said) == [PARTLY, PARTLY] and said[0].n == '6 pairs'
+    assert 'fooled lower in 3 pairs and higher in 3' in said[0].measured
+    for claim in said:
+        assert 'targets of PGD training: 3 and 0' in claim.measured
 
 
 def test_transfer_within_the_intervals_is_no_evidence():
-    (said,) = claims.transfer_by_capacity(from_one('none', [(0.5, 0.3)] * 3), ORDER)
-    assert 'fewer images are fooled in 0, more in 0' in said
-    assert verdict(said) == 'Verdict: on transfer it does not hold; on gradients it does not hold.'
+    said = by_capacity(from_one('none', [(0.5, 0.3)] * 3))
+    assert 'fooled lower in 0 pairs and higher in 0' in said[0].measured
+    assert verdicts(said) == [CONTRADICTED, CONTRADICTED]
 
 
 def test_wider_sources_are_compared_on_the_same_target():
     target = network('2', 'fgsm')
     found = [moved(network('1'), target, 0.9, 0.1), moved(network('4'), target, 0.1, 0.5)]
-    (said,) = claims.transfer_by_capacity(found, ORDER)
-    assert 'on 1 pairs' not in said and 'on 1 pair ' in said
-    assert verdict(said) == 'Verdict: on transfer it holds; on gradients it does not hold.'
+    said = by_capacity(found)
+    assert said[0].n == '1 pair' and 'sources: 1 and 0' in said[0].measured
+    assert verdicts(said) == [REPRODUCED, CONTRADICTED]
 
 
 def test_stronger_adversaries_weaken_transfer():
     def targets(numbers):
         return [
             moved(network('16'), network('4', adversary), *pair)
-            for adversary, pair in zip(claims.ADVERSARIES, numbers, strict=True)
+            for adversary, pair in zip(ADVERSARIES, numbers, strict=True)
         ]
 
-    (said,) = claims.transfer_by_adversary(targets(FALLING))
-    assert verdict(said) == 'Verdict: on transfer it holds; on gradients it holds.'
-    (said,) = claims.transfer_by_adversary(targets(RISING))
-    assert verdict(said) == 'Verdict: on transfer it does not hold; on gradients it does not hold.'
-    (said,) = claims.transfer_by_adversary(targets([(0.5, 0.1), (0.9, 0.1), (0.1, 0.1)]))
-    assert 'fewer images are fooled in 2, more in 1' in said
-    assert 'FGSM instead of natural' not in verdict(said)
+    assert verdicts(by_adversary(targets(FALLING))) == [REPRODUCED, REPRODUCED]
+    assert verdicts(by_adversary(targets(RISING))) == [CONTRADICTED, CONTRADICTED]
+    said = by_adversary(targets([(0.5, 0.1), (0.9, 0.1), (0.1, 0.1)]))[0]
+    assert said.verdict == PARTLY and 'fooled lower in 2 pairs and higher in 1' in said.measured
+    assert 'targets of FGSM instead of natural training: 0 and 1' in said.measured
     for kind in ('PGD instead of natural', 'PGD instead of FGSM'):
-        assert f'for targets of {kind} training (1 for, 0 against)' in verdict(said)
+        assert f'targets of {kind} training: 1 and 0' in said.measured
 
 
 def test_collapsed_networks_are_left_out_of_transfer():
     source, target = network('16'), network('2', 'pgd')
     nothing = moved(source, collapsed('1'), 0.0, 0.0)
-    assert claims.transfer_by_capacity([nothing, moved(source, target, 0.5, 0.5)], ORDER) == []
-    assert claims.transfer_by_adversary([moved(source, network('1'), 0.5, 0.5), nothing]) == []
+    assert by_capacity([nothing, moved(source, target, 0.5, 0.5)]) == []
+    assert by_adversary([moved(source, network('1'), 0.5, 0.5), nothing]) == []
     backwards = [moved(collapsed('16', 'none'), network(w), 0.5, 0.5) for w in WIDTHS]
-    assert claims.transfer_by_capacity(backwards, ORDER) == []
+    assert by_capacity(backwards) == []
 
 
 def test_which_networks_collapsed():
     assert collapsed().collapsed and not network().collapsed
     # Images of one class, all recognized, are no collapse.
     right = outcome(1, np.zeros(N, np.int32))
-    assert not dataclasses.replace(
-        network(), outcomes=dict.fromkeys(claims.JUDGED, right)
-    ).collapsed
+    assert not dataclasses.replace(network(), outcomes=dict.fromkeys(JUDGED, right)).collapsed
     (said,) = claims.collapsed_networks([network('1'), collapsed('2'), collapsed('4', 'fgsm')])
     assert 'PGD training, width 2; FGSM training, width 4.' in said
     assert claims.collapsed_networks([network()]) == []
 
 
-def test_every_claim_has_its_verdict():
-    trained = [t for adversary in claims.ADVERSARIES for t in row(adversary)]
+def test_every_claim_is_there_once():
+    trained = [t for adversary in ADVERSARIES for t in row(adversary)]
     found = Findings(WIDTHS, 0.1, trained, from_one('pgd', FALLING, trained[0]), trained[2], 4)
     said = claims.all_claims(found)
-    assert len(said) == 7 and all('(paper)' in s and 'Verdict' in s for s in said)
+    assert len(said) == len({claim.claim for claim in said}) == 11
     ends = Findings(WIDTHS, 0.1, trained[::-1])
     assert [t.width for t in ends.of('pgd')] == list(WIDTHS)
-    one = Findings(('1',), 8, [network('1', adversary) for adversary in claims.ADVERSARIES])
-    assert len(claims.all_claims(one)) == 2
+    one = Findings(('1',), 8, [network('1', adversary) for adversary in ADVERSARIES])
+    assert len(claims.all_claims(one)) == 3
+
+
+def test_a_large_epsilon_reaches_the_claims():
+    trained = [network('1', adversary) for adversary in ADVERSARIES]
+    said = claims.all_claims(Findings(('1',), 8, trained, large_epsilon=True))
+    assert [claim.verdict for claim in said][1:] == [REPRODUCED, CONTRADICTED]
 
 
 # The figure itself.
@@ -385,7 +414,7 @@ def test_the_papers_numbers_stand_beside_its_data_alone(tmp_path, monkeypatch, n
         'CIFAR-10',
         IMAGES,
         build,
-        PGD(LinfBall(8), 2, 4),
+        attacks.PGD(LinfBall(8), 2, 4),
         'grey levels',
         'python -m cifar10.figures',
         tmp_path,
@@ -426,7 +455,7 @@ def test_figure_3_marks_what_collapsed(tmp_path):
         'Tiny',
         test,
         constant,
-        PGD(LinfBall(0.1), 2, 0.05),
+        attacks.PGD(LinfBall(0.1), 2, 0.05),
         'pixels',
         'python -m tiny.figures',
         tmp_path,
@@ -442,8 +471,8 @@ def test_figure_3_marks_what_collapsed(tmp_path):
     )
     exhibit = capacity.figure_3(study, sweep)
     said = ' '.join(exhibit.remarks)
-    assert 'one class for all images: PGD training, width 1.' in said
-    accuracy, losses, transferred = exhibit.tables
+    assert 'one class for all images) and so no evidence: PGD training, width 1.' in said
+    accuracy, losses, _, transferred = exhibit.tables
     assert [r[0] for r in accuracy.rows if r[0].startswith('PGD')] == ['PGD (collapsed)', 'PGD']
     assert EXACT in accuracy.columns and '(collapsed)' in losses.rows[0][3]
     cosines = {r[1]: r[-1] for r in transferred.rows}

@@ -1,5 +1,6 @@
-"""What is said of random combinations, on made-up shares."""
+"""The claim about random combinations, on made-up shares."""
 
+from common.report.claims import CONTRADICTED, PARTLY
 from common.report.figures import directions
 
 
@@ -11,11 +12,12 @@ def measured(share, n=800):
 
 
 def test_shares_of_combinations_have_a_number_and_an_interval():
-    both = {'A_nat': measured(0.5), 'A': measured(0.0)}
-    said = directions._remarks(both)[0]
-    assert 'n = 800 (200 of each of 4 images)' in said
-    assert 'naturally trained, 50.0% [46.5% to 53.5%] of combinations of 1' in said
-    assert 'adversarially trained, 0.0% [0.0% to 0.5%] of combinations of 1' in said
+    both = {'naturally trained': measured(0.5), 'adversarially trained': measured(0.0)}
+    said = directions._subspaces(both)
+    assert said.n == '800 combinations (200 of each of 4 images)'
+    assert 'naturally trained: 50.0%, 50.0%, 50.0% (random signs: 50.0%' in said.measured
+    assert 'naturally trained: 46.5% to 53.5%' in said.interval
+    assert 'adversarially trained: 0.0% to 0.5%' in said.interval
     table = directions._tables(both)[1]
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert (row['misclassified'], row['95% interval'], row['n']) == (
@@ -28,3 +30,10 @@ def test_shares_of_combinations_have_a_number_and_an_interval():
 def test_a_single_combination_leaves_nearly_everything_open():
     low, high = measured(1.0, n=1).interval(1.0)
     assert 0 < low < 0.25 and high == 1
+
+
+def test_combinations_that_are_all_adversarial_speak_for_the_subspace_view():
+    all_adversarial = {'naturally trained': measured(1.0), 'adversarially trained': measured(1.0)}
+    assert directions._subspaces(all_adversarial).verdict == CONTRADICTED
+    one = {'naturally trained': measured(1.0), 'adversarially trained': measured(0.9)}
+    assert directions._subspaces(one).verdict == PARTLY

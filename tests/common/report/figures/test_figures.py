@@ -12,6 +12,7 @@ from common.attacks import PGD
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.crafting import Crafting
+from common.report.claims import CONTRADICTED, NOT_TESTED, PARTLY, REPRODUCED
 from common.report.exhibit import read
 from common.report.figures import (
     capacity,
@@ -149,19 +150,30 @@ NAMES = {
 }
 
 
-def make(name, study):
-    networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
-    details = catalogue.Details(
-        CLASSES,
-        networks,
-        radii=RADII,
-        steps=(1, 2, 3),
-        restarts=(1, 2),
-        step_sizes=(0.01, 0.1),
-        capacity=sweep,
-        restarts_of_an_image=5,
+RELEASED = {
+    name: {'config': {'adversary': adversary, 'network': 'A'}}
+    for name, adversary in {'A': 'pgd', 'A_nat': 'none', 'A_prime': 'pgd'}.items()
+}
+
+
+def details(**changes):
+    return catalogue.Details(
+        **{
+            'classes': CLASSES,
+            'released': RELEASED,
+            'radii': RADII,
+            'steps': (1, 2, 3),
+            'restarts': (1, 2),
+            'step_sizes': (0.01, 0.1),
+            'capacity': sweep,
+            'restarts_of_an_image': 5,
+            **changes,
+        }
     )
-    return catalogue.makers_of(details)[name](study)
+
+
+def make(name, study):
+    return catalogue.CATALOGUE[name].make(study, details())
 
 
 @pytest.mark.parametrize('name', ['1', 'transfer', 'confusion'])
@@ -189,7 +201,7 @@ def test_figures_are_drawn(shared_study, name):
         assert contents.startswith(b'\x89PNG') and len(contents) < 300_000
 
 
-def test_figure_1_tells_what_the_restarts_found(study):
+def test_figure_1_shows_the_losses_of_all_restarts(study):
     exhibit = restarts.figure_1(study, 6)
     assert exhibit.key == 'tiny_figure_1' and exhibit.command == 'python -m tiny.figures --figure=1'
     assert set(exhibit.networks) == {'A', 'A_nat'}
@@ -269,7 +281,7 @@ def test_more_restarts_never_leave_more(study):
 
 
 def test_gradients_agree_with_themselves(study):
-    data = transfer.transfer_matrix(study, ['A', 'A_nat', 'A_prime']).data
+    data = transfer.transfer_matrix(study, RELEASED).data
     cosines = np.array(data['cosines'])
     np.testing.assert_allclose(np.diag(cosines), 1, rtol=1e-5)
     np.testing.assert_allclose(cosines, cosines.T, atol=1e-6)
@@ -289,6 +301,25 @@ def test_confusion_counts_every_image(study):
     assert np.trace(counts) / 30 == pytest.approx(accuracy)
 
 
+def a_stage(losses, factor=1.0):
+    return np.array([[100 * i, loss, factor] for i, loss in enumerate(losses)])
+
+
+def test_the_loss_decreases_if_its_intervals_say_so():
+    noise = np.random.default_rng(0).normal(0, 0.01, 20)
+    falling, flat = a_stage(np.linspace(2, 1, 20) + noise), a_stage(1 + noise)
+    assert progress._decrease([falling]).verdict == REPRODUCED
+    assert progress._decrease([flat]).verdict == CONTRADICTED
+    claim = progress._decrease([falling, flat])
+    assert claim.verdict == PARTLY and claim.measured.endswith('(holds for stage 1)')
+
+
+def test_a_growing_radius_and_short_logs_are_no_evidence():
+    growing = np.concatenate([a_stage([0.1] * 9, 0.5), a_stage(np.linspace(2, 1, 20))])
+    assert progress._decrease([growing]).verdict == REPRODUCED
+    assert progress._decrease([a_stage([2.0, 1.0, 0.5])]).verdict == NOT_TESTED
+
+
 def test_means_of_windows():
     np.testing.assert_allclose(progress._smoothed(np.array([1.0, 2, 6]), 9), [3, 3, 3])
     np.testing.assert_allclose(progress._smoothed(np.array([1.0, 2, 6, 4]), 3), [1.5, 3, 4, 5])
@@ -301,7 +332,7 @@ def test_figure_4_joins_the_stages(study, released):
     assert 'The first one against PGD-2.' in ' '.join(exhibit.remarks)
 
 
-def test_figure_4_tells_of_the_training_and_not_of_test_images(study, released):
+def test_figure_4_describes_the_training_and_not_test_images(study, released):
     setting = progress.figure_4(study, released[1], released[0]).setting
     assert 'made-up test' not in setting
     assert 'crafted in bfloat16, seed 5' in setting and 'python -m tiny.train' in setting
@@ -318,6 +349,17 @@ def test_a_damaged_log_is_named(study, released, contents):
         (folder / 'two.csv').write_text(contents)
     with pytest.raises(UserError, match='two.csv'):
         progress.figure_4(study, entry, folder)
+
+
+def test_other_networks_can_be_compared(study):
+    words = {'A_prime': 'the plain one', 'A': 'the robust one'}
+    study = dataclasses.replace(study, compared=words)
+    assert study.adversarial == 'A'
+    exhibit = make('2', study)
+    assert list(exhibit.networks) == ['A_prime', 'A']
+    assert 'the plain one' in exhibit.claims[0].measured
+    turned = dataclasses.replace(study, compared={'A': 'natural', 'A_prime': 'adversarial'})
+    assert list(make('confusion', turned).networks) == ['A_prime']
 
 
 def test_images_are_such_as_the_networks_classify_correctly(study):
@@ -337,7 +379,7 @@ def test_images_are_such_as_the_networks_classify_correctly(study):
 
 def test_a_missing_network_is_an_error(study):
     with pytest.raises(UserError, match='no network'):
-        transfer.transfer_matrix(study, ['A', 'C'])
+        transfer.transfer_matrix(study, {'A': RELEASED['A'], 'C': RELEASED['A']})
 
 
 def test_too_few_images_are_an_error(study):
@@ -359,11 +401,6 @@ def test_losses_along_directions_begin_at_the_image_and_end_at_the_maxima(study)
     assert np.ptp(starts) < 1e-6  # share 0 is the image itself, whatever the direction
     ends = [losses[-1] for losses in data['along'].values()]
     assert ends[0] > starts[0] and ends[0] > ends[2]  # PGD leads up, further than chance
-
-
-def test_every_figure_of_the_list_can_be_made():
-    details = catalogue.Details((), {}, (), (), (), (), sweep)
-    assert set(catalogue.makers_of(details)) == set(catalogue.FIGURES)
 
 
 def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study):
@@ -388,8 +425,8 @@ def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study)
     assert found['n'] == np.sum(natural.correct)
     assert found['fooled'] * found['n'] == pytest.approx(np.sum(natural.correct & ~stands.correct))
     assert exhibit.data['longer']['natural'] == rows['none', '2']['natural']  # the same stand-in
-    shown = f'{rows["pgd", "1"]["PGD"]["accuracy"]:.1%} under PGD'
-    assert shown in ' '.join(exhibit.remarks)
+    shown = f'{rows["none", "1"]["PGD"]["accuracy"]:.1%} to '
+    assert any(shown in claim.measured for claim in exhibit.claims)
 
 
 def test_figure_3_of_one_width_says_nothing_of_capacity(study):
@@ -405,11 +442,13 @@ def test_figure_3_of_one_width_says_nothing_of_capacity(study):
         )
 
     exhibit = capacity.figure_3(*one(study))
-    said = ' '.join(exhibit.remarks)
-    assert said.endswith('Why numbers differ: it is smaller')
-    for claim in ('Capacity alone', 'saddle point', 'longer', 'fail to converge'):
-        assert claim not in said
-    assert 'PGD training, width 2: the released A, how A was trained' in said
+    assert exhibit.remarks[-1] == 'Why numbers differ from the paper: it is smaller'
+    said = ' '.join(claim.claim for claim in exhibit.claims)
+    for words in ('Capacity alone', 'saddle point', 'longer', 'fail to converge'):
+        assert words not in said
+    how = {row[0]: row[2] for row in exhibit.tables[2].rows}
+    assert how['PGD'] == 'released as A: how A was trained'
+    assert how['FGSM'] == '7 steps of batch 2, seed 0'
     column = exhibit.tables[0].columns.index('the paper')
     assert [row[column] for row in exhibit.tables[0].rows] == ['-', '-', '90.0% / 50.0% / 40.0%']
     assert {t['source'] for t in exhibit.data['transferred']} == {
@@ -436,34 +475,14 @@ def test_thinned_losses_keep_both_ends():
     np.testing.assert_allclose(restarts._thinned(values[:7]), np.sort(values[:7]), rtol=1e-4)
 
 
-def details(**changes):
-    networks = dict.fromkeys(('A', 'A_nat', 'A_prime'), {})
-    return catalogue.Details(
-        **{
-            'classes': CLASSES,
-            'released': networks,
-            'radii': RADII,
-            'steps': (1, 2),
-            'restarts': (1, 2),
-            'step_sizes': (0.01,),
-            'capacity': sweep,
-            'restarts_of_an_image': 5,
-            **changes,
-        }
-    )
-
-
 def test_of_all_figures_those_that_can_be_made_are_made(study, monkeypatch, capsys):
     def refuse(study):
         raise UserError('no such radius')
 
-    monkeypatch.setattr(
-        catalogue,
-        'makers_of',
-        lambda _: {
-            name: restarts.figure_2 if name == 'confusion' else refuse for name in catalogue.FIGURES
-        },
-    )
+    made = catalogue.Figure('', lambda study, _: restarts.figure_2(study))
+    refused = catalogue.Figure('', lambda study, _: refuse(study))
+    table = {name: made if name == 'confusion' else refused for name in catalogue.FIGURES}
+    monkeypatch.setattr(catalogue, 'CATALOGUE', table)
     with pytest.raises(UserError, match='not made.*: 1, 2, .*examples'):
         catalogue.make('all', study, details())
     assert (study.output_dir / 'tiny_figure_2.exhibit.json').exists()
@@ -484,7 +503,7 @@ def test_what_no_figure_can_be_made_of(study, changes, ball, words):
 
 def test_confusion_without_mistakes_or_without_some_classes():
     counts = np.diag([3, 0, 2])
-    assert examples._mistakes(counts, np.eye(3), CLASSES) == ['No image is misclassified.']
+    assert examples._mistakes(counts, np.eye(3), CLASSES) == 'No image is misclassified.'
     counts[2] = [1, 0, 1]
-    (said,) = examples._mistakes(counts, counts / [[3], [1], [2]], CLASSES)
+    said = examples._mistakes(counts, counts / [[3], [1], [2]], CLASSES)
     assert 'zero for two (50.0% of that class)' in said and 'least robust class is two' in said

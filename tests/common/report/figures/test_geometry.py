@@ -1,12 +1,12 @@
-"""What is said of the maxima's geometry, on made-up points."""
+"""Claims about the maxima's geometry, on made-up points."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.report.claims import CONTRADICTED, PARTLY, REPRODUCED
 from common.report.figures import geometry
 
 RNG = np.random.default_rng(0)
@@ -22,20 +22,27 @@ def points(shared=0.0, size=1.0, pixels=2000, count=12):
 
 
 def found(perturbations, correlations=(0.5, 0.3)):
-    return geometry._Found.of(
+    return geometry._Points.of(
         [perturbations], [np.full(len(perturbations), c) for c in correlations]
     )
 
 
 def uniform(clipped=False):
     noise = RNG.uniform(-1, 1, (12, 2000)).astype(np.float32)
-    return geometry._Found.of([np.maximum(noise, 0) if clipped else noise], [])
+    return geometry._Points.of([np.maximum(noise, 0) if clipped else noise], [])
 
 
-def remarks(natural, trained, clipped=False):
-    return geometry._remarks(
-        {'A_nat': natural, 'A': trained}, {RANDOM: uniform(), CLIPPED: uniform(clipped)}
+def claims(natural, trained, clipped=False):
+    """Distances, angles, negative inner products, deteriorating correlation."""
+    return geometry._claims(
+        {'naturally trained': natural, 'adversarially trained': trained},
+        {RANDOM: uniform(), CLIPPED: uniform(clipped)},
     )
+
+
+def column(points, name):
+    table = geometry._apart_table({'A': points})
+    return float(table.rows[0][table.columns.index(name)].rstrip('%'))
 
 
 def test_shares_of_signs_are_of_the_pixels_that_both_move():
@@ -50,68 +57,92 @@ def test_a_half_of_random_signs_is_shared():
     assert np.median(geometry.same_signs(points(0.5))) == pytest.approx(0.75, abs=0.03)
 
 
-def test_clipping_is_told_only_where_it_makes_a_difference():
-    same = remarks(found(points()), found(points()))[0]
-    assert 'Random points are at 90 degrees, clipped ones at 90.' in same
-    assert 'pixels at the end of the range' not in same
-    apart = remarks(found(points()), found(points()), clipped=True)[0]
-    assert 'pixels at the end of the range can only move one way' in apart
+def test_clipping_narrows_the_angles_of_random_points():
+    same = claims(found(points()), found(points()))[1]
+    assert f'{RANDOM}: 90 degrees; {CLIPPED}: 90 degrees' in same.measured
+    apart = claims(found(points()), found(points()), clipped=True)[1]
+    assert uniform(True).angle == pytest.approx(68, abs=2)
+    assert f'{CLIPPED}: {uniform(True).angle:.0f} degrees' in apart.measured
 
 
-def test_smaller_angles_are_explained_by_the_signs_that_maxima_share():
-    said = ' '.join(remarks(found(points(0.8)), found(points())))
-    assert 'Smaller angles' in said and 'naturally trained, 90% (random points: 50%)' in said
-    assert 'Smaller angles' not in ' '.join(remarks(found(points()), found(points())))
-
-
-def test_maxima_further_apart_than_random_points_lie_at_corners():
-    said = ' '.join(remarks(found(points()), found(points(size=0.5))))
-    assert 'towards the corners' in said
+def test_shared_signs_and_lengths_stand_in_the_table():
+    assert column(found(points(0.8)), 'moved the same way, median') == pytest.approx(90, abs=1)
+    assert column(uniform(), 'moved the same way, median') == pytest.approx(50, abs=1)
     # Signs are as long as 1 a pixel, uniform numbers as the root of a third.
-    assert re.search('naturally trained, 1.7[234] times as long as those of clipped', said)
-    assert 'adversarially trained, 0.' not in said.split('longer, in the median')[1][:99]
-    near = ' '.join(remarks(found(points(size=0.5)), found(points(size=0.5))))
-    assert 'corners' not in near
+    ratio = column(found(points()), 'length, median') / column(uniform(), 'length, median')
+    assert ratio == pytest.approx(3**0.5, abs=0.02)
 
 
 @pytest.mark.parametrize(
-    'size, shared, distances, angles',
+    'size, shared, ratio, angle, distances, angles',
     [
-        (3**-0.5, 0.0, r'for it \((1.00|0.99|1.01) times\)', r'for it \(90 degrees\)'),
-        (1.0, 0.0, r'against it \(1.7[234] times\)', r'for it \(90 degrees\)'),
-        (0.1, 0.8, r'against it \(0.08 times\)', r'against it \(37 degrees\)'),
+        (3**-0.5, 0.0, 1.0, 90, REPRODUCED, REPRODUCED),
+        (1.0, 0.0, 1.73, 90, CONTRADICTED, REPRODUCED),
+        (0.1, 0.8, 0.08, 37, CONTRADICTED, CONTRADICTED),
     ],
 )
-def test_what_speaks_for_and_against_close_to(size, shared, distances, angles):
-    said = remarks(found(points(shared, size)), found(points()))
-    (said,) = [remark for remark in said if remark.startswith('The paper: distances')]
-    assert re.search(
-        f'naturally trained, the distances are {distances}, the angles {angles}; adv', said
-    )
-    assert 'adversarially trained, the distances are against it (1.7' in said
+def test_what_is_close(size, shared, ratio, angle, distances, angles):
+    both = found(points(shared, size))
+    assert both.apart(uniform()) == pytest.approx(ratio, abs=0.02)
+    assert both.angle == pytest.approx(angle, abs=1)
+    said = claims(both, both)
+    assert [claim.verdict for claim in said[:2]] == [distances, angles]
+    assert f'naturally trained: {both.angle:.0f} degrees' in said[1].measured
+    assert said[0].n == '66 pairs a network'
 
 
-def test_clipped_and_other_random_points_can_tell_different_things():
+def test_one_network_alone_makes_a_claim_hold_in_part():
+    said = claims(found(points(size=3**-0.5)), found(points(0.8)))
+    assert [claim.verdict for claim in said[:2]] == [PARTLY, PARTLY]
+    assert said[1].measured.endswith('(holds for naturally trained)')
+
+
+def test_clipped_and_other_random_points_can_say_different_things():
     size = np.median(uniform(True).distances) / np.median(uniform().distances) * 3**-0.5
-    said = ' '.join(remarks(found(points(size=size)), found(points()), clipped=True))
-    assert 'against it beside random points (0.5' in said
-    assert re.search(r'and for it beside clipped ones \((1.0|0.9)', said)
+    both = found(points(size=size))
+    said = claims(both, both, clipped=True)[0]
+    assert said.verdict == PARTLY
+    assert f'naturally trained, beside {CLIPPED}' in said.measured.split('(holds for')[1]
+    assert f'naturally trained, beside {RANDOM}' not in said.measured.split('(holds for')[1]
+
+
+def with_correlations(values):
+    return geometry._Points.of([points()], [np.full(12, 0.5), np.asarray(values)])
 
 
 @pytest.mark.parametrize(
-    'correlations, words',
-    [
-        (
-            (0.5, 0.3),
-            '0 of 12 are negative (against it), and the mean correlation goes from 0.500 at '
-            'an eighth of the radius to 0.300 at the whole (for it)',
-        ),
-        ((0.1, -0.1), '12 of 12 are negative (for it)'),
-        ((0.3, 0.3), 'to 0.300 at the whole (against it)'),
-    ],
+    'negative, expected', [(0, CONTRADICTED), (1, PARTLY), (800, REPRODUCED), (40, REPRODUCED)]
 )
-def test_inner_products_for_and_against(correlations, words):
-    assert words in remarks(found(points(), correlations), found(points()))[-1]
+def test_some_inner_products_are_negative_only_if_their_interval_says_so(negative, expected):
+    """One of 800 at -0.0001 is not "some"."""
+    values = np.where(np.arange(800) < negative, -0.0001, 0.3)
+    claim = claims(with_correlations(values), with_correlations(values))[2]
+    assert claim.verdict == expected and f'{negative} of 800' in claim.measured
+    assert ('-0.0001' in claim.measured) == (negative > 0)
+    if negative == 1:
+        assert 'naturally trained: 0.02% to 0.70%' in claim.interval
+    mixed = claims(with_correlations(values), with_correlations(np.full(800, 0.3)))[2]
+    assert mixed.verdict == (CONTRADICTED if negative == 0 else PARTLY)
+
+
+@pytest.mark.parametrize(
+    'correlations, expected',
+    [((0.5, 0.3), REPRODUCED), ((0.3, 0.3), CONTRADICTED), ((0.3, 0.5), CONTRADICTED)],
+)
+def test_correlations_that_deteriorate(correlations, expected):
+    both = found(points(), correlations)
+    claim = claims(both, both)[3]
+    assert claim.verdict == expected
+    assert '{:.3f} to {:.3f}'.format(*correlations) in claim.measured
+
+
+def test_a_deterioration_within_the_intervals_is_none():
+    noisy = np.random.default_rng(1).normal(0.3, 0.2, 12)
+    claim = claims(with_correlations(noisy), with_correlations(noisy))[3]
+    assert claim.verdict == REPRODUCED
+    close = noisy + 0.15
+    claim = claims(with_correlations(close), with_correlations(close))[3]
+    assert claim.verdict == CONTRADICTED
 
 
 def test_one_maximum_is_no_pair():

@@ -1,4 +1,4 @@
-"""What is said of the adversary's means, on made-up outcomes."""
+"""Claims about the adversary's strength, on made-up outcomes."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from common.attacks import PGD
 from common.data.batches import Examples
 from common.evaluation.accuracy import Outcome
+from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED
 from common.report.figures import strength
 from common.report.figures.study import Study
 from common.threat_model import LinfBall
@@ -30,8 +31,8 @@ def standing(*counts, n=10):
     return [outcome(np.arange(n) < count) for count in counts]
 
 
-def verdict(base, **variants):
-    return strength._verdict(
+def converged(base, **variants):
+    return strength._converged(
         base,
         {
             name.replace('_', ' '): {
@@ -81,45 +82,49 @@ def test_the_paired_interval_of_one_image_or_of_no_difference():
 def test_an_attack_that_variants_surpass_on_the_same_images_has_not_converged():
     # The accuracy's own interval, 93.2% to 96.0%, holds all of these.
     base, few, many = standing(948, 947, 938, n=1000)
-    said = verdict(base, steps={100: few, 200: many}, step_size={0.02: few})
-    assert 'steps=200 breaks 10 more of the 1,000 images, 1.0 points, paired 95% interval' in said
-    assert 'steps=100' not in said and 'step size=0.02 breaks 1 more' in said
-    assert 'has not converged: steps=200 breaks markedly more' in said
+    said = converged(base, steps={100: few, 200: many}, step_size={0.02: few})
+    assert said.verdict == CONTRADICTED and said.n == '1,000 images'
+    assert 'steps=200: breaks 10 more (+1.0 points)' in said.measured
+    assert 'steps=100' not in said.measured and 'step size=0.02: breaks 1 more' in said.measured
+    assert 'leaves 94.80%' in said.measured and 'steps=200: +0.' in said.interval
+
+
+def test_every_variant_that_breaks_markedly_more_is_named():
+    base, some, many = standing(948, 938, 928, n=1000)
+    said = converged(base, steps={100: some, 200: many})
+    assert 'steps=100' in said.measured and 'steps=200' in said.measured
 
 
 def test_variants_that_break_other_images_but_no_more_are_no_sign_against_convergence():
     base = outcome(np.arange(10_000) < 9500)
     shifted = outcome((np.arange(10_000) >= 20) & (np.arange(10_000) < 9520))
-    said = verdict(base, steps={80: base}, restarts={5: shifted})
-    assert 'steps=80 breaks as many of the 10,000 images, 0.0 points' in said
-    assert 'no variant breaks markedly more' in said and 'not converged' not in said
+    said = converged(base, steps={80: base}, restarts={5: shifted})
+    assert 'steps=80: breaks as many' in said.measured and said.verdict == REPRODUCED
 
 
 def test_weaker_variants_break_fewer():
     base, weak = standing(9500, 9700, n=10_000)
-    said = verdict(base, steps={1: weak})
-    assert 'steps=1 breaks 200 fewer of the 10,000 images, -2.0 points' in said
-    assert 'no variant breaks markedly more' in said
+    said = converged(base, steps={1: weak})
+    assert 'steps=1: breaks 200 fewer (-2.0 points)' in said.measured
+    assert said.verdict == REPRODUCED
 
 
 @pytest.mark.parametrize('n', [1, 50])
 def test_few_images_decide_nothing(n):
     base, same = standing(n, n, n=n)
-    said = verdict(base, steps={80: same})
-    assert f'cannot be told from {n} images' in said and 'steps=80' in said.split('cannot')[1]
-    assert 'converged' not in said
+    said = converged(base, steps={80: same})
+    assert said.verdict == NOT_TESTED and f'undecided: steps=80, by {n} images' in said.measured
 
 
 def test_a_difference_within_its_interval_decides_nothing():
     base = outcome(np.arange(1000) < 900)
     noisy = outcome((np.arange(1000) >= 46) & (np.arange(1000) < 940))  # 46 more, 40 fewer
-    said = verdict(base, steps={80: noisy})
-    assert 'breaks 6 more' in said and 'cannot be told' in said
+    said = converged(base, steps={80: noisy})
+    assert 'breaks 6 more' in said.measured and said.verdict == NOT_TESTED
 
 
 def test_without_variants_there_is_no_verdict():
-    said = verdict(standing(9)[0], steps={}, restarts={})
-    assert 'No variant' in said and 'converged' not in said
+    assert converged(standing(9)[0], steps={}, restarts={}).verdict == NOT_TESTED
 
 
 def test_the_base_attack_is_no_variant_of_itself(study, monkeypatch):
@@ -131,10 +136,11 @@ def test_the_base_attack_is_no_variant_of_itself(study, monkeypatch):
 
     monkeypatch.setattr(Study, 'accuracy', accuracy)
     monkeypatch.setattr(Study, 'exhibit', lambda _, *args, **parts: parts)
-    monkeypatch.setattr(strength, 'draw', lambda *_: [])
+    monkeypatch.setattr(Study, 'draw', lambda *_, **__: [])
     found = strength.convergence(study, steps=(4,), restarts=(1,), step_sizes=(0.04, 1))
-    assert 'steps=' not in found['remarks'][0] and 'restarts=' not in found['remarks'][0]
-    assert 'step size=1 ' in found['remarks'][0]
+    (claim,) = found['claims']
+    assert 'steps=' not in claim.measured and 'restarts=' not in claim.measured
+    assert 'step size=1: ' in claim.measured
     assert [row[2] for row in found['tables'][0].rows] == ['-']
     assert [row[0] for row in found['tables'][2].rows] == ['0.04', '1']
     assert found['tables'][2].rows[1][2].startswith('+0.0 (')
@@ -148,28 +154,21 @@ def test_radii_are_floats_so_that_the_cache_knows_an_attack_by_one_name():
     assert strength._of_radius(PGD(LinfBall(8.0), 20, 2.0), 8) == PGD(LinfBall(8.0), 20, 2.0)
 
 
-def test_where_nothing_is_left_is_told_of_both_networks(study):
+def test_the_bound_of_grey_images(study):
     (said,) = strength._end(
         study, (0, 0.2, 0.5), {'A_nat': standing(9, 0, 0), 'A': standing(10, 3, 0)}
     )
-    assert said.startswith(
-        'A_nat keeps none of 10 images from epsilon 0.2 on; '
-        'A keeps none of 10 images from epsilon 0.5 on.'
-    )
-    assert 'From 0.5 on one grey image' in said and '50.0% of these 10 images' in said
-    assert 'not strong enough' not in said
+    assert said.startswith('From epsilon 0.5 on one grey image')
+    assert '50.0% of these 10 images' in said and 'not strong enough' not in said
 
 
 def test_below_half_the_pixel_range_nothing_is_said_of_grey_images(study):
-    (said,) = strength._end(study, (0, 0.2, 0.4), {'A': standing(0, 0, 5)})
-    assert 'A keeps 50.00%' in said and 'at epsilon 0.4' in said and 'grey' not in said
+    assert strength._end(study, (0, 0.2, 0.4), {'A': standing(0, 0, 5)}) == []
 
 
-def test_what_stands_beyond_the_bound_tells_that_the_attack_is_weak(study):
+def test_an_accuracy_beyond_the_bound_shows_that_the_attack_is_weak(study):
     radii = (0.4, 0.5, 0.6)
     (said,) = strength._end(study, radii, {'A_nat': standing(9, 5, 0), 'A': standing(9, 6, 5)})
-    assert (
-        'But A keeps 60.0% at epsilon 0.5, which shows that the attack is not strong enough there.'
-    ) in said
+    assert said.endswith('not strong enough there, since A keeps 60.0% at epsilon 0.5.')
     (said,) = strength._end(study, radii, {'A_nat': standing(9, 5, 5), 'A': standing(9, 5, 5)})
     assert 'not strong enough' not in said  # the bound itself can be kept

@@ -1,4 +1,4 @@
-"""What is said of transfer and gradients, on made-up networks."""
+"""Claims about transfer and gradients, on made-up networks."""
 
 import warnings
 
@@ -6,9 +6,24 @@ import numpy as np
 import pytest
 
 from common.evaluation.accuracy import Outcome
+from common.report.claims import CONTRADICTED, NOT_TESTED, PARTLY, REPRODUCED
 from common.report.figures import transfer
 
 NAMES = ['A', 'A_nat', 'B', 'A_prime']
+
+
+def entry(adversary, network='A'):
+    return {'config': {'adversary': adversary, 'network': network}}
+
+
+RELEASED = {
+    'A': entry('pgd'),
+    'A_nat': entry('none'),
+    'B': entry('none', 'B'),
+    'A_prime': entry('trades'),
+    'A_best': entry('pgd'),
+}
+TRAININGS = transfer._Trainings.read(RELEASED, NAMES, 'A')
 
 
 def outcome(correct, n=100):
@@ -16,7 +31,7 @@ def outcome(correct, n=100):
 
 
 def matrix(names=NAMES, natural=90, left=50, cosines=0.5, zero=0):
-    """`left` images standing of `natural` ones, where it is not said for a pair of names."""
+    """`left` images survive of `natural` ones: a number, or a function of source and target."""
     table = np.ones((len(names), len(names)))
     of = cosines if callable(cosines) else lambda a, b: cosines
     stand = left if callable(left) else lambda a, b: left
@@ -45,17 +60,17 @@ def test_a_gradient_of_zero_has_no_cosine():
         assert np.isnan(transfer.mean_cosine(a[2:], b[2:]))
 
 
-def test_images_left_out_of_the_cosines_are_told():
+def test_images_left_out_of_the_cosines_are_named():
     assert transfer._left_out(matrix(), 100) == []
     (said,) = transfer._left_out(matrix(zero=7), 100)
-    assert 'of 100 images, 7 of A, 7 of A_nat' in said
+    assert '7 of A, 7 of A_nat' in said and said.endswith('of 100 images.')
 
 
 def test_missing_cosines_are_dashes_and_no_numbers():
     found = matrix(['A', 'A_nat'], cosines=float('nan'), zero=100)
     assert transfer._numbers(found.cosines) == [[1.0, None], [None, 1.0]]
     assert transfer._tables(found)[2].rows == (('A', '1.000', '-'), ('A_nat', '-', '1.000'))
-    assert transfer._of_gradients(found) == []
+    assert transfer._by_gradients(found, TRAININGS) == []
 
 
 def test_natural_accuracy_is_the_first_row_of_the_table():
@@ -66,96 +81,132 @@ def test_natural_accuracy_is_the_first_row_of_the_table():
     assert fooled.rows[0][1].startswith('33.3% (')  # 30 of the 90
 
 
+def fooled(natural, attacked):
+    return transfer._Matrix(['A'], [natural], [[attacked]], np.ones((1, 1)), [0]).fooled[0][0]
+
+
 def test_what_was_wrong_before_was_not_fooled():
-    natural, attacked = outcome(50), outcome(0)
-    assert transfer._fooled(natural, attacked)[::2] == (1.0, 50)
+    assert fooled(outcome(50), outcome(0)).value == 1
     found = Outcome(np.arange(100) >= 50, np.zeros(100), 0.0, 0.0)
-    assert transfer._fooled(found, found)[::2] == (0.0, 50)
+    assert fooled(found, found).value == 0
 
 
 def test_a_target_that_is_right_nowhere_cannot_be_fooled():
-    share, interval, n = transfer._fooled(outcome(0, n=1), outcome(0, n=1))
-    assert np.isnan(share) and interval == (0, 1) and n == 0
+    share = fooled(outcome(0, n=1), outcome(0, n=1))
+    assert np.isnan(share.value) and share[1:] == (0, 1)
     found = matrix(natural=0, left=0)
     assert transfer._tables(found)[1].rows[0][1] == '-'
-    assert transfer._numbers(found.fooled)[0][0] is None and transfer._by_training(found) == []
+    assert transfer._numbers([[share.value]]) == [[None]]
+    assert transfer._by_training(found, TRAININGS) == []
 
 
-def test_accuracy_under_transferred_examples_is_told_beside_the_natural_one():
-    (said,) = transfer._on_a(matrix(natural=90, left=lambda a, b: 80 if a == 'A_nat' else 70))
-    assert 'examples from A_nat leave 80.00% where natural images leave 90.00%' in said
-    assert transfer._on_a(matrix(['A', 'B'])) == []
+def test_trainings_are_read_from_the_manifest():
+    assert TRAININGS.of == {
+        'A': 'adversarially trained',
+        'A_nat': 'naturally trained',
+        'B': 'naturally trained',
+        'A_prime': 'adversarially trained',
+    }
+    assert TRAININGS.targets == {'A', 'A_nat', 'A_prime'}  # B is of another architecture
+    assert 'A_best' in transfer._Trainings.read(RELEASED, None, 'A').of
 
 
 @pytest.mark.parametrize(
-    'left, words',
+    'others, expected',
     [
-        (lambda a, b: 88 if robust(b) else 9, 'This is for it.'),
-        (lambda a, b: 9 if robust(b) else 88, 'This is against it.'),
-        (lambda a, b: 45, 'This is against it.'),
-        (lambda a, b: 88 if robust(a) == robust(b) else 9, 'partly for it, partly against it'),
+        ((80, 70), REPRODUCED),
+        ((80, 20), PARTLY),
+        ((20, 30), CONTRADICTED),
+        ((80, 46), REPRODUCED),  # nothing is known of the second
+        ((45, 46), NOT_TESTED),
     ],
 )
-def test_whether_stronger_training_weakens_transfer(left, words):
-    (said,) = transfer._by_training(matrix(left=left))
-    assert words in said
+def test_accuracy_under_transferred_examples_beside_the_networks_own(others, expected):
+    left = {'A': 45, 'A_nat': others[0], 'A_prime': others[1]}
+    found = matrix(['A', 'A_nat', 'A_prime'], left=lambda a, b: left[a])
+    (said,) = transfer._own_is_stronger(found, TRAININGS, 'A')
+    assert said.verdict == expected
+    assert '90.00% on natural images, 45.00% on its own' in said.measured
+    assert f'A_nat: {others[0]:.2f}%' in said.measured
+
+
+def by_training(found):
+    (said,) = transfer._by_training(found, TRAININGS)
+    return said
+
+
+@pytest.mark.parametrize(
+    'left, expected',
+    [
+        (lambda a, b: 88 if robust(b) else 9, REPRODUCED),
+        (lambda a, b: 9 if robust(b) else 88, CONTRADICTED),
+        (lambda a, b: 45, CONTRADICTED),
+        (lambda a, b: 88 if robust(a) == robust(b) else 9, PARTLY),
+    ],
+)
+def test_whether_stronger_training_weakens_transfer(left, expected):
+    assert by_training(matrix(left=left)).verdict == expected
 
 
 def test_examples_of_a_network_on_itself_are_no_transfer():
-    found = matrix(left=lambda a, b: 0 if a == b else 45)
-    (said,) = transfer._by_training(found)
-    assert (
-        said.count(
-            'other adversarially trained ones on 50.0% (42.8% to 57.2%) and naturally '
-            'trained ones on 50.0% (42.8% to 57.2%)'
-        )
-        == 1
-    )  # of 180 images each
+    said = by_training(matrix(left=lambda a, b: 0 if a == b else 45))
+    # 180 images each: A and A_prime on each other, both on A_nat.
+    assert 'examples of adversarially trained networks: 50.0% and 50.0%' in said.measured
+    assert '42.8% to 57.2% and 42.8% to 57.2%' in said.interval
+    assert said.n.startswith('180 and 180; ')
+
+
+def test_all_pairs_are_named():
+    said = by_training(matrix())
+    for pair in ('A to A_prime', 'A_prime to A_nat', 'B to A', 'B to A_nat'):
+        assert pair in said.measured
+    assert 'to B' not in said.measured and 'A_best' not in said.measured
 
 
 def test_a_difference_within_the_intervals_is_not_for_it():
-    (said,) = transfer._by_training(matrix(left=lambda a, b: 46 if robust(b) else 45))
-    assert 'This is against it.' in said
+    said = by_training(matrix(left=lambda a, b: 46 if robust(b) else 45))
+    assert said.verdict == CONTRADICTED
 
 
 def test_targets_of_another_architecture_are_not_compared():
     # B alone makes naturally trained targets look easier to fool.
-    (said,) = transfer._by_training(matrix(left=lambda a, b: 9 if b == 'B' else 45))
-    assert 'naturally trained ones on 50.0%' in said and 'This is against it.' in said
+    said = by_training(matrix(left=lambda a, b: 9 if b == 'B' else 45))
+    assert '50.0% and 50.0%' in said.measured and said.verdict == CONTRADICTED
+
+
+def by_gradients(found):
+    (said,) = transfer._by_gradients(found, TRAININGS)
+    return said
 
 
 def test_gradients_are_compared_by_the_training_of_both():
-    (said,) = transfer._of_gradients(
+    said = by_gradients(
         matrix(
             cosines=lambda a, b: (
                 0.6 if robust(a) and robust(b) else 0.4 if not robust(a) and not robust(b) else 0.1
             )
         )
     )
-    assert 'two adversarially trained networks have 0.600 (A and A_prime)' in said
-    assert 'two naturally trained ones have 0.400 (A_nat and B)' in said
-    assert 'one of each have 0.100 (A and A_nat), 0.100 (A and B)' in said
-    assert (
-        'one of each correlate less than two naturally trained ones (which is for it); two '
-        'adversarially trained networks correlate no less than two naturally trained ones '
-        '(which is against it)'
-    ) in said
-    assert 'Of capacity itself these networks say nothing' in said
+    assert 'two adversarially trained: 0.600 (A and A_prime)' in said.measured
+    assert 'two naturally trained: 0.400 (A_nat and B)' in said.measured
+    assert 'one of each training: 0.100 (A and A_nat), 0.100 (A and B)' in said.measured
+    assert said.verdict == PARTLY and said.measured.endswith('(holds for one of each training)')
+    assert 'the paper says so of capacity' in said.claim
 
 
-@pytest.mark.parametrize('cosine, count', [(0.3, 2), (0.9, 0)])
-def test_gradients_that_agree_or_differ_throughout(cosine, count):
-    (said,) = transfer._of_gradients(
+@pytest.mark.parametrize('cosine, expected', [(0.3, REPRODUCED), (0.9, CONTRADICTED)])
+def test_gradients_that_agree_or_differ_throughout(cosine, expected):
+    said = by_gradients(
         matrix(cosines=lambda a, b: 0.5 if not robust(a) and not robust(b) else cosine)
     )
-    assert said.count('for it') == count and said.count('against it') == 2 - count
+    assert said.verdict == expected
 
 
-def test_without_two_naturally_trained_networks_gradients_are_told_and_not_compared():
-    (said,) = transfer._of_gradients(matrix(['A', 'A_nat', 'A_prime']))
-    assert 'one of each have 0.500' in said and 'Carried over' not in said
+def test_without_two_naturally_trained_networks_gradients_are_not_compared():
+    said = by_gradients(matrix(['A', 'A_nat', 'A_prime']))
+    assert 'one of each training: 0.500' in said.measured and said.verdict == NOT_TESTED
 
 
-def test_nothing_is_said_of_the_training_of_unknown_networks():
-    found = matrix(['mine', 'yours'])
-    assert transfer._remarks(found, 100) == []
+def test_nothing_is_claimed_of_a_single_network():
+    trainings = transfer._Trainings.read({'A': entry('pgd')}, None, 'A')
+    assert transfer._claims(matrix(['A']), trainings, 'A') == []
