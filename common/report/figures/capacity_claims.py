@@ -39,19 +39,19 @@ _SIGNIFICANT = 0.05
 _Pairs = list[tuple[Transferred, Transferred]]
 
 
-def all_claims(found: Findings) -> list[Claim]:
+def all_claims(findings: Findings) -> list[Claim]:
     """Every claim; those about capacity only where widths differ."""
-    natural, fgsm, pgd = map(found.of, ADVERSARIES)
-    several = len(found.widths) > 1
+    natural, fgsm, pgd = map(findings.of, ADVERSARIES)
+    several = len(findings.widths) > 1
     claims = [capacity_alone(natural)] if several else []
-    if found.longer:
-        claims += longer_training(natural[-1], found.longer, found.times)
-    claims += fgsm_training(natural, fgsm, found.epsilon, found.large_epsilon)
-    claims.append(label_leaking(fgsm, found.epsilon, found.large_epsilon))
+    if findings.longer:
+        claims += longer_training(natural[-1], findings.longer, findings.times)
+    claims += fgsm_training(natural, fgsm, findings.epsilon, findings.large_epsilon)
+    claims.append(label_leaking(fgsm, findings.epsilon, findings.large_epsilon))
     if several:
         claims += [weak_models(natural, pgd), saddle_point('FGSM', fgsm), saddle_point('PGD', pgd)]
-    claims += transfer(found.transferred, 'width', found.widths)
-    return claims + transfer(found.transferred, 'adversary', list(ADVERSARIES))
+    claims += transfer(findings.transferred, 'width', findings.widths)
+    return claims + transfer(findings.transferred, 'adversary', list(ADVERSARIES))
 
 
 def capacity_alone(natural: Sequence[Trained]) -> Claim:
@@ -162,22 +162,21 @@ def weak_models(natural: Sequence[Trained], pgd: Sequence[Trained]) -> Claim:
     """
     pairs = [(a, b) for a, b in zip(natural, pgd, strict=True) if not a.collapsed]
     failed = [(a, b) for a, b in pairs if _failed(a, b)]
-    shown = failed or pairs[:1]
     cases = [
         Case(
             b.at,
             f'{b.shown(NATURAL)}{b.mark} instead of {a.shown(NATURAL)} after natural training',
             between(*b.measured(NATURAL)[1:]),
         )
-        for a, b in shown
+        for a, b in failed or pairs[:1]
     ]
     return Claim.of(
         'Weak models may fail to converge when trained against PGD, even where natural training '
         'converges.',
         _WHERE,
         cases,
-        _n([b for _, b in shown]),
-        f'{_widths([b.width for _, b in failed])} failed, natural accuracy',
+        _n([b for _, b in pairs]),
+        f'{len(failed)} of {len(pairs)} failed, natural accuracy',
         _narrowest([b.width for _, b in failed], [b.width for _, b in pairs]),
     )
 
@@ -278,41 +277,11 @@ def _of_pairs(
     )
 
 
-# Remarks.
-
-
-def two_kinds_of_fgsm(trained: Sequence[Trained]) -> list[str]:
-    """Why FGSM is shown twice; nothing where both agree."""
-    apart = [t.overstated for t in trained if abs(t.overstated) > NOTABLE]
-    if not apart:
-        return []
-    return [
-        f'Claims use exact gradients: plain FGSM differs by up to {100 * max(apart, key=abs):+.1f} '
-        f'points on {len(apart)} of {len(trained)} networks, where probabilities round to 1 in '
-        "float32 and the cross-entropy's gradient loses the true class's part."
-    ]
-
-
-def collapsed_networks(trained: Sequence[Trained]) -> list[str]:
-    """Which networks collapsed; nothing where none did."""
-    names = '; '.join(t.words for t in trained if t.collapsed)
-    return [f'Collapsed (one class for all images) and so no evidence: {names}.'] if names else []
-
-
 # What several claims have in common.
 
 
 def _n(networks: Sequence[Trained]) -> str:
     return f'{networks[0].outcomes[NATURAL].n if networks else 0:,} images'
-
-
-def _widths(names: Sequence[str]) -> str:
-    """'width 1', 'widths 1 and 2', 'widths 1, 2 and 4'."""
-    if not names:
-        return 'no width'
-    if len(names) == 1:
-        return f'width {names[0]}'
-    return f'widths {", ".join(names[:-1])} and {names[-1]}'
 
 
 def _narrowest(failed: Sequence[str], widths: Sequence[str]) -> str:

@@ -120,11 +120,7 @@ def _judged(
 
 
 def _subspaces(measured: Mapping[str, _Measured]) -> Claim:
-    """Whether some combinations of maxima are surely not adversarial.
-
-    Args:
-        measured: how the network was trained, in words -> its numbers.
-    """
+    """Whether some combinations of maxima are surely not adversarial, by networks' training."""
     shown = [_DIMENSIONS.index(k) for k in _SHOWN]
     cases = []
     for words, m in measured.items():

@@ -192,12 +192,7 @@ _EXPLANATION = (
 
 
 def _claims(maxima: dict[str, _Points], references: dict[str, _Points]) -> list[Claim]:
-    """Each claim of section 3.1's text.
-
-    Args:
-        maxima: how the network was trained, in words -> statistics.
-        references: the same of random points and of clipped ones.
-    """
+    """Each claim of section 3.1's text; `maxima` by how the network was trained, in words."""
     return [
         _distances(maxima, references),
         _angles(maxima, references),

@@ -117,11 +117,7 @@ def _summary(name: str, image: int, losses: np.ndarray) -> dict[str, object]:
 
 
 def _concentrated(losses: Mapping[str, Sequence[np.ndarray]]) -> Claim:
-    """Whether the losses of each image lie close together.
-
-    Args:
-        losses: how the network was trained, in words -> [restarts] losses of each image.
-    """
+    """Whether losses ([restarts] of each image, by the network's training) lie close together."""
     cases = []
     for words, images in losses.items():
         spread = [_times(np.percentile(v, 99), np.percentile(v, 1)) for v in images]
@@ -139,11 +135,7 @@ def _concentrated(losses: Mapping[str, Sequence[np.ndarray]]) -> Claim:
 
 
 def _smaller(losses: Mapping[str, Sequence[np.ndarray]]) -> Claim:
-    """Whether the losses of each image are much smaller on the adversarially trained network.
-
-    Args:
-        losses: as for `_concentrated`, the naturally trained network first.
-    """
+    """Whether losses, as for `_concentrated`, are much smaller on the second network."""
     medians = [[np.median(v) for v in images] for images in losses.values()]
     cases = [
         Case(f'image {i}', f'{a:.3g} and {b:.3g}', held=_times(a, b) >= _MUCH)
@@ -226,11 +218,7 @@ def figure_2(study: Study, restarts: int | None = None) -> Exhibit:
 
 
 def _consistent(curves: Mapping[str, np.ndarray]) -> Claim:
-    """Whether the loss rises from every start.
-
-    Args:
-        curves: how the network was trained, in words -> [restarts, steps + 1] losses.
-    """
+    """Whether losses ([restarts, steps + 1], by the network's training) rise from every start."""
     cases = []
     for words, v in curves.items():
         risen = int(np.sum(v[:, -1] > v[:, 0]))
