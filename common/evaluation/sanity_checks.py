@@ -213,7 +213,8 @@ def score_based(suspect: Suspect, white_box: np.ndarray, queries: int) -> Check:
         'score-based attack',
         not _markedly_less(survived, white_box),
         f'{_share(survived)} under Square with {queries:,} queries, {_share(white_box)} '
-        f'under gradients; Square alone breaks {np.sum(white_box & ~survived)} images',
+        f'under gradients; Square alone breaks {np.sum(white_box & ~survived)} of {len(survived)} '
+        'images',
     )
 
 
@@ -231,7 +232,7 @@ def transferred(suspect: Suspect, white_box: np.ndarray, name: str, source: Logi
         f'transfer from {name}',
         not _markedly_less(survived, white_box),
         f'{_share(survived)} from there, {_share(white_box)} white box; '
-        f'transfer alone breaks {np.sum(white_box & ~survived)} images',
+        f'transfer alone breaks {np.sum(white_box & ~survived)} of {len(survived)} images',
     )
 
 
