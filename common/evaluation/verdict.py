@@ -43,7 +43,7 @@ class StageResult:
         broke: number of images that it broke.
         accuracy_after: share of all images that survive it and the stages before, 0 to 1.
         gradients: input gradients spent on all images together.
-        queries: forward passes without a gradient, likewise.
+        queries: forward passes without a gradient spent on all images together.
         seconds: wall time, compilation included.
     """
 

@@ -96,12 +96,3 @@ def test_the_settings_in_words():
         'epsilon 0.2, step size 0.05, the image itself as the start, batches of 15, seed 2, '
         'crafted in bfloat16 by XLA, judged in float32'
     )
-
-
-def test_only_a_keras_model_can_be_computed_in_another_precision():
-    model = network('A')
-    assert Crafting(15, dtype='bfloat16').logits(model).dtype == 'bfloat16'
-    assert Crafting(15).logits(model.call) == model.call
-    for crafting in (Crafting(15, dtype='bfloat16'), Crafting(15, jit_compile=True)):
-        with pytest.raises(ValueError, match='expected a Keras model .*found method'):
-            crafting.logits(model.call)
