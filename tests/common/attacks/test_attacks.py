@@ -131,14 +131,16 @@ ATTACKS = {name: (named(name), method.random != 'never') for name, method in MET
 }
 LINF_ONLY = {'adam', 'fab_t', 'fab from a random point', 'square', 'square_apgd'}
 L2 = L2Ball(0.9)
-CASES = [
-    (name, ball)
-    for name in ATTACKS
-    for ball in (UNIT, BYTE, L2)
-    if isinstance(ball, LinfBall) or name not in LINF_ONLY
-]
-IDS = [f'{name}-{type(ball).__name__}-{ball.upper:g}' for name, ball in CASES]
-EACH = pytest.mark.parametrize('name, ball', CASES, ids=IDS)
+
+
+def each_in(*balls):
+    """Every attack in each of these balls that it supports."""
+    return [
+        pytest.param((name, ball), id=f'{name}-{type(ball).__name__}-{ball.upper:g}')
+        for name in ATTACKS
+        for ball in balls
+        if isinstance(ball, LinfBall) or name not in LINF_ONLY
+    ]
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -167,7 +169,7 @@ class Runs:
     gradients_spent: int
 
 
-@pytest.fixture(scope='module', params=CASES, ids=IDS)
+@pytest.fixture(scope='module', params=each_in(BYTE, L2))
 def runs(request):
     name, ball = request.param
     make, randomized = ATTACKS[name]
@@ -248,15 +250,16 @@ def test_it_spends_the_gradients_that_it_counts(runs):
     assert runs.gradients_spent == runs.gradients
 
 
-@EACH
-def test_radius_zero_returns_the_images(name, ball):
-    ball, x = ball.scaled(0), natural(ball)
-    attack = ATTACKS[name][0](ball)
+@pytest.mark.parametrize('case', each_in(UNIT, L2))
+def test_radius_zero_returns_the_images(case):
+    name, ball = case[0], case[1].scaled(0)
+    attack, x = ATTACKS[name][0](ball), natural(ball)
     np.testing.assert_array_equal(attack(TinyNet(ball), x, labels(), seed=SEED), x)
 
 
-@EACH
-def test_a_network_without_gradients_is_no_error(name, ball):
+@pytest.mark.parametrize('case', each_in(UNIT, L2))
+def test_a_network_without_gradients_is_no_error(case):
+    name, ball = case
     net, x = TinyNet(ball), natural(ball)
     step = ball.upper / 8
     x_adv = ATTACKS[name][0](ball)(lambda x: net(tf.round(x / step) * step), x, labels(), seed=SEED)
@@ -274,14 +277,11 @@ def network():
     'name, ball', [*((name, UNIT) for name in METHODS), ('pgd', L2), ('momentum', L2), ('odi', L2)]
 )
 def test_in_lower_precision_results_are_float32_images_of_the_ball(name, ball, network):
-    attack = CompiledAttack(ATTACKS[name][0](ball), ModelLogits(network, 'bfloat16'))
-    x, y = natural(ball), labels()
-    x_adv = attack(x, y, seed=SEED).numpy()
-    require_within(ball, x_adv, x)
-    np.testing.assert_array_equal(attack(x, y, seed=SEED), x_adv)
+    rough, x = ModelLogits(network, 'bfloat16').snapshot(), natural(ball)
+    require_within(ball, ATTACKS[name][0](ball)(rough, x, labels(), seed=SEED).numpy(), x)
 
 
-@pytest.mark.parametrize('name', LINF_ONLY)
+@pytest.mark.parametrize('name', sorted(LINF_ONLY))
 def test_refuses_balls_whose_geometry_it_does_not_know(name):
     with pytest.raises(ValueError, match='(Adam|FAB|Square) supports LinfBall only; found L2Ball'):
         ATTACKS[name][0](L2)
