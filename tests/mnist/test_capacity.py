@@ -47,6 +47,7 @@ def study(tmp_path):
         crafting=Crafting(200, seed=3),
         output_dir=tmp_path,
         budget='full',
+        compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
     )
 
 

@@ -302,11 +302,11 @@ def _transfers(findings: Findings) -> Table:
 
 def _how_trained(sweep: Sweep, findings: Findings) -> Table:
     config = sweep.config
-    here = f'{{:,}} steps of batch {config["batch_size"]}, seed {config["seed"]}'
+    here = f'{{:,}} steps of batch {config.batch_size}, seed {config.seed}'
     rows = []
     for t in findings.everyone:
         longer = t is findings.longer
-        steps = config['train_steps'] * (sweep.longer if longer else 1)
+        steps = config.train_steps * (sweep.longer if longer else 1)
         released = f'released as {t.reference}: {sweep.commands.get(t.reference)}'
         rows.append(
             {

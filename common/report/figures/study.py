@@ -66,9 +66,7 @@ class Study:
     variant: str = ''
     remark: str = ''
     every: int = 1
-    compared: Mapping[str, str] = dataclasses.field(
-        default_factory=lambda: {'A_nat': 'naturally trained', 'A': 'adversarially trained'}
-    )
+    compared: Mapping[str, str] = dataclasses.field(kw_only=True)
 
     @property
     def quick(self) -> bool:

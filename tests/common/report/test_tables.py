@@ -73,7 +73,9 @@ def cascade(by_pgd, by_gradients, by_queries, by_transfer=0, n=1000, stages=4):
     broken_by = np.full(n, -1, np.int32)
     order = np.repeat([0, 1, 2, 3], [by_pgd, by_transfer, by_gradients, by_queries])
     broken_by[: len(order)] = order
-    return Verdict(every[:stages], broken_by, np.zeros(n, np.int32), np.zeros(stages))
+    none = np.zeros(n, np.int32)
+    losses = np.zeros(n, np.float32)
+    return Verdict(every[:stages], broken_by, none, none, losses, np.zeros(stages))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cifar10.capacity
+from cifar10.data_set import CIFAR10
 from common import attacks
 from common.data.batches import Examples
 from common.evaluation.accuracy import Outcome
@@ -403,8 +404,8 @@ def build(reference=None):
 
 
 @pytest.mark.parametrize('name', ['cifar10', 'drawn'])
-def test_the_papers_numbers_stand_beside_its_data_alone(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(cifar10.capacity.dataset, 'load_training', lambda **_: (IMAGES, IMAGES))
+def test_the_papers_numbers_stand_beside_its_data_alone(tmp_path, name):
+    images = dataclasses.replace(CIFAR10, load=lambda *_, **__: IMAGES)
     study = Study(
         'cifar10',
         'CIFAR-10',
@@ -414,8 +415,11 @@ def test_the_papers_numbers_stand_beside_its_data_alone(tmp_path, monkeypatch, n
         'grey levels',
         'python -m cifar10.figures',
         tmp_path,
+        compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
     )
-    _, sweep = cifar10.capacity.sweep(study, None, name, None)
+    _, sweep = cifar10.capacity.sweep(
+        images, study, train=None, epsilon=None, name=name, data_dir=None
+    )
     assert bool(sweep.papers) == (name == 'cifar10')
 
 
@@ -456,6 +460,7 @@ def test_figure_3_marks_what_collapsed(tmp_path):
         'python -m tiny.figures',
         tmp_path,
         crafting=Crafting(6),
+        compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
     )
     sweep = capacity.Sweep(
         {'1': {'width': '1'}, '2': {'width': '2'}},

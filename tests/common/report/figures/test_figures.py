@@ -70,6 +70,7 @@ def study(tmp_path):
         'python -m tiny.figures',
         tmp_path,
         crafting=Crafting(8),
+        compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
     )
 
 
@@ -101,6 +102,7 @@ def shared_study(tmp_path_factory):
         'python -m tiny.figures',
         tmp_path_factory.mktemp('report'),
         crafting=Crafting(8),
+        compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
     )
 
 

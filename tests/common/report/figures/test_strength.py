@@ -18,7 +18,15 @@ TEST = Examples(np.zeros((10, 2, 2, 1), np.float32), LABELS, 'made-up test')
 @pytest.fixture
 def study(tmp_path):
     return Study(
-        'tiny', 'Tiny', TEST, None, PGD(LinfBall(0.1), 4, 0.04), 'pixels', 'python', tmp_path
+        'tiny',
+        'Tiny',
+        TEST,
+        None,
+        PGD(LinfBall(0.1), 4, 0.04),
+        'pixels',
+        'python',
+        tmp_path,
+        compared={'A_nat': 'naturally trained', 'A': 'adversarially trained'},
     )
 
 
