@@ -154,7 +154,7 @@ def test_the_released_networks_commands_are_understood(config_of):
 )
 def test_training_images_are_varied_where_asked_for(config_of, trainer_arguments, flag, expected):
     config, _ = config_of(*TINY, flag)
-    assert trainer_arguments(train.main.data_set, config)[8] == expected
+    assert trainer_arguments(train.main.data_set, config)['data'].augment == expected
 
 
 def test_adversaries():
