@@ -1,7 +1,8 @@
 """TensorFlow 1's optimizers as pure functions of weights, gradients and slots."""
 
 import dataclasses
-from typing import Any, Protocol
+import itertools
+from typing import Any, ClassVar, Protocol
 
 import tensorflow as tf
 
@@ -11,26 +12,25 @@ Tensors = list[tf.Tensor]
 
 
 class Optimizer(Protocol):
-    """How weights move, as a function of everything that this depends on."""
+    """How a weight moves, as a function of everything that this depends on.
 
-    def slots(self, weights: Tensors) -> Tensors:
-        """What the optimizer remembers before the first step, for these weights."""
+    Attributes:
+        remembers: how many tensors of the weight's shape, its slots, go from step to step; they
+            are zero before the first one.
+    """
 
-    def __call__(
-        self,
-        weights: Tensors,
-        gradients: Tensors,
-        slots: Tensors,
-        step: tf.Tensor,
-        learning_rate: tf.Tensor,
-    ) -> tuple[Tensors, Tensors]:
-        """Weights and slots after a step.
+    remembers: int
+
+    def move(
+        self, w: tf.Tensor, g: tf.Tensor, slots: Tensors, t: tf.Tensor, learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
+        """The weight and its slots after a step.
 
         Args:
-            weights: float32 tensors of any shapes.
-            gradients: one for each weight.
-            slots: as the last step, or `slots`, left them.
-            step: how many steps came before, scalar.
+            w: the weight, a float32 tensor of any shape.
+            g: its gradient.
+            slots: as the last step left them.
+            t: number of the step, from 1, scalar float32.
             learning_rate: scalar float32.
         """
 
@@ -38,8 +38,6 @@ class Optimizer(Protocol):
 @dataclasses.dataclass(frozen=True)
 class Adam:
     """TensorFlow 1's AdamOptimizer, whose epsilon is outside of the bias correction.
-
-    Its slots are the first and second moment of each weight in turn.
 
     Attributes:
         beta_1: decay of the first moment.
@@ -50,29 +48,17 @@ class Adam:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    remembers: ClassVar[int] = 2
 
-    def slots(self, weights: Tensors) -> Tensors:
+    def move(
+        self, w: tf.Tensor, g: tf.Tensor, slots: Tensors, t: tf.Tensor, learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
         """See `Optimizer`."""
-        return [tf.zeros(w.shape) for w in weights for _ in range(2)]
-
-    def __call__(
-        self,
-        weights: Tensors,
-        gradients: Tensors,
-        slots: Tensors,
-        step: tf.Tensor,
-        learning_rate: tf.Tensor,
-    ) -> tuple[Tensors, Tensors]:
-        """See `Optimizer`."""
-        t = tf.cast(step + 1, tf.float32)
+        m, v = slots
         rate = learning_rate * tf.sqrt(1 - tf.pow(self.beta_2, t)) / (1 - tf.pow(self.beta_1, t))
-        moved, kept = [], []
-        for w, g, m, v in zip(weights, gradients, slots[::2], slots[1::2], strict=True):
-            m = m + (g - m) * (1 - self.beta_1)
-            v = v + (tf.square(g) - v) * (1 - self.beta_2)
-            moved.append(w - m * rate / (tf.sqrt(v) + self.epsilon))
-            kept += [m, v]
-        return moved, kept
+        m = m + (g - m) * (1 - self.beta_1)
+        v = v + (tf.square(g) - v) * (1 - self.beta_2)
+        return w - m * rate / (tf.sqrt(v) + self.epsilon), [m, v]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,30 +66,54 @@ class Momentum:
     """TensorFlow 1's MomentumOptimizer: v = momentum * v + g, then w = w - learning_rate * v.
 
     Keras' SGD keeps the learning rate inside v, so after each drop of the learning rate its steps
-    stay large for a while; with a constant learning rate the two are the same. Its slots are the
-    velocities v.
+    stay large for a while; with a constant learning rate the two are the same.
 
     Attributes:
         momentum: how much of v stays.
     """
 
     momentum: float = 0.9
+    remembers: ClassVar[int] = 1
 
-    def slots(self, weights: Tensors) -> Tensors:
+    def move(
+        self, w: tf.Tensor, g: tf.Tensor, slots: Tensors, t: tf.Tensor, learning_rate: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
         """See `Optimizer`."""
-        return [tf.zeros(w.shape) for w in weights]
+        v = self.momentum * slots[0] + g
+        return w - learning_rate * v, [v]
 
-    def __call__(
-        self,
-        weights: Tensors,
-        gradients: Tensors,
-        slots: Tensors,
-        step: tf.Tensor,
-        learning_rate: tf.Tensor,
-    ) -> tuple[Tensors, Tensors]:
-        """See `Optimizer`."""
-        slots = [self.momentum * v + g for v, g in zip(slots, gradients, strict=True)]
-        return [w - learning_rate * v for w, v in zip(weights, slots, strict=True)], slots
+
+def first_slots(optimizer: Optimizer, weights: Tensors) -> Tensors:
+    """What the optimizer remembers before the first step: the slots of each weight in turn."""
+    return [tf.zeros(w.shape) for w in weights for _ in range(optimizer.remembers)]
+
+
+def moved(
+    optimizer: Optimizer,
+    weights: Tensors,
+    gradients: Tensors,
+    slots: Tensors,
+    step: tf.Tensor,
+    learning_rate: tf.Tensor,
+) -> tuple[Tensors, Tensors]:
+    """All weights and slots after a step.
+
+    Args:
+        optimizer: how they move.
+        weights: float32 tensors of any shapes.
+        gradients: one for each weight.
+        slots: as the last step or `first_slots` left them.
+        step: how many steps came before, integer scalar.
+        learning_rate: scalar float32.
+    """
+    after, kept, left = [], [], iter(slots)
+    t = tf.cast(step + 1, tf.float32)
+    for w, g in zip(weights, gradients, strict=True):
+        own = list(itertools.islice(left, optimizer.remembers))
+        w, own = optimizer.move(w, g, own, t, learning_rate)
+        after.append(w)
+        kept += own
+    return after, kept
 
 
 OPTIMIZERS = {

@@ -19,7 +19,7 @@ from common.data.augmentation import Augment
 from common.losses import CrossEntropy
 from common.networks.logits import ModelLogits
 from common.training.explicit import ExplicitLogits
-from common.training.optimizers import Tensors
+from common.training.optimizers import Tensors, first_slots, moved
 from common.training.settings import Settings
 
 
@@ -103,7 +103,7 @@ class Step:
         weights = [tf.convert_to_tensor(v) for v in self.network.trainable_variables]
         statistics = [tf.convert_to_tensor(v) for v in self.network.non_trainable_variables]
         averages = averaged(weights, statistics) if self.settings.weight_averaging else []
-        slots = self.settings.optimizer.slots(weights)
+        slots = first_slots(self.settings.optimizer, weights)
         return State(weights, statistics, slots, averages, tf.constant(0, tf.int64))
 
     def __call__(
@@ -139,8 +139,13 @@ class Step:
                 loss /= settings.batch_size
             loss += self._penalty(state.weights) / replica.count
         gradients = tape.gradient(loss, state.weights, unconnected_gradients='zero')
-        weights, slots = settings.optimizer(
-            state.weights, replica.sum(gradients), state.slots, state.step, learning_rate
+        weights, slots = moved(
+            settings.optimizer,
+            state.weights,
+            replica.sum(gradients),
+            state.slots,
+            state.step,
+            learning_rate,
         )
         # Batch normalization takes each replica's own share; the first one's averages are kept.
         statistics = replica.first(network.carried)

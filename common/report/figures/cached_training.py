@@ -1,4 +1,4 @@
-"""Trainings whose folders are a cache: what is damaged is trained anew."""
+"""Trainings whose folders are a cache: a damaged one is trained anew."""
 
 import pathlib
 import shutil
@@ -45,7 +45,7 @@ def train_in(
 
 
 def _damage(folder: pathlib.Path, config: TrainingConfig) -> str | None:
-    """What no training could go on from in a folder; None if that is not what is wrong."""
+    """What keeps a training from going on in a folder; None if the folder is not at fault."""
     try:
         run_folder.check(folder, config)
     except UserError:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.training.optimizers import Adam, Momentum
+from common.training.optimizers import Adam, Momentum, first_slots, moved
 
 RNG = np.random.default_rng(0)
 RATES, GRADIENTS = RNG.uniform(0.01, 0.1, 12), RNG.normal(size=12).astype(np.float32)
@@ -14,11 +14,10 @@ RATES, GRADIENTS = RNG.uniform(0.01, 0.1, 12), RNG.normal(size=12).astype(np.flo
 def descend(optimizer, rates, gradients):
     """The one weight after each step, from 0 on."""
     weights, path = [tf.constant(0.0)], []
-    slots = optimizer.slots(weights)
+    slots = first_slots(optimizer, weights)
     for step, (rate, gradient) in enumerate(zip(rates, gradients, strict=True)):
-        weights, slots = optimizer(
-            weights, [tf.constant(gradient)], slots, tf.constant(step, tf.int64), tf.constant(rate)
-        )
+        slope, count = [tf.constant(gradient)], tf.constant(step, tf.int64)
+        weights, slots = moved(optimizer, weights, slope, slots, count, tf.constant(rate))
         path.append(float(weights[0]))
     return path
 
@@ -79,9 +78,10 @@ def test_adam_is_keras_to_the_bit():
 @pytest.mark.parametrize('optimizer, each', [(Adam(), 2), (Momentum(), 1)])
 def test_slots_have_the_shapes_of_their_weights(optimizer, each):
     weights = [tf.ones([2, 3]), tf.ones([4])]
-    slots = optimizer.slots(weights)
+    slots = first_slots(optimizer, weights)
     shapes = [w.shape for w in weights for _ in range(each)]
     assert [slot.shape for slot in slots] == shapes
-    moved, kept = optimizer(weights, weights, slots, tf.constant(0, tf.int64), tf.constant(0.1))
-    assert [w.shape for w in moved] == [w.shape for w in weights]
+    count = tf.constant(0, tf.int64)
+    after, kept = moved(optimizer, weights, weights, slots, count, tf.constant(0.1))
+    assert [w.shape for w in after] == [w.shape for w in weights]
     assert [slot.shape for slot in kept] == shapes
