@@ -304,7 +304,7 @@ def refusal(run_program, *arguments):
     [
         ('--epsilon=-0.1', 'non-negative'),
         ('--epsilon=nan', 'finite'),
-        ('--steps=-1', 'non-negative'),
+        ('--steps=-1', 'range'),
         ('--step_size=-1', 'non-negative'),
         ('--train_steps=0', 'positive'),
         ('--batch_size=0', 'positive'),
