@@ -29,7 +29,8 @@ from common.networks.logits import DTYPES
 from common.programs import cli
 from common.training.optimizers import Momentum
 from common.training.schedules import Piecewise
-from common.training.trainer import Settings, Trainer
+from common.training.settings import Settings
+from common.training.trainer import Data, Trainer
 
 FLAGS = flags.FLAGS
 
@@ -75,6 +76,8 @@ def _training_rate(examples: Examples, dtype: str, jit_compile: bool) -> float:
         batch_size=FLAGS.batch_size,
         seed=0,
         learning_rate=Piecewise((0.1,)),
+        optimizer=Momentum(),
+        attack=CIFAR10.pgd(steps=FLAGS.steps),
         sum_loss=False,
         weight_decay=2e-4,
         crafting='train',
@@ -89,13 +92,10 @@ def _training_rate(examples: Examples, dtype: str, jit_compile: bool) -> float:
         folder = pathlib.Path(folder)
         with contextlib.redirect_stdout(io.StringIO()):
             Trainer(
-                model.network_a(FLAGS.width),
-                Momentum(0.1),
-                CIFAR10.pgd(steps=FLAGS.steps),
-                examples,
-                settings,
-                folder,
-                augment=dataset.AUGMENTATION,
+                network=model.network_a(FLAGS.width),
+                settings=settings,
+                data=Data(examples, augment=dataset.AUGMENTATION),
+                model_dir=folder,
             ).train()
         rows = list(csv.DictReader((folder / 'log.csv').open()))
     return float(rows[1]['examples_per_second'])

@@ -1,6 +1,6 @@
 """The networks of figure 3: the simple one, trained naturally, against FGSM and against PGD.
 
-The wide network takes GPUs; once it is trained and released, it belongs in WIDTHS and RELEASED.
+The wide network needs GPUs; once it is trained and released, it belongs in WIDTHS and RELEASED.
 """
 
 import dataclasses

@@ -64,7 +64,9 @@ class PGD(Climber):
         self, logits_fn: LogitsFn, start: tf.Tensor, x: tf.Tensor, y: tf.Tensor
     ) -> tf.Tensor:
         """The last iterate from `start`, [batch, ...] float32 in the ball around `x`."""
-        return repeat(lambda x_adv: self.step(logits_fn, x_adv, x, y), start, self.steps)
+        return repeat(
+            lambda x_adv: self.step(logits_fn, x_adv, x, y), start, self.steps, carrier=logits_fn
+        )
 
     def step(self, logits_fn: LogitsFn, x_adv: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The iterate after `x_adv`, both [batch, ...] float32 in the ball around `x`."""

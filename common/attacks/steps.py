@@ -25,7 +25,13 @@ def with_gradient(function: Callable[[tf.Tensor], Any], x: tf.Tensor) -> tuple[A
     return values, tape.gradient(losses, x, unconnected_gradients='zero')
 
 
-def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int | None = None) -> Any:
+def repeat(
+    body: Callable[[Any], Any],
+    state: Any,
+    count: int,
+    unroll: int | None = None,
+    carrier: Any = None,
+) -> Any:
     """`body` applied `count` times to `state`, a structure of tensors.
 
     Args:
@@ -33,7 +39,31 @@ def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int | Non
         state: [batch, ...] tensors and scalars.
         count: how often.
         unroll: copies of the body in an iteration of the loop; None chooses by its size.
+        carrier: an object whose list of tensors `carried` the body replaces, as a network in
+            training mode does with its statistics; anything without that attribute is ignored.
     """
+    if hasattr(carrier, 'carried'):
+        return _carrying(body, state, count, unroll, carrier)
+    return _repeat(body, state, count, unroll, tf.nest.map_structure(any_batch, state))
+
+
+def _carrying(
+    body: Callable[[Any], Any], state: Any, count: int, unroll: int | None, carrier: Any
+) -> Any:
+    def both(pair: tuple[Any, list]) -> tuple[Any, list]:
+        state, carrier.carried = pair
+        state = body(state)
+        return state, carrier.carried
+
+    pair = (state, list(carrier.carried))
+    shapes = (tf.nest.map_structure(any_batch, state), [tensor.shape for tensor in carrier.carried])
+    state, carrier.carried = _repeat(both, pair, count, unroll, shapes)
+    return state
+
+
+def _repeat(
+    body: Callable[[Any], Any], state: Any, count: int, unroll: int | None, shapes: Any
+) -> Any:
     if count and not tf.executing_eagerly():
         body = tf.function(body, autograph=False)  # traced once, and inlined in every copy
         operations = len(body.get_concrete_function(state).graph.get_operations())
@@ -52,7 +82,7 @@ def repeat(body: Callable[[Any], Any], state: Any, count: int, unroll: int | Non
             lambda i, state: (i + 1, several(state, unroll)),
             (0, state),
             parallel_iterations=1,
-            shape_invariants=(tf.TensorShape([]), tf.nest.map_structure(any_batch, state)),
+            shape_invariants=(tf.TensorShape([]), shapes),
         )
     else:
         state = several(state, loops * unroll)

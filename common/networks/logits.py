@@ -178,8 +178,8 @@ def snapshot(logits_fn: LogitsFn) -> LogitsFn:
 
 
 def exact(logits_fn: LogitsFn) -> LogitsFn:
-    """The float32 function behind a snapshot in lower precision; any other function as it is."""
-    return (logits_fn.exact if isinstance(logits_fn, Snapshot) else None) or logits_fn
+    """The float32 function behind one in lower precision; any other function as it is."""
+    return getattr(logits_fn, 'exact', None) or logits_fn
 
 
 def _clone_in(model: keras.Model, policy: str) -> keras.Model:

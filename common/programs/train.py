@@ -12,11 +12,10 @@ from common.programs import config_flags
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
 from common.training import run_folder
-from common.training.adversaries import training_adversary
 from common.training.config import TrainingConfig
-from common.training.objectives import training_objective
-from common.training.optimizers import training_optimizer
-from common.training.trainer import Trainer, make_strategy, settings_of
+from common.training.distribution import make_strategy
+from common.training.settings import settings_of
+from common.training.trainer import Data, Trainer
 from common.training.validation import validation_of
 
 
@@ -70,21 +69,21 @@ def train(
         )
     with strategy.scope():
         network = data_set.networks.build(config.to_json())
-        optimizer = training_optimizer(config)
     # A run that goes on has these weights behind it, wherever they may be by now.
     if config.init_from and not has_begun(folder):
         copy_weights(data_set.networks.load(config.init_from), network)
+    pixels = (data_set.lower, data_set.upper)
     trainer = Trainer(
-        network,
-        optimizer,
-        training_adversary(config, data_set.lower, data_set.upper),
-        training,
-        settings_of(config, (data_set.lower, data_set.upper)),
-        folder,
-        validation_of(config, held_out, data_set.pgd),
-        strategy,
-        data_set.augmentation if config.augment else None,
-        training_objective(config),
+        network=network,
+        settings=settings_of(config, pixels),
+        data=Data(
+            training,
+            validation_of(config, held_out, data_set.pgd),
+            data_set.augmentation if config.augment else None,
+            pixels,
+        ),
+        model_dir=folder,
+        strategy=strategy,
     )
     # Not before all flags have proved usable: the run could not be started with better ones.
     if trainer.writes:

@@ -26,7 +26,16 @@ COLUMNS = (
 
 
 class Log:
-    """log.csv and the TensorBoard summaries of a model folder, without rows after `start`."""
+    """log.csv and the TensorBoard summaries of a model folder.
+
+    Args:
+        model_dir: the folder.
+        start: first step of this run; rows of a log that it is going to repeat are removed.
+        pixels: the range of pixels.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
 
     def __init__(
         self, model_dir: pathlib.Path, start: int, pixels: tuple[float, float] = (0.0, 1.0)
@@ -50,27 +59,28 @@ class Log:
             self._writer.close()
 
     def rate(self, step: int, batch_size: int) -> float | None:
-        """Examples a second since the last call; None at the first step, which compiles."""
+        """Examples a second since the last call; None at the first step, which is compiled."""
         then, at = self._clock
         self._clock = (step, time.perf_counter())
         return (step - then) * batch_size / (self._clock[1] - at) if step > then else None
 
     @contextlib.contextmanager
     def paused(self):
-        """Its time does not count in the next rate."""
+        """A block whose time does not count in the next rate."""
         start = time.perf_counter()
         yield
         then, at = self._clock
         self._clock = (then, at + time.perf_counter() - start)
 
     def write(self, row: dict) -> None:
+        """Appends a row, whose keys are among COLUMNS."""
         with self._writing(), open(self._path, 'a', newline='') as file:
             csv.DictWriter(file, COLUMNS).writerow(
                 {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()}
             )
 
     def summarize(self, row: dict, x_adv: tf.Tensor) -> None:
-        """Writes the challenge's tags."""
+        """Writes the challenge's tags for [batch, ...] adversarial images."""
         with self._writing(), self._writer.as_default(step=row['step']):
             for tag in ('accuracy adv train', 'accuracy adv'):
                 tf.summary.scalar(tag, row['accuracy_adv'])

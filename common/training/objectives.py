@@ -13,7 +13,7 @@ from common.training.setting import Choice, setting
 
 
 class Objective(Protocol):
-    """How examples are crafted for a step of training, and what the step lowers."""
+    """How examples are crafted for a step of training, and what the step minimizes."""
 
     def craft(
         self, attack: Attack, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
@@ -68,7 +68,7 @@ class Trades:
     def craft(
         self, attack: PGD, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """See `Objective`; of the attack everything but its loss counts."""
+        """See `Objective`; the attack's own loss is replaced."""
         moved = dataclasses.replace(attack, loss=Divergence(tf.stop_gradient(logits_fn(x))))
         return moved(logits_fn, x, y, seed=seed)
 

@@ -1,4 +1,4 @@
-"""The model folder of a training run: whether it can be written, and whether it is the same run."""
+"""The model folder of a training run, which holds one run and its config."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ def check(
 
     Raises:
         UserError: it is no folder, its path is a pattern to TensorFlow, or it holds a run with
-            another config, or one without its config.
+            another config or without one.
     """
     folder = pathlib.Path(os.path.expanduser(model_dir))
     require_literal(folder)  # checkpoints would be written there and never found again
@@ -54,7 +54,7 @@ def check(
 def prepare(
     model_dir: str | os.PathLike, config: TrainingConfig, earlier: TrainingConfig | None = None
 ) -> pathlib.Path:
-    """Makes the folder and writes config.json, once nothing about the config can be wrong any more.
+    """Makes the folder and writes config.json, once the config has proved usable.
 
     Arguments and result are those of `check`, which comes first.
 
@@ -68,12 +68,12 @@ def prepare(
 
 @contextlib.contextmanager
 def held(model_dir: str | os.PathLike) -> Iterator[None]:
-    """Keeps a second run out of the folder, where the two would mix their logs and checkpoints.
+    """Keeps a second run out of the folder, since the two would mix their logs and checkpoints.
 
-    A folder that is not there is made.
+    A folder that does not exist is made.
 
     Raises:
-        UserError: there is one already, or the folder cannot be made.
+        UserError: another run holds it, or it cannot be made.
     """
     try:
         import fcntl
@@ -100,7 +100,7 @@ def held(model_dir: str | os.PathLike) -> Iterator[None]:
 
 
 def _require_nothing_to_lose(folder: pathlib.Path) -> None:
-    """A run whose settings nobody knows must neither be gone on with nor be overwritten."""
+    """Refuses a run without its config, which can be neither resumed nor overwritten."""
     found = sorted(
         path.name
         for pattern in ('*.weights.h5', 'checkpoint*', 'log.csv')
@@ -121,7 +121,7 @@ def _compare(path: pathlib.Path, config: TrainingConfig, earlier: TrainingConfig
         now = config.to_json()
         known = {key: value for key, value in previous.items() if key in now}
         there = (earlier or config).updated(known).to_json()
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise UserError(
             f'{path} cannot be read ({error}). Restore it, or choose a new --model_dir.'
         ) from error

@@ -1,11 +1,11 @@
-"""Ending long work by Ctrl-C without losing any of it."""
+"""Ctrl-C ends long work without losing any of it."""
 
 import signal
 from collections.abc import Callable
 
 
 class stopping_on_signals:
-    """A `with` block whose first Ctrl-C or SIGTERM is told to `stop`, and whose second ends it.
+    """A `with` block in which the first Ctrl-C or SIGTERM calls `stop`, and a second one ends it.
 
     Args:
         stop: called with the signal's number.

@@ -4,10 +4,15 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from common.attacks import PGD, Attack
+import keras
+
+from common.attacks import PGD, Attack, CompiledAttack
 from common.attacks.by_name import diversified
 from common.data.batches import Examples
 from common.errors import UserError
+from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
+from common.evaluation.cascade import compiled_accuracy
+from common.networks.logits import ModelLogits
 from common.training.setting import Choice, setting
 
 VALIDATION_ATTACKS = {
@@ -87,3 +92,31 @@ def validation_of(
     epsilon = config.validation_epsilon
     attack = pgd(config.epsilon if epsilon is None else epsilon)
     return Validation(examples, VALIDATION_ATTACKS[config.validation_attack].make(attack))
+
+
+class Validator:
+    """Evaluates one network, whose weights may change, on held-out images.
+
+    Args:
+        network: the network.
+        validation: the images, and their attack.
+        attack_dtype: precision in which the attack is computed.
+        seed: seed of the attack.
+    """
+
+    def __init__(self, network: keras.Model, validation: Validation, attack_dtype: str, seed: int):
+        self._validation, self._seed = validation, seed
+        self._judge = Judge(ModelLogits(network))
+        self._perturb = validation.attack and CompiledAttack(
+            validation.attack, ModelLogits(network, attack_dtype)
+        )
+
+    def accuracies(self) -> tuple[Outcome, Outcome | None]:
+        """The natural accuracy, and the one under attack; None without an attack."""
+        examples, batch_size = self._validation.examples, self._validation.batch_size
+        natural = natural_accuracy(self._judge, examples, batch_size=batch_size)
+        if self._perturb is None:
+            return natural, None
+        return natural, compiled_accuracy(
+            self._perturb, self._judge, examples, batch_size=batch_size, seed=self._seed
+        )

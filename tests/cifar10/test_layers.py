@@ -139,11 +139,12 @@ MIRRORED = textwrap.dedent("""
     sys.path.insert(0, sys.argv[1])
     from cifar10.layers import BatchNormalization
     from common.attacks import PGD
-    from common.data import Examples
-    from common.optimizers import Momentum
-    from common.schedules import Piecewise
+    from common.data.batches import Examples
     from common.threat_model import LinfBall
-    from common.training import Settings, Trainer
+    from common.training.optimizers import Momentum
+    from common.training.schedules import Piecewise
+    from common.training.settings import Settings
+    from common.training.trainer import Data, Trainer
 
     rng = np.random.default_rng(0)
     examples = Examples(rng.random((16, 6, 6, 2), np.float32), rng.integers(0, 3, 16, np.int32), '')
@@ -154,11 +155,12 @@ MIRRORED = textwrap.dedent("""
             network = keras.Sequential([
                 keras.Input((6, 6, 2)), keras.layers.Conv2D(4, 3), kind(momentum=0.9),
                 keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(3)])
-            optimizer = Momentum(0.1)
-        Trainer(network, optimizer, PGD(LinfBall(0.1), 2, 0.05, random_start=False), examples,
-                Settings(train_steps=3, batch_size=16, seed=1, sum_loss=False,
-                         learning_rate=Piecewise((0.1,)), crafting='train', log_every=100),
-                pathlib.Path(sys.argv[2]) / kind.__module__, strategy=strategy).train()
+        Trainer(network=network, data=Data(examples), strategy=strategy,
+                settings=Settings(train_steps=3, batch_size=16, seed=1, sum_loss=False,
+                                  attack=PGD(LinfBall(0.1), 2, 0.05, random_start=False),
+                                  optimizer=Momentum(), learning_rate=Piecewise((0.1,)),
+                                  crafting='train', log_every=100),
+                model_dir=pathlib.Path(sys.argv[2]) / kind.__module__).train()
         np.savez(f'{sys.argv[2]}/{kind.__module__}.npz', *[v.numpy() for v in network.variables])
 """)
 

@@ -16,7 +16,7 @@ from common.threat_model import LinfBall
 from common.training.adversaries import training_adversary
 from common.training.objectives import SaddlePoint
 from common.training.optimizers import Momentum
-from common.training.trainer import settings_of
+from common.training.settings import settings_of
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
         'checkpoint_every': 1000,
     }
     assert {key: getattr(config, key) for key in expected} == expected
-    rate = settings_of(config).learning_rate
+    rate = settings_of(config, (0.0, 255.0)).learning_rate
     np.testing.assert_allclose(
         [rate(step) for step in (0, 40_000, 40_001, 60_000, 60_001)], [0.1, 0.1, 0.01, 0.01, 1e-3]
     )
@@ -75,7 +75,7 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
 def test_a_recipe_is_a_whole_config(config_of, recipe):
     config = config_of(f'--recipe={recipe}')
     assert config == RECIPES[recipe]
-    assert settings_of(config).train_steps == config.train_steps
+    assert settings_of(config, (0.0, 255.0)).train_steps == config.train_steps
 
 
 def test_trades_crafts_in_evaluation_mode_unless_told(config_of):
@@ -85,7 +85,7 @@ def test_trades_crafts_in_evaluation_mode_unless_told(config_of):
 
 
 def test_another_schedule_needs_no_word_about_the_default_boundaries(config_of):
-    assert settings_of(config_of('--schedule=constant')).learning_rate(70_000) == 0.1
+    assert settings_of(config_of('--schedule=constant'), (0.0, 255.0)).learning_rate(70_000) == 0.1
 
 
 def test_the_released_networks_commands_are_understood(config_of):
@@ -106,21 +106,20 @@ def test_adversaries(config_of):
 
 def test_training_is_wired_as_in_the_challenge(config_of, trainer_arguments, few_images):
     config = config_of('--dataset=drawn', '--width=simple', '--batch_size=8')
-    network, optimizer, attack, training, settings, _, held_out, _, augmentation, objective, _ = (
-        trainer_arguments(train.main.data_set, config)
-    )
-    assert network.name == 'network_a_simple' and len(training) == 64 and held_out is None
-    assert isinstance(optimizer, Momentum) and optimizer.momentum == 0.9
-    assert attack == PGD(LinfBall(8.0, 0.0, 255.0), 7, 2.0)
-    assert augmentation == Crops(2, mirror=True) and objective == SaddlePoint()
+    made = trainer_arguments(train.main.data_set, config)
+    settings, data = made['settings'], made['data']
+    assert made['network'].name == 'network_a_simple'
+    assert len(data.examples) == 64 and data.validation is None
+    assert data.augment == Crops(2, mirror=True) and data.pixels == (0.0, 255.0)
+    assert settings.optimizer == Momentum(0.9) and settings.objective == SaddlePoint()
+    assert settings.attack == PGD(LinfBall(8.0, 0.0, 255.0), 7, 2.0)
     assert (
         settings.sum_loss,
         settings.drop_remainder,
         settings.weight_decay,
         settings.crafting,
         settings.train_dtype,
-        settings.pixels,
-    ) == (False, True, 2e-4, 'train', 'float32', (0.0, 255.0))
+    ) == (False, True, 2e-4, 'train', 'float32')
 
 
 def test_what_a_model_folder_holds(run):

@@ -154,7 +154,7 @@ def test_the_released_networks_commands_are_understood(config_of):
 )
 def test_training_images_are_varied_where_asked_for(config_of, trainer_arguments, flag, expected):
     config, _ = config_of(*TINY, flag)
-    assert trainer_arguments(train.main.data_set, config)[8] == expected
+    assert trainer_arguments(train.main.data_set, config)['data'].augment == expected
 
 
 def test_adversaries():
@@ -304,7 +304,7 @@ def refusal(run_program, *arguments):
     [
         ('--epsilon=-0.1', 'non-negative'),
         ('--epsilon=nan', 'finite'),
-        ('--steps=-1', 'non-negative'),
+        ('--steps=-1', 'range'),
         ('--step_size=-1', 'non-negative'),
         ('--train_steps=0', 'positive'),
         ('--batch_size=0', 'positive'),

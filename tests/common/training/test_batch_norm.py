@@ -18,7 +18,8 @@ from common.networks.registry import Networks
 from common.threat_model import LinfBall
 from common.training.optimizers import Momentum
 from common.training.schedules import Piecewise
-from common.training.trainer import Settings, Trainer
+from common.training.settings import Settings
+from common.training.trainer import Data, Trainer
 
 SHAPE, CLASSES, MOMENTUM = (4, 4, 1), 3, 0.9
 RNG = np.random.default_rng(0)
@@ -32,6 +33,7 @@ ALL = {
     'sum_loss': False,
     'log_every': 100,
     'learning_rate': Piecewise((0.1,)),
+    'optimizer': Momentum(),
 }
 
 
@@ -54,18 +56,19 @@ def pgd(steps, epsilon=1e-6):
     return PGD(LinfBall(epsilon), steps, epsilon, random_start=False)
 
 
-def trained(folder, *, attack=None, augment=None, model=None, **settings):
-    model = model or build()
-    Trainer(
-        model,
-        Momentum(0.1),
-        attack,
-        EXAMPLES,
-        Settings(**{**ALL, **settings}),
-        folder,
-        augment=augment,
-    ).train()
-    return model
+def make_trainer(folder, *, augment=None, model=None, **settings):
+    return Trainer(
+        network=model or build(),
+        settings=Settings(**{**ALL, **settings}),
+        data=Data(EXAMPLES, augment=augment),
+        model_dir=folder,
+    )
+
+
+def trained(folder, **settings):
+    trainer = make_trainer(folder, **settings)
+    trainer.train()
+    return trainer.network
 
 
 def updates(model):
@@ -104,9 +107,7 @@ def test_examples_are_crafted_with_the_network_that_crafting_names(tmp_path, cra
     order = ShuffledBatches(64, 64, ALL['seed'])(0)
     expected = EXAMPLES.x[order] + np.mean(reference(EXAMPLES.x[order], training=training))
     images = []
-    trainer = Trainer(
-        build(), Momentum(0.1), MeanLogit(), EXAMPLES, Settings(**ALL, crafting=crafting), tmp_path
-    )
+    trainer = make_trainer(tmp_path, attack=MeanLogit(), crafting=crafting)
     step = trainer._train_step
     trainer._train_step = lambda *args: images.append(step(*args)) or images[-1]
     trainer.train()
@@ -163,15 +164,7 @@ def test_augmentation_comes_before_the_attack_and_differs_from_step_to_step(tmp_
         tf.py_function(lambda s: seeds.append(tuple(s.numpy())), [seed], [])
         return x + 5
 
-    trainer = Trainer(
-        build(),
-        Momentum(0.1),
-        pgd(1, epsilon=0.25),
-        EXAMPLES,
-        Settings(**{**ALL, 'train_steps': 3}),
-        tmp_path,
-        augment=brighten,
-    )
+    trainer = make_trainer(tmp_path, attack=pgd(1, epsilon=0.25), augment=brighten, train_steps=3)
     step = trainer._train_step
     trainer._train_step = lambda *args: shown.append(step(*args)) or shown[-1]
     trainer.train()
@@ -270,10 +263,10 @@ MIRRORED = textwrap.dedent("""
     for steps, crafting in ((3, 'train'), (12, 'train'), (3, 'train_frozen')):
         strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
         with strategy.scope():
-            model, optimizer = t.build(), t.Momentum(0.1)
-        t.Trainer(model, optimizer, t.pgd(steps), t.EXAMPLES,
-                  t.Settings(**{**t.ALL, 'weight_decay': 0.1}, crafting=crafting),
-                  folder / f'{steps}{crafting}', strategy=strategy).train()
+            model = t.build()
+        t.Trainer(network=model, data=t.Data(t.EXAMPLES), model_dir=folder / f'{steps}{crafting}',
+                  settings=t.Settings(**{**t.ALL, 'weight_decay': 0.1}, attack=t.pgd(steps),
+                                      crafting=crafting), strategy=strategy).train()
         print('UPDATES', float(t.updates(model)))
 """)
 

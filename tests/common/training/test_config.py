@@ -11,7 +11,7 @@ from common.training.config import TrainingConfig
 from common.training.objectives import OBJECTIVES
 from common.training.optimizers import OPTIMIZERS, training_optimizer
 from common.training.schedules import SCHEDULES, learning_rate
-from common.training.trainer import settings_of
+from common.training.settings import settings_of
 
 CONFIG = TrainingConfig(
     dataset='x',
@@ -47,13 +47,13 @@ def config(**changes):
     ],
 )
 def test_learning_rates(changes, rates):
-    settings = settings_of(config(**changes))
+    settings = settings_of(config(**changes), (0.0, 1.0))
     for step, rate in rates.items():
         assert settings.learning_rate(step) == pytest.approx(rate, abs=1e-12)
 
 
 def test_epsilon_warmup():
-    factor = settings_of(config(epsilon_warmup=4)).epsilon_factor
+    factor = settings_of(config(epsilon_warmup=4), (0.0, 1.0)).epsilon_factor
     assert [factor(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.training.trainer import make_strategy
+from common.training.distribution import make_strategy
 
 WORKER = textwrap.dedent("""
     import pathlib, sys
     sys.path[:0] = [sys.argv[1], sys.argv[2]]
-    from common.training import make_strategy
+    from common.training.distribution import make_strategy
     strategy = make_strategy()
     import numpy as np
     import test_batch_norm as t
@@ -27,18 +27,18 @@ WORKER = textwrap.dedent("""
     folder = pathlib.Path(sys.argv[3])
     for train_steps in (2, 4):  # the second part goes on from the first one's checkpoint
         with strategy.scope():
-            model, optimizer = t.build(), t.Momentum(0.1)
-        t.Trainer(model, optimizer, t.pgd(2), t.EXAMPLES,
-                  t.Settings(**{**t.ALL, 'train_steps': train_steps, 'batch_size': 16},
-                             crafting='train', weight_decay=0.1, weight_averaging=0.5,
-                             checkpoint_every=2),
-                  folder / 'run', strategy=strategy).train()
+            model = t.build()
+        t.Trainer(network=model, data=t.Data(t.EXAMPLES), model_dir=folder / 'run',
+                  settings=t.Settings(**{**t.ALL, 'train_steps': train_steps, 'batch_size': 16},
+                                      attack=t.pgd(2), crafting='train', weight_decay=0.1,
+                                      weight_averaging=0.5, checkpoint_every=2),
+                  strategy=strategy).train()
     with strategy.scope():  # without batch statistics one host and two are the same to rounding
-        plain, optimizer = t.keras.Sequential(
-            [t.keras.Input(t.SHAPE), *t.build().layers[1:]]), t.Momentum(0.1)
-    t.Trainer(plain, optimizer, t.pgd(2, 0.1), t.EXAMPLES,
-              t.Settings(**{**t.ALL, 'train_steps': 6, 'batch_size': 16}, weight_decay=0.1),
-              folder / 'plain', strategy=strategy).train()
+        plain = t.keras.Sequential([t.keras.Input(t.SHAPE), *t.build().layers[1:]])
+    t.Trainer(network=plain, data=t.Data(t.EXAMPLES), model_dir=folder / 'plain',
+              settings=t.Settings(**{**t.ALL, 'train_steps': 6, 'batch_size': 16},
+                                  attack=t.pgd(2, 0.1), weight_decay=0.1),
+              strategy=strategy).train()
     np.savez(folder / sys.argv[4], *[v.numpy() for v in model.trainable_variables],
              **{f'plain_{i}': v.numpy() for i, v in enumerate(plain.trainable_variables)})
 """)
@@ -57,15 +57,15 @@ def free_ports(count):
 FOR_EVER = textwrap.dedent("""
     import pathlib, sys
     sys.path[:0] = [sys.argv[1], sys.argv[2]]
-    from common.training import make_strategy
+    from common.training.distribution import make_strategy
     strategy = make_strategy()
     import test_batch_norm as t
 
     with strategy.scope():
-        model, optimizer = t.build(), t.Momentum(0.1)
-    t.Trainer(model, optimizer, None, t.EXAMPLES,
-              t.Settings(**{**t.ALL, 'train_steps': 10**9, 'batch_size': 16}, checkpoint_every=2),
-              pathlib.Path(sys.argv[3]) / 'run', strategy=strategy).train()
+        model = t.build()
+    t.Trainer(network=model, data=t.Data(t.EXAMPLES), model_dir=pathlib.Path(sys.argv[3]) / 'run',
+              settings=t.Settings(**{**t.ALL, 'train_steps': 10**9, 'batch_size': 16},
+                                  checkpoint_every=2), strategy=strategy).train()
 """)
 
 

@@ -99,7 +99,9 @@ def test_numbers_that_were_written_as_strings_are_the_same(tmp_path):
     assert run_folder.check(tmp_path, CONFIG) == tmp_path
 
 
-@pytest.mark.parametrize('contents', ['', '{"steps": 4', '[1, 2]', 'null', '{"filters": ["x"]}'])
+@pytest.mark.parametrize(
+    'contents', ['', '{"steps": 4', '[1, 2]', 'null', '{"filters": ["x"]}', '{"filters": [null]}']
+)
 def test_a_damaged_config_is_refused(tmp_path, contents):
     (tmp_path / 'config.json').write_text(contents)
     with pytest.raises(UserError, match='config.json cannot be read'):

@@ -33,8 +33,10 @@ from common.networks.registry import Networks
 from common.threat_model import LinfBall
 from common.training.log import Log
 from common.training.objectives import SaddlePoint, Trades
+from common.training.optimizers import Adam, Momentum
 from common.training.schedules import Cosine, LinearRise, Piecewise
-from common.training.trainer import Settings, Trainer
+from common.training.settings import Settings
+from common.training.trainer import Data, Trainer
 from common.training.validation import Validation
 
 SHAPE, CLASSES, SEED = (4, 4, 1), 3, 11
@@ -104,16 +106,13 @@ def make_trainer(
     }
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = keras.optimizers.Adam(epsilon=1e-8) if adam else keras.optimizers.SGD(momentum=0.9)
     return Trainer(
-        model or build(dropout),
-        optimizer,
-        attack,
-        examples,
-        Settings(**settings),
-        folder,
-        validation,
-        objective=objective,
+        network=model or build(dropout),
+        settings=Settings(
+            optimizer=Adam() if adam else Momentum(), attack=attack, objective=objective, **settings
+        ),
+        data=Data(examples, validation),
+        model_dir=folder,
     )
 
 
@@ -868,7 +867,7 @@ MIRRORED = textwrap.dedent("""
     cpu = tf.config.list_physical_devices('CPU')[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     sys.path[:0] = [sys.argv[1], sys.argv[2]]
-    import keras, numpy as np
+    import numpy as np
     import test_trainer as t
     from common.errors import UserError
 
@@ -877,13 +876,15 @@ MIRRORED = textwrap.dedent("""
         folder = pathlib.Path(sys.argv[3]) / name
         folder.mkdir(exist_ok=True)
         defaults = dict(train_steps=6, batch_size=8, seed=t.SEED, learning_rate=t.Piecewise((.02,)),
-                        checkpoint_every=4, log_every=2, weight_averaging=0.9, validate_every=3)
+                        checkpoint_every=4, log_every=2, weight_averaging=0.9, validate_every=3,
+                        optimizer=t.Adam(),
+                        attack=t.PGD(t.LinfBall(0.2), 2, 0.15, random_start=False))
         dropout = settings.pop('dropout', False)
-        attack = t.PGD(t.LinfBall(0.2), 2, 0.15, random_start=False)
         with strategy.scope():
-            model, optimizer = t.build(dropout), keras.optimizers.Adam(epsilon=1e-8)
-        t.Trainer(model, optimizer, attack, t.EXAMPLES, t.Settings(**{**defaults, **settings}),
-                  folder, t.Validation(t.HELD_OUT, None), strategy).train()
+            model = t.build(dropout)
+        t.Trainer(network=model, settings=t.Settings(**{**defaults, **settings}),
+                  data=t.Data(t.EXAMPLES, t.Validation(t.HELD_OUT, None)), model_dir=folder,
+                  strategy=strategy).train()
         return [w.tolist() for w in t.weights(folder, dropout=dropout)]
 
     result = {'one': train('one', 1), 'two': train('two', 2)}

@@ -12,8 +12,10 @@ from common.networks.weights import load_weights
 from common.report.figures.cached_training import train_in
 from common.training import run_folder
 from common.training.config import TrainingConfig
+from common.training.optimizers import Momentum
 from common.training.schedules import Piecewise
-from common.training.trainer import Settings, Trainer
+from common.training.settings import Settings
+from common.training.trainer import Data, Trainer
 
 CONFIG = TrainingConfig(
     dataset='x',
@@ -45,9 +47,14 @@ def build():
 
 def train(config, folder, data_dir, until=None):
     settings = Settings(
-        until or config.train_steps, 4, config.seed, Piecewise((0.1,)), checkpoint_every=2
+        train_steps=until or config.train_steps,
+        batch_size=4,
+        seed=config.seed,
+        learning_rate=Piecewise((0.1,)),
+        optimizer=Momentum(),
+        checkpoint_every=2,
     )
-    trainer = Trainer(build(), keras.optimizers.SGD(0.1), None, IMAGES, settings, folder)
+    trainer = Trainer(network=build(), settings=settings, data=Data(IMAGES), model_dir=folder)
     run_folder.prepare(folder, config)
     trainer.train()
 

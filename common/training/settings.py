@@ -1,0 +1,96 @@
+"""What a training config describes, ready to be used by the loop."""
+
+import dataclasses
+
+from common.attacks import PGD
+from common.training.adversaries import training_adversary
+from common.training.config import TrainingConfig
+from common.training.objectives import Objective, SaddlePoint, training_objective
+from common.training.optimizers import Optimizer, training_optimizer
+from common.training.schedules import LinearRise, Schedule, learning_rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How long and with what to train.
+
+    Attributes:
+        train_steps: number of optimizer steps.
+        batch_size: examples a step, over all replicas.
+        seed: seed of the data order, the attack and everything else random.
+        learning_rate: step -> learning rate.
+        optimizer: how weights move.
+        objective: what is minimized.
+        attack: the adversary, with a method `scaled(factor)`; None trains on natural images.
+        epsilon_factor: step -> factor on the adversary's radius and step size.
+        sum_loss: sum the loss over the batch (MNIST challenge) rather than average it (CIFAR-10).
+        weight_averaging: decay of the exponential average of the weights that is evaluated and
+            saved; 0 evaluates the weights themselves.
+        weight_decay: coefficient of half the sum of squares of all kernels, added to the loss;
+            scales and biases, which have one dimension, are left out.
+        crafting: the network that training examples are crafted with: 'eval'; 'train', with the
+            statistics of the batch, which each gradient moves the moving averages by (the CIFAR-10
+            challenge); or 'train_frozen', which leaves these to the weights' update.
+        attack_dtype: precision in which training examples are crafted.
+        train_dtype: precision of the forward and backward pass that updates the weights.
+        jit_compile: whether XLA compiles the network and its gradients.
+        drop_remainder: whether an epoch ends with its last full batch.
+        log_every: steps between lines of the log.
+        checkpoint_every: steps between checkpoints.
+        validate_every: steps between evaluations on held-out images; 0 evaluates at the end only.
+        keep: how many checkpoints stay.
+    """
+
+    train_steps: int
+    batch_size: int
+    seed: int
+    learning_rate: Schedule
+    optimizer: Optimizer
+    objective: Objective = SaddlePoint()
+    attack: PGD | None = None
+    epsilon_factor: Schedule = LinearRise()
+    sum_loss: bool = True
+    weight_averaging: float = 0.0
+    weight_decay: float = 0.0
+    crafting: str = 'eval'
+    attack_dtype: str = 'float32'
+    train_dtype: str = 'float32'
+    jit_compile: bool = False
+    drop_remainder: bool = False
+    log_every: int = 100
+    checkpoint_every: int = 300
+    validate_every: int = 0
+    keep: int = 3
+
+
+def settings_of(config: TrainingConfig, pixels: tuple[float, float]) -> Settings:
+    """How long and with what to train, as a config says.
+
+    Args:
+        config: what the run is like.
+        pixels: the range of pixels.
+
+    Raises:
+        UserError: settings that do not go together.
+    """
+    return Settings(
+        train_steps=config.train_steps,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        learning_rate=learning_rate(config),
+        optimizer=training_optimizer(config),
+        objective=training_objective(config),
+        attack=training_adversary(config, *pixels),
+        epsilon_factor=LinearRise(config.epsilon_warmup),
+        sum_loss=config.sum_loss,
+        weight_averaging=config.weight_averaging,
+        weight_decay=config.weight_decay,
+        crafting=config.crafting,
+        attack_dtype=config.attack_dtype,
+        train_dtype=config.mixed_precision,
+        jit_compile=config.jit_compile,
+        drop_remainder=config.drop_remainder,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        validate_every=config.validate_every,
+    )
