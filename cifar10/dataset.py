@@ -82,15 +82,3 @@ def load(split: str, *, dataset: str = 'cifar10', data_dir: str | None = None) -
             upper=UPPER,
         )
     raise ValueError(f'unknown dataset {dataset!r}; expected one of: {", ".join(DATASETS)}')
-
-
-def load_training(
-    *, validation_size: int = 0, dataset: str = 'cifar10', data_dir: str | None = None
-) -> tuple[Examples, Examples]:
-    """Training and validation images: the last `validation_size` training images are held out.
-
-    The challenge trains on all 50,000 and holds none out.
-    """
-    examples = load('train', dataset=dataset, data_dir=data_dir)
-    kept = max(len(examples) - validation_size, 0)
-    return examples.subset(slice(kept)), examples.subset(slice(kept, None))

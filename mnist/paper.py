@@ -34,8 +34,8 @@ _WHY = (
     'Why numbers differ: the paper trained for 100,000 batches of 50 from the initial weights of '
     "the challenge's code. A was trained for 7,000 batches of 128 with a cosine learning rate and "
     "averaged weights, from Keras' default initial weights, from which it becomes more robust in "
-    'less time (README). By the word of the authors, seeds alone move the accuracy under PGD by '
-    'some points.',
+    'less time (docs/training.md). By the word of the authors, seeds alone move the accuracy under '
+    'PGD by some points.',
     'CW from another network: with kappa = 0 the loss is flat as soon as the source is fooled, so '
     "examples stay at the source's boundary and transfer less. The paper gives no kappa.",
     "A_prime's examples are stronger here than the paper's: A and A_prime are trained alike to the "

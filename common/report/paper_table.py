@@ -104,7 +104,3 @@ class PaperTable:
             rows.append(table_of_judged.row(wanted.method, wanted.steps, restarts, source))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
         return rows
-
-
-def nothing(*_) -> None:
-    """The paper's accuracy for other data than its own: None."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from cifar10 import dataset
+from cifar10.data_set import CIFAR10
 from common.errors import UserError
 
 PREPARED = pathlib.Path(os.environ.get('TFDS_DATA_DIR', '/nonexistent'), 'cifar10', '3.0.2')
@@ -105,7 +106,7 @@ def test_no_one_takes_drawn_images_for_cifar10(drawn_test):
 
 @pytest.mark.parametrize('size', [0, 1, 1000, 10_000])
 def test_the_last_training_images_are_held_out(drawn_train, size):
-    training, held_out = dataset.load_training(validation_size=size, dataset='drawn')
+    training, held_out = CIFAR10.load_training(size, dataset='drawn')
     assert (len(training), len(held_out)) == (10_000 - size, size)
     for part, index in ((training, slice(10_000 - size)), (held_out, slice(10_000 - size, None))):
         np.testing.assert_array_equal(part.x, drawn_train.x[index])
@@ -113,12 +114,12 @@ def test_the_last_training_images_are_held_out(drawn_train, size):
 
 
 def test_the_challenge_holds_none_out():
-    training, held_out = dataset.load_training(dataset='drawn')
+    training, held_out = CIFAR10.load_training(CIFAR10.training.validation_size, dataset='drawn')
     assert (len(training), len(held_out)) == (10_000, 0)
 
 
 def test_nothing_is_left_to_train_on_where_more_is_held_out_than_there_is():
-    training, held_out = dataset.load_training(validation_size=10_001, dataset='drawn')
+    training, held_out = CIFAR10.load_training(10_001, dataset='drawn')
     assert (len(training), len(held_out)) == (0, 10_000)
 
 
@@ -203,7 +204,7 @@ def test_cifar10_is_loaded_in_its_original_order():
     names = [dataset.CLASSES[label] for label in test.y[:5]]
     assert names == ['cat', 'ship', 'ship', 'airplane', 'frog']
     assert test.x[0, 0, 0].tolist() == [158, 112, 49]
-    training, held_out = dataset.load_training(validation_size=1000)
+    training, held_out = CIFAR10.load_training(1000)
     assert (len(training), len(held_out)) == (49_000, 1000)
     assert training.y[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
     assert held_out.y[-10:].tolist() == [4, 2, 0, 1, 0, 2, 6, 9, 1, 1]

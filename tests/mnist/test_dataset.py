@@ -8,6 +8,7 @@ import pytest
 
 from common.errors import UserError
 from mnist import dataset
+from mnist.data_set import MNIST
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +38,7 @@ def test_no_one_takes_drawn_images_for_mnist(drawn_test):
 @pytest.mark.parametrize('size', [0, 1, 5000])
 def test_the_first_training_images_are_held_out(size):
     everything = dataset.load('train', dataset='drawn')
-    training, held_out = dataset.load_training(validation_size=size, dataset='drawn')
+    training, held_out = MNIST.load_training(size, dataset='drawn')
     assert (len(training), len(held_out)) == (10_000 - size, size)
     np.testing.assert_array_equal(held_out.x, everything.x[:size])
     np.testing.assert_array_equal(training.x, everything.x[size:])
@@ -45,7 +46,7 @@ def test_the_first_training_images_are_held_out(size):
 
 
 def test_the_challenge_holds_out_five_thousand():
-    _, held_out = dataset.load_training(dataset='drawn')
+    _, held_out = MNIST.load_training(MNIST.training.validation_size, dataset='drawn')
     assert len(held_out) == 5000
 
 
@@ -90,6 +91,6 @@ def test_mnist_is_loaded_in_its_original_order(real_data):
     test = dataset.load('test')
     assert (test.name, test.x.shape) == ('MNIST test', (10_000, 28, 28, 1))
     assert test.y[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    training, held_out = dataset.load_training()
+    training, held_out = MNIST.load_training(MNIST.training.validation_size)
     assert (len(training), len(held_out)) == (55_000, 5000)
     assert held_out.y[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
