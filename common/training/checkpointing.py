@@ -104,7 +104,7 @@ class Checkpoints:
         return self._saved
 
     def _restore_keras(self, prefix: str) -> None:
-        """Reads a checkpoint of version 1.0 or before, whose optimizer was one of Keras'."""
+        """Reads a checkpoint of November 2026 or before, whose optimizer was one of Keras'."""
         # Its number of steps and its learning rate, then the slots in the order that is ours too.
         unused: list[Any] = [tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)]
         optimizer = tf.train.Checkpoint(_variables=[*unused, *self._state.slots])

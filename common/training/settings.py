@@ -14,30 +14,21 @@ from common.training.schedules import LinearRise, Schedule, learning_rate
 class Settings:
     """How long and with what to train.
 
+    Most are TrainingConfig's settings of the same name; others are made from them.
+
     Attributes:
-        train_steps: number of optimizer steps.
-        batch_size: examples a step, over all replicas.
-        seed: seed of the data order, the attack and everything else random.
         learning_rate: step -> learning rate.
         optimizer: how weights move.
         objective: what is minimized.
         attack: the adversary, with a method `scaled(factor)`; None trains on natural images.
         epsilon_factor: step -> factor on the adversary's radius and step size.
         sum_loss: sum the loss over the batch (MNIST challenge) rather than average it (CIFAR-10).
-        weight_averaging: decay of the exponential average of the weights that is evaluated and
-            saved; 0 evaluates the weights themselves.
         weight_decay: coefficient of half the sum of squares of all kernels, added to the loss;
             scales and biases, which have one dimension, are left out.
         crafting: the network that training examples are crafted with: 'eval'; 'train', with the
             statistics of the batch, which each gradient moves the moving averages by (the CIFAR-10
             challenge); or 'train_frozen', which leaves these to the weights' update.
-        attack_dtype: precision in which training examples are crafted.
         train_dtype: precision of the forward and backward pass that updates the weights.
-        jit_compile: whether XLA compiles the network and its gradients.
-        drop_remainder: whether an epoch ends with its last full batch.
-        log_every: steps between lines of the log.
-        checkpoint_every: steps between checkpoints.
-        validate_every: steps between evaluations on held-out images; 0 evaluates at the end only.
         keep: how many checkpoints stay.
     """
 
