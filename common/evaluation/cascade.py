@@ -176,7 +176,9 @@ def worst_case(
     >>> verdict.broken_by.tolist(), verdict.gradients.tolist(), verdict.after(1)
     ([0, 1, -1], [5, 10, 10], 0.6666666666666666)
     """
-    networks = {name: crafting.logits(other) for name, other in (others or {}).items()}
+    networks: dict[str | None, LogitsFn] = {
+        name: crafting.logits(other) for name, other in (others or {}).items()
+    }
     networks[None] = crafting.logits(source)
 
     def compiled(stage: Stage) -> CompiledAttack:

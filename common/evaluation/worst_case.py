@@ -77,8 +77,7 @@ def evaluate(
         UserError: nothing to attack (a radius or a number of steps of 0), NaN logits, a file that
             cannot be written, or images that are not what the records say.
     """
-    pgd = stages[0].attack
-    _require_a_ball(pgd)
+    pgd = _first(stages)
     verdict, images = _run(attacks, stages, files)
     row = attacks.row_of(
         verdict.outcome, {}, method='worst_case', source=attacks.target, preset=preset
@@ -95,7 +94,7 @@ def evaluate(
         print(check, flush=True)
     if files.json:
         write_json(files.json, {**results, 'checks': [dataclasses.asdict(c) for c in found]})
-    if images:
+    if images and files.images:
         images.require(
             attacks.network.judge,
             attacks.settings.ball,
@@ -108,12 +107,16 @@ def evaluate(
     return Judgement(row, verdict, tuple(found))
 
 
-def _require_a_ball(pgd: PGD) -> None:
+def _first(stages: Sequence[Stage]) -> PGD:
+    pgd = stages[0].attack
+    if not isinstance(pgd, PGD):
+        raise ValueError(f'expected PGD as the first attack; found {type(pgd).__name__}')
     if not (pgd.ball.epsilon > 0 and pgd.steps > 0):
         raise UserError(
             f'expected epsilon and steps above 0 for a cascade; found {pgd.ball.epsilon:g} and '
             f'{pgd.steps}.'
         )
+    return pgd
 
 
 def _run(
@@ -165,7 +168,5 @@ def _checks(
     return checks(
         suspect,
         survived=survived[chosen],
-        sources={
-            name: lambda name=name: ModelLogits(attacks.networks[name].model) for name in others
-        },
+        sources=((name, ModelLogits(attacks.networks[name].model)) for name in others),
     )

@@ -79,7 +79,7 @@ class TrainingConfig(
         Args:
             given: settings that the user gave, which stay.
         """
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
         ignored = [
             name
             for schedule, choice in SCHEDULES.items()
@@ -123,10 +123,8 @@ class TrainingConfig(
         if unknown:
             raise ValueError(f'unknown settings: {", ".join(unknown)}')
         # Older files have the numbers of a list as they were typed, as strings.
-        return dataclasses.replace(
-            self,
-            **{
-                name: tuple(int(number) for number in value) if isinstance(value, list) else value
-                for name, value in contents.items()
-            },
-        )
+        values: dict[str, Any] = {
+            name: tuple(map(int, value)) if isinstance(value, list) else value
+            for name, value in contents.items()
+        }
+        return dataclasses.replace(self, **values)

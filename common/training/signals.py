@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
 
 class stopping_on_signals:
@@ -13,7 +14,7 @@ class stopping_on_signals:
 
     def __init__(self, stop: Callable[[int], None]):
         self._stop = stop
-        self._previous = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -101,8 +101,10 @@ class Trainer:
             best=self._best,
         )
         self._evaluated = keras.models.clone_model(network)
-        self._validator = data.validation and Validator(
-            self._evaluated, data.validation, settings.attack_dtype, settings.seed
+        self._validator = (
+            None
+            if data.validation is None
+            else Validator(self._evaluated, data.validation, settings.attack_dtype, settings.seed)
         )
         self._train_step, self._natural = self._compiled(step)
         self._stop_signal: int | None = None
@@ -153,7 +155,8 @@ class Trainer:
                     if step and step % self.settings.checkpoint_every == 0:
                         self._save(step)
                 stop = self._stop_is_asked()
-                self._train_one(step, *next(batches), log, bar)
+                x, y = next(batches)
+                self._train_one(step, x, y, log, bar)
                 with log.paused():
                     self._maybe_validate(step + 1, log, bar)
                 # Several hosts have to stop after the same step, whichever got the signal.
@@ -177,7 +180,7 @@ class Trainer:
         bar.set_postfix_str(
             f'loss {loss:.3f}, adversarial {accuracy:.1%}{self._measured}', refresh=False
         )
-        if logging:
+        if natural is not None:
             row = {
                 'step': step,
                 'epoch': step * settings.batch_size / len(self.data.examples),

@@ -107,8 +107,10 @@ class Validator:
     def __init__(self, network: keras.Model, validation: Validation, attack_dtype: str, seed: int):
         self._validation, self._seed = validation, seed
         self._judge = Judge(ModelLogits(network))
-        self._perturb = validation.attack and CompiledAttack(
-            validation.attack, ModelLogits(network, attack_dtype)
+        self._perturb = (
+            None
+            if validation.attack is None
+            else CompiledAttack(validation.attack, ModelLogits(network, attack_dtype))
         )
 
     def accuracies(self) -> tuple[Outcome, Outcome | None]:

@@ -63,7 +63,7 @@ def found(network, **pgd):
     return {
         check.name: check
         for check in sanity_checks.checks(
-            suspect(network, **pgd), queries=100, sources={'plain': lambda: plain}
+            suspect(network, **pgd), queries=100, sources=[('plain', plain)]
         )
     }
 
