@@ -25,6 +25,27 @@ def define_config(
             _define(field, getattr(config, field.name), help_text)
 
 
+def define_settings(*names: str, **defaults: typing.Any) -> None:
+    """Flags that mean the same in other programs as in a training.
+
+    Args:
+        *names: those with a training's default.
+        **defaults: name -> another default.
+    """
+    for field in dataclasses.fields(TrainingConfig):
+        if field.name in {*names, *defaults}:
+            _define(field, defaults.get(field.name, field.default), field.metadata['words'])
+
+
+def require_finite(name: str) -> None:
+    """Refuses infinity and NaN as the value of a flag."""
+    flags.register_validator(
+        name,
+        lambda value: value is None or abs(value) < float('inf'),
+        message='expected a finite number',
+    )
+
+
 def define_recipes(recipes: Mapping[str, TrainingConfig]) -> None:
     """--recipe.
 
@@ -76,11 +97,7 @@ def _define(field: dataclasses.Field, default: typing.Any, words: str) -> None:
             message=f'expected a number from {limits["least"]:g} to below {limits["below"]:g}',
         )
     elif kind is float:
-        flags.register_validator(
-            name,
-            lambda value: value is None or abs(value) < float('inf'),
-            message='expected a finite number',
-        )
+        require_finite(name)
 
 
 class _WholeNumbers(flags.ArgumentParser):

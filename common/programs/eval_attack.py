@@ -16,6 +16,7 @@ from common.evaluation.worst_case import Files, evaluate
 from common.files import partial_folder, require_writable
 from common.programs import as_typed
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.report.exhibit import Exhibit
 from common.report.tables import table_exhibit, worst_case_exhibit
@@ -29,7 +30,7 @@ WORST_CASE = 'worst_case'
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_attack(data_set)
-    shared_flags.define_jit_compile()
+    define_settings('jit_compile')
     shared_flags.define_restarts()
     shared_flags.define_batch_size(data_set.batch_size)
     default = data_set.networks.default

@@ -8,6 +8,7 @@ from absl import flags
 from common.errors import UserError
 from common.programs import as_typed, train
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings, require_finite
 from common.programs.data_set import DataSet
 from common.report.figures import catalogue
 from common.report.figures.study import Study
@@ -31,7 +32,7 @@ def define_flags(data_set: DataSet) -> None:
         f'Radius of the l-inf ball, in pixel units; by default {radius}.',
         lower_bound=0.0,
     )
-    shared_flags.require_finite('epsilon')
+    require_finite('epsilon')
     shared_flags.define_output_dir()
     shared_flags.define_budget()
     flags.DEFINE_integer(
@@ -42,8 +43,7 @@ def define_flags(data_set: DataSet) -> None:
         lower_bound=2,
     )
     shared_flags.define_num_examples()
-    shared_flags.define_seed(0)
-    shared_flags.define_attack_dtype()
+    define_settings('attack_dtype', seed=0)
     shared_flags.define_batch_size(data_set.batch_size)
 
 

@@ -7,17 +7,16 @@ import sys
 
 from absl import flags
 
+from common.attacks import PGD
 from common.attacks.by_name import METHODS
 from common.data.batches import Examples
 from common.evaluation.crafting import Crafting
-from common.networks.logits import DTYPES
+from common.losses import make_loss
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.threat_model import LinfBall
 
 _BYTE_RANGE = 255  # of pixels whose unit is a grey level
-_FINITE = 'expected a finite number'
-_MOST = 2**31 - 1  # attacks count in int32
-_COUNTABLE = f'expected at most {_MOST:,}'
 
 
 def define_data(names: tuple[str, ...]) -> None:
@@ -32,88 +31,17 @@ def define_data(names: tuple[str, ...]) -> None:
     )
 
 
-def define_attack(data_set: DataSet, *, steps: int | None = None, seed: int = 0) -> None:
+def define_attack(data_set: DataSet, steps: int | None = None) -> None:
     """What every program with an attack has: the data, the ball, PGD, the seed, the precision."""
     define_data(data_set.names)
-    define_ball(data_set.epsilon)
-    define_pgd(data_set.steps if steps is None else steps, data_set.step_size)
-    define_seed(seed)
-    define_attack_dtype()
-
-
-def define_ball(epsilon: float) -> None:
-    """--epsilon."""
-    flags.DEFINE_float(
-        'epsilon',
-        epsilon,
-        'Radius of the l-inf ball, in pixel units of the data set.',
-        lower_bound=0.0,
-    )
-    require_finite('epsilon')
-
-
-def require_finite(name: str) -> None:
-    """Refuses infinity and NaN as the value of a flag."""
-    flags.register_validator(name, _is_finite, message=_FINITE)
-
-
-def define_pgd(steps: int, step_size: float) -> None:
-    """--steps, --step_size and --random_start."""
-    flags.DEFINE_integer('steps', steps, 'Number of PGD steps.', lower_bound=0)
-    flags.register_validator('steps', _is_countable, message=_COUNTABLE)
-    flags.DEFINE_float(
-        'step_size', step_size, 'Size of a PGD step, in pixel units.', lower_bound=0.0
-    )
-    flags.register_validator('step_size', _is_finite, message=_FINITE)
-    flags.DEFINE_boolean(
-        'random_start', True, 'Start PGD from a random point of the ball, not from the image.'
-    )
-
-
-def define_loss(name: str = 'xent') -> None:
-    """--loss and --kappa."""
-    flags.DEFINE_enum('loss', name, ['xent', 'cw'], 'What the adversary maximizes.')
-    flags.DEFINE_float(
-        'kappa',
-        50.0,
-        "Confidence of the 'cw' loss: 0 is the paper's CW, 50 its CW+ and the "
-        "challenge's only setting.",
-    )
-    flags.register_validator('kappa', _is_finite, message=_FINITE)
-
-
-def define_seed(seed: int) -> None:
-    """--seed."""
-    flags.DEFINE_integer(
-        'seed', seed, 'Seed of everything random.', lower_bound=0, upper_bound=2**31 - 1
-    )
-
-
-def define_attack_dtype() -> None:
-    """--attack_dtype."""
-    flags.DEFINE_enum(
+    define_settings(
+        'random_start',
         'attack_dtype',
-        'float32',
-        list(DTYPES),
-        'Precision in which adversarial examples are crafted. They are always judged in float32.',
+        epsilon=data_set.epsilon,
+        steps=data_set.steps if steps is None else steps,
+        step_size=data_set.step_size,
+        seed=0,
     )
-
-
-def define_jit_compile() -> None:
-    """--jit_compile."""
-    flags.DEFINE_boolean(
-        'jit_compile',
-        False,
-        'Compile the network and its gradients with XLA, for GPUs and TPUs; on CPUs it is slower.',
-    )
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is None or abs(value) < float('inf')
-
-
-def _is_countable(value: int | None) -> bool:
-    return value is None or value <= _MOST
 
 
 def define_checkpoint(name: str, default: str | None, what: str, *, required: bool = True) -> None:
@@ -145,8 +73,8 @@ def define_restarts() -> None:
         1,
         'Runs of the attack; an image counts as robust only if it survives all.',
         lower_bound=1,
+        upper_bound=2**31 - 1,  # attacks count in int32
     )
-    flags.register_validator('restarts', _is_countable, message=_COUNTABLE)
 
 
 def define_num_examples() -> None:
@@ -270,6 +198,14 @@ def checked_ball(
             '--step_size.'
         )
     return ball
+
+
+def chosen_pgd(data_set: DataSet) -> PGD:
+    """The PGD that flags choose, with the warnings of `checked_ball`."""
+    chosen = flags.FLAGS
+    checked_ball(data_set)
+    loss = make_loss(chosen.loss, kappa=chosen.kappa)
+    return data_set.pgd(chosen.epsilon, chosen.steps, chosen.step_size, loss, chosen.random_start)
 
 
 def _warn(words: str) -> None:

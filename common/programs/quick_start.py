@@ -12,6 +12,7 @@ from common.evaluation.crafting import Crafting
 from common.evaluation.rows import table
 from common.files import require_writable
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.report.pictures import write_pairs
 from common.transfer import Sources
@@ -24,7 +25,7 @@ def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_data(data_set.names)
     shared_flags.define_num_examples()
-    shared_flags.define_attack_dtype()
+    define_settings('attack_dtype')
     flags.DEFINE_string('picture', 'attack.png', 'Natural and adversarial images, as a PNG file.')
 
 

@@ -3,7 +3,7 @@
 from absl import flags
 
 from common.networks import release
-from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 
 FLAGS = flags.FLAGS
@@ -19,7 +19,7 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_string('machine', None, 'The machine it was trained on.')
     flags.DEFINE_string('notes', '', 'What else a reader should know.')
     flags.DEFINE_list('results', [], 'Files written by eval_attack --json, to add to its entry.')
-    shared_flags.define_attack_dtype()
+    define_settings('attack_dtype')
 
 
 def main(data_set: DataSet) -> None:

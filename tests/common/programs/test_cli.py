@@ -11,7 +11,7 @@ from absl import flags
 
 from common.errors import UserError
 from common.programs import cli
-from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 
 
 def program(main, define_flags=lambda: None):
@@ -20,7 +20,7 @@ def program(main, define_flags=lambda: None):
 
 
 def define_flags():
-    shared_flags.define_ball(0.3)
+    define_settings(epsilon=0.3)
     flags.DEFINE_integer('own', 1, 'Of this program alone.', lower_bound=0)
 
 
