@@ -12,7 +12,7 @@ from common.errors import UserError
 from common.evaluation.accuracy import Judge
 from common.evaluation.concurrent_batches import in_order, split
 from common.evaluation.resumable import PartialResult
-from common.files import cannot_write, replacing
+from common.files import cannot_write, write_array
 from common.threat_model import Ball
 
 # Images on the very decision boundary may be classified otherwise in batches of another size: this
@@ -46,8 +46,7 @@ class ImagesOnDisk:
                         file=sys.stderr,
                     )
                 partial.remove()
-                with replacing(self._path) as temporary, open(temporary, 'wb') as file:
-                    np.save(file, x)  # whole, so that a full disk is known at once
+                write_array(self._path, x)  # whole, so that a full disk is known at once
             self.images = np.lib.format.open_memmap(self._path, mode='r+')
         except OSError as error:
             raise cannot_write(self._path, error) from error
@@ -98,8 +97,7 @@ class ImagesOnDisk:
         Raises:
             UserError: the file cannot be written.
         """
-        with replacing(path) as temporary, open(temporary, 'wb') as file:
-            np.save(file, np.asarray(self.images).reshape(shape))
+        write_array(path, np.asarray(self.images).reshape(shape))
 
     def remove(self) -> None:
         """Removes the file of the images."""

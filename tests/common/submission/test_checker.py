@@ -368,20 +368,6 @@ def test_refuses_predictions_from_logits_that_are_not_finite(value):
     assert 'expected finite logits' in message and 'damaged' in message
 
 
-@pytest.mark.parametrize('name', ['pred.npy', 'pred', 'new folder/pred.npy'])
-def test_writes_predictions_as_int64_under_the_name_given(tmp_path, name):
-    checker.save_predictions(tmp_path / name, np.array([3, 1, 4], np.int32))
-    saved = np.load(tmp_path / name)
-    np.testing.assert_array_equal(saved, [3, 1, 4])
-    assert saved.dtype == np.int64
-    assert [entry.name for entry in (tmp_path / name).parent.iterdir()] == [(tmp_path / name).name]
-
-
-def test_refuses_to_write_predictions_over_a_folder(tmp_path):
-    message = refusal(checker.save_predictions, tmp_path, np.array([1]))
-    assert f'cannot write {tmp_path}' in message
-
-
 @pytest.fixture
 def four_pixels():
     """30 images [2, 2, 1] of black pixels but one, whose place is the class."""
