@@ -8,7 +8,7 @@ from common.networks.logits import DTYPES
 from common.training.adversaries import AdversarySettings, training_adversary
 from common.training.objectives import OBJECTIVES, ObjectiveSettings, training_objective
 from common.training.optimizers import OptimizerSettings
-from common.training.schedules import SCHEDULES, ScheduleSettings, learning_rate
+from common.training.schedules import ScheduleSettings, learning_rate, unused
 from common.training.setting import setting
 from common.training.validation import ValidationSettings
 
@@ -80,13 +80,7 @@ class TrainingConfig(
             given: settings that the user gave, which stay.
         """
         defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
-        ignored = [
-            name
-            for schedule, choice in SCHEDULES.items()
-            for name in choice.uses
-            if schedule != self.schedule
-        ]
-        changes = {name: defaults[name] for name in ignored}
+        changes = {name: defaults[name] for name in unused(self.schedule)}
         changes.update(OBJECTIVES[self.objective].prefers)
         return dataclasses.replace(
             self, **{name: value for name, value in changes.items() if name not in given}

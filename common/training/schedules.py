@@ -104,6 +104,16 @@ class ScheduleSettings:
     boundaries: tuple[int, ...] = setting("Steps at which the 'piecewise' schedule drops.", ())
 
 
+def unused(schedule: str) -> dict[str, str]:
+    """Setting that this schedule ignores -> the schedule that uses it."""
+    return {
+        name: other
+        for other, choice in SCHEDULES.items()
+        for name in choice.uses
+        if other != schedule
+    }
+
+
 def learning_rate(config: Any) -> Schedule:
     """The learning rate over training.
 
@@ -115,11 +125,10 @@ def learning_rate(config: Any) -> Schedule:
             not increase.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(ScheduleSettings)}
-    for needed, choice in SCHEDULES.items():
-        for flag in choice.uses:
-            if getattr(config, flag) != defaults[flag] and config.schedule != needed:
-                raise UserError(
-                    f'--{flag}: expected --schedule={needed} with it; found '
-                    f'--schedule={config.schedule}, which does not use it. Drop one of them.'
-                )
+    for flag, needed in unused(config.schedule).items():
+        if getattr(config, flag) != defaults[flag]:
+            raise UserError(
+                f'--{flag}: expected --schedule={needed} with it; found '
+                f'--schedule={config.schedule}, which does not use it. Drop one of them.'
+            )
     return SCHEDULES[config.schedule].make(config)

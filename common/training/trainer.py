@@ -154,13 +154,12 @@ class Trainer:
                 with log.paused():
                     if step and step % self.settings.checkpoint_every == 0:
                         self._save(step)
-                stop = self._stop_is_asked()
                 x, y = next(batches)
                 self._train_one(step, x, y, log, bar)
                 with log.paused():
                     self._maybe_validate(step + 1, log, bar)
                 # Several hosts have to stop after the same step, whichever got the signal.
-                if stop if self._devices.hosts > 1 else self._stop_signal is not None:
+                if self._stop_is_asked():
                     self._save(step + 1)
                     raise KeyboardInterrupt
             self._save(total)
@@ -224,7 +223,7 @@ class Trainer:
 
         @tf.function(autograph=False)
         def train_step(x, y, factor, learning_rate):
-            def replica(x, y, factor, learning_rate):
+            def replica(x, y):
                 return step(
                     held.read(),
                     x,
@@ -235,7 +234,7 @@ class Trainer:
                     replica=devices.replica(),
                 )
 
-            state, metrics = devices.run(replica, x, y, factor, learning_rate)
+            state, metrics = devices.run(replica, x, y)
             held.assign(state)
             return *means(metrics), metrics.x
 
