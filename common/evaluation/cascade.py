@@ -82,8 +82,7 @@ def adversarial_accuracy(
         Judge(_exact(target)),
         examples,
         restarts=restarts,
-        batch_size=crafting.batch_size,
-        seed=crafting.seed,
+        crafting=crafting,
         progress=progress,
         on_batch=on_batch,
         partial=partial,
@@ -100,9 +99,8 @@ def compiled_accuracy(
     judge: Judge,
     examples: Examples,
     *,
-    batch_size: int,
+    crafting: Crafting,
     restarts: int = 1,
-    seed: int = 0,
     progress: str | None = None,
     on_batch: OnBatch | None = None,
     partial: PartialResult | None = None,
@@ -113,9 +111,8 @@ def compiled_accuracy(
         perturb: one run of the attack on the network whose gradients it follows.
         judge: the network under evaluation.
         examples: the n images.
-        batch_size: images a batch.
+        crafting: batch size and seed; `perturb` has precision and compiler already.
         restarts: number of runs.
-        seed: seed of the attack's randomness.
         progress: words before the progress bar; None shows none.
         on_batch: called after each batch that is attacked in this call.
         partial: where an interrupted evaluation left its state, and this one leaves its own.
@@ -124,7 +121,7 @@ def compiled_accuracy(
         UserError: no examples, or NaN logits.
     """
     stages = (Stage('', perturb.attack, restarts),)
-    cascade = _Cascade(stages, lambda _: perturb, judge, examples, batch_size, seed)
+    cascade = _Cascade(stages, lambda _: perturb, judge, examples, crafting)
     return cascade.run(progress, on_batch, partial).outcome
 
 
@@ -184,7 +181,7 @@ def worst_case(
     def compiled(stage: Stage) -> CompiledAttack:
         return CompiledAttack(stage.attack, networks[stage.source])
 
-    cascade = _Cascade(stages, compiled, judge, examples, crafting.batch_size, crafting.seed)
+    cascade = _Cascade(stages, compiled, judge, examples, crafting)
     return cascade.run(progress, on_batch, partial)
 
 
@@ -261,8 +258,7 @@ class _Cascade:
     compiled: Callable[[Stage], CompiledAttack]
     judge: Judge
     examples: Examples
-    batch_size: int
-    seed: int
+    crafting: Crafting
 
     def run(
         self, progress: str | None, on_batch: OnBatch | None, partial: PartialResult | None
@@ -312,8 +308,8 @@ class _Cascade:
     ) -> Iterator[tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]]:
         """Indices, adversarial images, predictions and losses of the batches yet to come."""
         stage, restart, first = state.position
-        batches = split(state.attacked(), self.batch_size)
-        seed = restart_seed(tf.constant([self.seed, stage]), restart)
+        batches = split(state.attacked(), self.crafting.batch_size)
+        seed = restart_seed(tf.constant([self.crafting.seed, stage]), restart)
 
         def attacked(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]:
             index = batches[number]
@@ -327,7 +323,7 @@ class _Cascade:
         # Batches of several stages cost too differently for their number to show what is left.
         total, done = None, 0
         if len(self.stages) == 1:
-            batches = -(-len(self.examples) // self.batch_size)
+            batches = -(-len(self.examples) // self.crafting.batch_size)
             total = self.stages[0].restarts * batches
             _, restart, batch = state.position
             done = restart * batches + batch

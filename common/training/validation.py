@@ -12,6 +12,7 @@ from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
 from common.evaluation.cascade import compiled_accuracy
+from common.evaluation.crafting import Crafting
 from common.networks.logits import ModelLogits
 from common.training.setting import Choice, setting
 
@@ -119,6 +120,5 @@ class Validator:
         natural = natural_accuracy(self._judge, examples, batch_size=batch_size)
         if self._perturb is None:
             return natural, None
-        return natural, compiled_accuracy(
-            self._perturb, self._judge, examples, batch_size=batch_size, seed=self._seed
-        )
+        crafting = Crafting(batch_size, self._seed)
+        return natural, compiled_accuracy(self._perturb, self._judge, examples, crafting=crafting)
