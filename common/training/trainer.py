@@ -81,13 +81,12 @@ class Trainer:
         self.network, self.settings, self.data = network, settings, data
         self.model_dir = pathlib.Path(model_dir)
         self._devices = Devices(strategy)
-        self._devices.check(settings.batch_size)
-        _check_batch_size(settings.batch_size, len(data.examples))
+        _check_batch_size(settings.batch_size, self._devices.replicas, len(data.examples))
         self._order = ShuffledBatches(
             len(data.examples), settings.batch_size, settings.seed, settings.drop_remainder
         )
         step = Step(network, settings, data.augment)
-        self._state = StateVariables(network, step.first_state(), self._devices)
+        self._state = StateVariables(network, step.first_state(), self._devices.strategy)
         with self._devices.strategy.scope():
             self._best = tf.Variable(-1.0, trainable=False, name='best')
         # All hosts compute the same; what the others write is thrown away.
@@ -234,7 +233,7 @@ class Trainer:
                     replica=devices.replica(),
                 )
 
-            state, metrics = devices.run(replica, x, y)
+            state, metrics = devices.strategy.run(replica, (x, y))
             held.assign(state)
             return *means(metrics), metrics.x
 
@@ -243,7 +242,7 @@ class Trainer:
             def replica(x, y):
                 return step.natural(held.read(), x, y, seed=seed, replica=devices.replica())
 
-            return means(devices.run(replica, x, y))
+            return means(devices.strategy.run(replica, (x, y)))
 
         return train_step, natural
 
@@ -315,7 +314,12 @@ class Trainer:
             )
 
 
-def _check_batch_size(batch_size: int, examples: int) -> None:
+def _check_batch_size(batch_size: int, devices: int, examples: int) -> None:
+    if batch_size % devices:
+        raise UserError(
+            f'--batch_size: expected a multiple of the number of devices, {devices}; found '
+            f'{batch_size}.'
+        )
     if batch_size > examples:
         raise UserError(
             f'--batch_size: expected at most the number of training images, '
