@@ -106,7 +106,7 @@ class Trainer:
             else Validator(self._evaluated, data.validation, settings.attack_dtype, settings.seed)
         )
         self._train_step, self._natural = self._compiled(step)
-        self._stop_signal: int | None = None
+        self._stopping = False
         self._measured = ''  # what the progress bar shows of the last line of the log
 
     @property
@@ -129,9 +129,9 @@ class Trainer:
             if not self.writes:
                 shutil.rmtree(self._own_dir, ignore_errors=True)
 
-    def request_stop(self, signal_number: int) -> None:
+    def request_stop(self) -> None:
         """Asks the loop to save and stop after the step in progress."""
-        self._stop_signal = signal_number
+        self._stopping = True
 
     def _train(self) -> None:
         start, total = self._checkpoints.restore(), self.settings.train_steps
@@ -299,7 +299,7 @@ class Trainer:
 
     def _stop_is_asked(self) -> bool:
         """Whether any host was asked to stop; with several, all have to call it together."""
-        asked = self._stop_signal is not None
+        asked = self._stopping
         return asked if self._devices.hosts == 1 else self._devices.sum(float(asked)) > 0
 
     def _require_same_start(self, start: int) -> None:

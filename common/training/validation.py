@@ -106,19 +106,19 @@ class Validator:
     """
 
     def __init__(self, network: keras.Model, validation: Validation, attack_dtype: str, seed: int):
-        self._validation, self._seed = validation, seed
+        self._examples = validation.examples
+        self._crafting = Crafting(validation.batch_size, seed, attack_dtype)
         self._judge = Judge(ModelLogits(network))
         self._perturb = (
             None
             if validation.attack is None
-            else CompiledAttack(validation.attack, ModelLogits(network, attack_dtype))
+            else CompiledAttack(validation.attack, self._crafting.logits(network))
         )
 
     def accuracies(self) -> tuple[Outcome, Outcome | None]:
         """The natural accuracy, and the one under attack; None without an attack."""
-        examples, batch_size = self._validation.examples, self._validation.batch_size
-        natural = natural_accuracy(self._judge, examples, batch_size=batch_size)
+        examples, crafting = self._examples, self._crafting
+        natural = natural_accuracy(self._judge, examples, batch_size=crafting.batch_size)
         if self._perturb is None:
             return natural, None
-        crafting = Crafting(batch_size, self._seed)
         return natural, compiled_accuracy(self._perturb, self._judge, examples, crafting=crafting)
