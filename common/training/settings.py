@@ -64,7 +64,7 @@ class Settings:
 
 
 def settings_of(config: TrainingConfig, pixels: tuple[float, float]) -> Settings:
-    """How long and with what to train, as a config says; fields of both are the same.
+    """How long and with what to train, as a config says.
 
     Args:
         config: what the run is like.
@@ -81,6 +81,7 @@ def settings_of(config: TrainingConfig, pixels: tuple[float, float]) -> Settings
         'epsilon_factor': LinearRise(config.epsilon_warmup),
         'train_dtype': config.mixed_precision,
     }
+    # The other fields of the same name are copied.
     names = [field.name for field in dataclasses.fields(Settings)]
     same = {name: getattr(config, name) for name in names if hasattr(config, name)}
     return Settings(**{**same, **made})
