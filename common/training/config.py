@@ -23,21 +23,21 @@ class TrainingConfig(
     by `check`, not when one is made, since recipes and flags change one field after the other.
     """
 
-    dataset: str = setting('Which images.')
-    seed: int = setting('Seed of everything random.', least=0, most=2**31 - 1)
-    batch_size: int = setting('Examples a step, over all devices.', least=1)
+    dataset: str = setting('The images.')
+    seed: int = setting('Seed of all random numbers.', least=0, most=2**31 - 1)
+    batch_size: int = setting('Examples per training step, over all devices together.', least=1)
     drop_remainder: bool = setting(
         'End each epoch with its last full batch; otherwise a batch may reach into the next epoch.',
         False,
     )
-    augment: bool = setting('Vary training images before the attack.', False)
+    augment: bool = setting('Randomly vary training images before the attack.', False)
     sum_loss: bool = setting('Sum the loss over the batch; otherwise it is averaged.', False)
     weight_decay: float = setting(
         'Coefficient of half the sum of squares of the kernels.', 0.0, least=0.0
     )
     weight_averaging: float = setting(
-        'Decay of the exponential average of the weights, which is then what is evaluated and '
-        'saved as *.weights.h5; 0 for none.',
+        'Decay of an exponential average of the weights, which is then evaluated and saved as '
+        '*.weights.h5; 0 for no average.',
         0.0,
         least=0.0,
         below=1,
@@ -53,11 +53,10 @@ class TrainingConfig(
         None,
     )
     deterministic: bool = setting(
-        'Use deterministic kernels only: resumed runs repeat every bit.', False
+        'Use only deterministic kernels, so that resumed runs repeat every bit.', False
     )
     jit_compile: bool = setting(
-        'Compile the network and its gradients with XLA, for GPUs and TPUs; on CPUs it is slower.',
-        False,
+        'Compile the network and its gradients with XLA: for GPUs and TPUs; slower on CPUs.', False
     )
     log_every: int = setting('Steps between lines of the log.', 100, least=1)
     checkpoint_every: int = setting('Steps between checkpoints.', 300, least=1)

@@ -38,10 +38,10 @@ class ValidationSettings:
         least=0,
     )
     validation_attack: str = setting(
-        'What they are judged under.', 'pgd', choices=VALIDATION_ATTACKS
+        'The attack on held-out images.', 'pgd', choices=VALIDATION_ATTACKS
     )
     validation_epsilon: float | None = setting(
-        'Radius that they are judged at; by default --epsilon.', None, least=0.0
+        'Radius of the attack on held-out images; by default --epsilon.', None, least=0.0
     )
     validation_examples: int = setting('How many held-out images are evaluated.', 1000, least=0)
 
