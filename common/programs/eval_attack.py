@@ -32,15 +32,18 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_jit_compile()
     shared_flags.define_restarts()
     shared_flags.define_batch_size(data_set.batch_size)
-    default = data_set.networks.default
+    default, released = data_set.networks.default, data_set.networks.origins
     shared_flags.define_checkpoint(
         'source',
         default,
         'The network whose gradients craft the examples'
         + ('' if default else ' (default: the one of --target)'),
+        released=released,
         required=False,
     )
-    shared_flags.define_checkpoint('target', default, 'The network whose accuracy is measured')
+    shared_flags.define_checkpoint(
+        'target', default, 'The network whose accuracy is measured', released=released
+    )
     words = '; '.join(f'{name}: {method.words}' for name, method in METHODS.items())
     flags.DEFINE_enum(
         'method',

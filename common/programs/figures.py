@@ -28,7 +28,7 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_float(
         'epsilon',
         None,
-        f'Radius of the l-inf ball, in pixel units ({data_set.unit}); by default {radius}.',
+        f'Radius of the l-inf ball, for {data_set.unit}; by default {radius}.',
         lower_bound=0.0,
     )
     shared_flags.require_finite('epsilon')

@@ -4,6 +4,7 @@ A program calls the functions that it needs. Defaults that differ between data s
 """
 
 import sys
+from collections.abc import Collection
 
 from absl import flags
 
@@ -24,9 +25,7 @@ def define_data(names: tuple[str, ...]) -> None:
     """Defines --dataset and --data_dir."""
     stand_in = ''
     if len(names) > 1:
-        stand_in = (
-            f' {names[-1]!r} stands for drawn patterns: no download, for trying the software.'
-        )
+        stand_in = f' {names[-1]!r} means patterns that need no download, to try the software.'
     flags.DEFINE_enum('dataset', names[0], list(names), f'The images.{stand_in}')
     flags.DEFINE_string(
         'data_dir',
@@ -48,7 +47,7 @@ def define_attack(data_set: DataSet, *, steps: int | None = None, seed: int = 0)
 def define_ball(epsilon: float, unit: str) -> None:
     """Defines --epsilon; `unit` says the range of pixels."""
     flags.DEFINE_float(
-        'epsilon', epsilon, f'Radius of the l-inf ball, in pixel units ({unit}).', lower_bound=0.0
+        'epsilon', epsilon, f'Radius of the l-inf ball, for {unit}.', lower_bound=0.0
     )
     require_finite('epsilon')
 
@@ -62,9 +61,7 @@ def define_pgd(steps: int, step_size: float, unit: str) -> None:
     """Defines --steps, --step_size and --random_start; `unit` says the range of pixels."""
     flags.DEFINE_integer('steps', steps, 'Number of PGD steps.', lower_bound=0)
     flags.register_validator('steps', _is_countable, message=_COUNTABLE)
-    flags.DEFINE_float(
-        'step_size', step_size, f'Size of a PGD step, in pixel units ({unit}).', lower_bound=0.0
-    )
+    flags.DEFINE_float('step_size', step_size, f'Size of a PGD step, for {unit}.', lower_bound=0.0)
     flags.register_validator('step_size', _is_finite, message=_FINITE)
     flags.DEFINE_boolean(
         'random_start', True, 'Start PGD at a random point of the ball instead of at the image.'
@@ -118,20 +115,29 @@ def _is_countable(value: int | None) -> bool:
     return value is None or value <= _MOST
 
 
-def define_checkpoint(name: str, default: str | None, what: str, *, required: bool = True) -> None:
+def define_checkpoint(
+    name: str,
+    default: str | None,
+    what: str,
+    *,
+    released: Collection[str] = (),
+    required: bool = True,
+) -> None:
     """Defines a flag that names a network; if `required`, it must be given or have a default."""
+    names = f'a released name ({", ".join(released)}), ' if released else ''
     flags.DEFINE_string(
         name,
         default,
-        f'{what}: the name of a released one, a model folder, a weights file, or the prefix of a '
-        'checkpoint (written by this project or by TF1).',
+        f'{what}: {names}a model folder, a weights file, or the prefix of a checkpoint (written by '
+        'this project or by TF1).',
         required=required and default is None,
     )
 
 
 def define_network(data_set: DataSet) -> None:
     """Defines --checkpoint, the one network of a program, and its alias --model_dir."""
-    define_checkpoint('checkpoint', data_set.networks.default, 'The network')
+    networks = data_set.networks
+    define_checkpoint('checkpoint', networks.default, 'The network', released=networks.origins)
     flags.DEFINE_alias('model_dir', 'checkpoint')
 
 

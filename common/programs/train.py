@@ -32,8 +32,8 @@ def define_flags(data_set: DataSet) -> None:
     config_flags.define_config(
         data_set.training,
         validation_size=f'How many training images, the {which} ones, are held out.',
-        epsilon=f'Radius of the l-inf ball, in pixel units ({data_set.unit}).',
-        step_size=f'Size of a PGD step, in pixel units ({data_set.unit}).',
+        epsilon=f'Radius of the l-inf ball, for {data_set.unit}.',
+        step_size=f'Size of a PGD step, for {data_set.unit}.',
     )
 
 
