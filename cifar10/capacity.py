@@ -31,8 +31,8 @@ _WHY = (
     'the paper trained for 80,000 batches of 128 at a learning rate that drops twice. Each network '
     'here was trained for a tenth to a seventh of that, at a learning rate that decreases to 0, '
     'with averaged weights; FGSM training began with a radius that grows over 1,560 steps. The '
-    "paper's FGSM-trained network overfits to FGSM (90.9% under FGSM, 0.0% under PGD); whether this "
-    'one would, if trained as long, has not been measured.'
+    "paper's FGSM-trained network overfits to FGSM (90.9% under FGSM, 0.0% under PGD); whether "
+    'this one would, if trained as long, has not been measured.'
 )
 
 

@@ -48,7 +48,7 @@ def no_proxy(monkeypatch):
 
 
 class Builder:
-    """What TFDS's builders do, as far as the loader asks for it."""
+    """A TFDS builder, as far as the loader uses it."""
 
     data_dir = '/prepared/made_up/1.0.0'
 
@@ -79,7 +79,7 @@ class Builder:
 
 @pytest.fixture
 def built(monkeypatch):
-    """Makes tfds.builder return the given Builder and note its arguments."""
+    """Makes tfds.builder return the given Builder and record its arguments."""
 
     def install(builder):
         builder.arguments = []

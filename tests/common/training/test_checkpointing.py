@@ -1,4 +1,4 @@
-"""Checkpoints that were written before optimizers were functions still serve."""
+"""Checkpoints written before optimizers became functions can still be read."""
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def make_trainer(folder, optimizer=Adam(), network=None, train_steps=2 * STEPS):
 
 
 class KerasMomentum(keras.optimizers.Optimizer):
-    """As this project had it until its optimizers became functions."""
+    """The optimizer of this project before optimizers became functions."""
 
     def build(self, variables):
         super().build(variables)

@@ -97,7 +97,7 @@ def start(folder, workers, script):
 
 
 def results(folder, processes):
-    """What each process holds when it has trained, and what it said."""
+    """The arrays that each process saved after training, and its output."""
     said = []
     for process in processes:
         out, err = process.communicate(timeout=300)
@@ -126,7 +126,7 @@ def test_two_hosts_train_as_one_and_only_the_first_writes(tmp_path):
         'run',
         'plain',
     }
-    for name in ('one', 'two'):  # events.* bear the time and the host
+    for name in ('one', 'two'):  # names of events.* contain the time and the host
         files = {path.name for path in (tmp_path / name / 'run').glob('[!e]*')}
         assert files == {'checkpoint', 'log.csv', 'last.weights.h5'} | {
             f'checkpoint-{step}.{suffix}'

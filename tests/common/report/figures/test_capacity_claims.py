@@ -1,4 +1,4 @@
-"""What figure 3 says of made-up measurements that support a claim, contradict it, or do both."""
+"""Figure 3's verdicts on made-up measurements that support a claim, contradict it, or do both."""
 
 import dataclasses
 import json
@@ -191,7 +191,7 @@ def disagreeing(gained, lost):
         (20, 300, False),
         (0, 0, False),
         (20, 20, False),
-        # Intervals of the two accuracies overlap widely, but of the images that differ all rose.
+        # The two intervals overlap widely, but every image that differs has improved.
         (8, 0, True),
         (5, 0, False),
         (30, 10, True),
