@@ -139,7 +139,7 @@ def test_no_arrow_leads_upwards():
 
 
 def test_no_circles():
-    """Of files, those that import each other by turns included."""
+    """Between files, which includes indirect imports."""
     files = {module_of(p): p for name in ('common', *DATA_SETS) for p in sources(name)}
     needs = {
         module: {

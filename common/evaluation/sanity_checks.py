@@ -76,7 +76,7 @@ class Suspect:
         return self.tried[-1]
 
     def first_batch(self) -> np.ndarray:
-        """[batch, classes] float32 logits of the first images, computed anew at each call."""
+        """[batch, classes] float32 logits of the first images, computed at each call."""
         return self.network(tf.constant(self.examples.x[: self.crafting.batch_size])).numpy()
 
 

@@ -125,7 +125,7 @@ class Checkpoints:
         others = [p for p in self._manager.checkpoints if p != damaged and is_prefix(p)]
         if not others:
             return f'Remove {self._folder} to begin again'
-        return f'Remove the files {damaged}.* to go on from {pathlib.Path(others[-1]).name}'
+        return f'Remove the files {damaged}.* to resume from {pathlib.Path(others[-1]).name}'
 
 
 def _manager(

@@ -674,7 +674,7 @@ def test_targeted_each_tries_every_wrong_class_and_never_the_true_one():
 
 def test_targeted_each_keeps_the_target_that_hurts_most():
     def logits_fn(x):
-        # Pixel 0 tells the target t; the network then favours class t by t: class 4 hurts most.
+        # Pixel 0 shows the target t; the network then favours class t by t: class 4 hurts most.
         t = tf.reshape(x, [-1, PIXELS])[:, :1]
         return t * tf.cast(tf.range(CLASSES)[None] == tf.cast(t, tf.int32), tf.float32)
 

@@ -44,7 +44,7 @@ def archive(**changes):
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    monkeypatch.setenv('no_proxy', '*')  # addresses of this machine are meant as they stand
+    monkeypatch.setenv('no_proxy', '*')  # no proxy for addresses of this machine
 
 
 class Builder:

@@ -386,7 +386,7 @@ def test_results_of_another_version_are_not_used(model, examples, on_disk, capsy
 
 def test_results_under_another_key_are_not_used(model, examples, on_disk, capsys):
     evaluate(model, examples, PGD(BALL, 0, 0.1), partial=on_disk('other'))
-    assert 'computing anew' not in capsys.readouterr().err
+    assert 'starting over' not in capsys.readouterr().err
     outcome = evaluate(model, examples, partial=on_disk())
     assert 'holds results of another network or setting; computing' in capsys.readouterr().err
     np.testing.assert_array_equal(outcome.correct, evaluate(model, examples).correct)
@@ -425,7 +425,7 @@ def test_damaged_partial_results_are_not_used(on_disk, tmp_path, capsys):
             np.testing.assert_array_equal(state['standing'], STATE['standing'])
             assert (state['restart'], state['seconds']) == (3, 0.5)
         else:
-            assert 'computing anew' in capsys.readouterr().err
+            assert 'starting over' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypat
     images.write_bytes(images.read_bytes()[:-4])
     np.testing.assert_array_equal(write(), whole)
     note = capsys.readouterr().err
-    assert f'note: {images}' in note and 'computing anew' in note
+    assert f'note: {images}' in note and 'starting over' in note
 
 
 def test_images_that_do_not_belong_to_the_results_are_not_written(

@@ -96,7 +96,7 @@ def test_a_run_begun_with_an_optimizer_of_keras_goes_on(tmp_path, capsys, optimi
     capsys.readouterr()
     rest = make_trainer(tmp_path / 'old', optimizer)
     rest.train()
-    assert f'going on from step {STEPS} of {2 * STEPS}' in capsys.readouterr().out
+    assert f'resuming from step {STEPS} of {2 * STEPS}' in capsys.readouterr().out
     for a, b in zip(
         tf.nest.flatten(whole._state.variables), tf.nest.flatten(rest._state.variables), strict=True
     ):

@@ -23,7 +23,7 @@ SHAPE, CLASSES, BATCH = (6, 6, 1), 3, 8
 RNG = np.random.default_rng(0)
 X = tf.constant(RNG.random((BATCH, *SHAPE), dtype=np.float32))
 Y = tf.constant(RNG.integers(0, CLASSES, BATCH), tf.int32)
-ATTACK = PGD(LinfBall(0.2), 12, 0.05)  # so many steps are a tf.while_loop
+ATTACK = PGD(LinfBall(0.2), 12, 0.05)  # with this many steps it is a tf.while_loop
 ARGUMENTS = {'seed': 3, 'factor': 0.5, 'learning_rate': 0.1}
 
 

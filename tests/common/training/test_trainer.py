@@ -408,7 +408,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(killed, run_of,
     log = (killed / 'log.csv').read_text()
     message = refusal(killed)
     assert f'the checkpoint {newest} is damaged' in message
-    assert f'Remove the files {newest}.* to go on from checkpoint-3' in message
+    assert f'Remove the files {newest}.* to resume from checkpoint-3' in message
     assert (killed / 'log.csv').read_text() == log
     for path in killed.glob('checkpoint-6.*'):
         path.unlink()
@@ -487,7 +487,7 @@ def test_a_log_that_is_only_half_there(killed, run_of):
     ],
 )
 def test_a_full_disk(tmp_path, capsys, run_of, limit):
-    # capsys: captured output must not go to a file, for a limit of file sizes stands for the disk.
+    # capsys: captured output must not go to a file, since a limit on file sizes replaces the disk.
     whole = run_of('natural')
     trainer = make_trainer(tmp_path, attack=None)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -815,9 +815,9 @@ def test_the_lines_on_the_terminal(tmp_path, capsys):
 
 def test_a_run_that_goes_on_says_so(killed, capsys):
     finish(killed)
-    assert capsys.readouterr().out.startswith(f'{killed}: going on from step 6 of 10\nstep 6: ')
+    assert capsys.readouterr().out.startswith(f'{killed}: resuming from step 6 of 10\nstep 6: ')
     finish(killed)
-    assert capsys.readouterr().out == f'{killed}: going on from step 10 of 10\n'
+    assert capsys.readouterr().out == f'{killed}: resuming from step 10 of 10\n'
 
 
 def test_summaries_have_the_challenges_tags(tmp_path):
