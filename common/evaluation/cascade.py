@@ -229,7 +229,7 @@ class _State:
         losses: np.ndarray,
         seconds: float,
     ) -> None:
-        """Takes the results of the batch that comes next.
+        """Records the results of the next batch.
 
         An interruption in the middle does no harm: the batch is then attacked again.
         """

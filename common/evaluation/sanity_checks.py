@@ -111,7 +111,7 @@ def checks(
 
 
 def randomized_outputs(suspect: Suspect) -> Check:
-    """Fails if the same images have other logits the second time: one gradient is one of many."""
+    """Fails if the same images get different logits the second time: one gradient is not enough."""
     first, second = suspect.first_batch(), suspect.first_batch()
     apart = float(np.abs(first - second).max())
     return Check(

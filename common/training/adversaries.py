@@ -1,4 +1,4 @@
-"""Who makes the training examples."""
+"""The attacks that craft training examples."""
 
 import dataclasses
 from typing import Any

@@ -63,7 +63,7 @@ class TrainingConfig(
 
     @property
     def kind(self) -> str:
-        """How the network is trained, in one word: the objective, or who makes its examples."""
+        """How the network is trained, in one word: the objective, or what crafts its examples."""
         return self.adversary if self.objective == 'pgd' else self.objective
 
     @property
@@ -73,7 +73,7 @@ class TrainingConfig(
         return float('inf') if attack is None else attack.steps * attack.step_size
 
     def settled(self, given: Collection[str] = ()) -> 'TrainingConfig':
-        """Without what its schedule ignores, and with what its objective prefers.
+        """The config without settings that its schedule ignores, with those its objective prefers.
 
         Args:
             given: settings that the user gave, which stay.
@@ -92,10 +92,10 @@ class TrainingConfig(
         )
 
     def check(self) -> None:
-        """Looks for settings that do not go together.
+        """Checks that settings do not contradict each other.
 
         Raises:
-            UserError: there are some; the message names them as flags.
+            UserError: some do; the message names them as flags.
         """
         learning_rate(self)
         training_objective(self)
@@ -109,19 +109,18 @@ class TrainingConfig(
         }
 
     def updated(self, contents: Mapping[str, Any]) -> 'TrainingConfig':
-        """The config with what a config.json says.
+        """The config, updated with the contents of a config.json.
 
         Args:
-            contents: its contents. Where it says nothing, a setting keeps its value.
+            contents: its contents. Settings that it lacks keep their values.
 
         Raises:
-            ValueError: it says something of settings that do not exist, or a list is not of whole
-                numbers.
+            ValueError: it has settings that do not exist, or a list that is not of whole numbers.
         """
         unknown = sorted(contents.keys() - {field.name for field in dataclasses.fields(self)})
         if unknown:
             raise ValueError(f'unknown settings: {", ".join(unknown)}')
-        # Older files have the numbers of a list as they were typed, as strings.
+        # Older files have the numbers of a list as strings.
         return dataclasses.replace(
             self,
             **{

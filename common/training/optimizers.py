@@ -12,7 +12,7 @@ Tensors = list[tf.Tensor]
 
 
 class Optimizer(Protocol):
-    """How a weight moves, as a function of everything that this depends on.
+    """The update of a weight, as a function of everything that it depends on.
 
     Attributes:
         remembers: how many tensors of the weight's shape, its slots, go from step to step; they

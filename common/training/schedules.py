@@ -93,7 +93,7 @@ SCHEDULES = {
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleSettings:
-    """How long training takes, and its learning rate meanwhile."""
+    """Settings: the length of training, and the learning rate."""
 
     train_steps: int = setting('Optimizer steps in all.', least=1)
     learning_rate: float = setting('Learning rate (the peak, under a schedule).', least=0.0)
