@@ -11,7 +11,7 @@ FLAGS = flags.FLAGS
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     names = ', '.join(data_set.challenge_models.releases)
-    flags.DEFINE_string('name', None, f'The model to download: {names}. Required.')
+    flags.DEFINE_string('name', None, f'The model to download, one of: {names}. Required.')
     flags.DEFINE_string(
         'output_dir', 'models', 'Folder to download to; the model gets a subfolder of its name.'
     )

@@ -26,7 +26,7 @@ def define_data(names: tuple[str, ...]) -> None:
     stand_in = ''
     if len(names) > 1:
         stand_in = f' {names[-1]!r} means patterns that need no download, to try the software.'
-    flags.DEFINE_enum('dataset', names[0], list(names), f'The images.{stand_in}')
+    flags.DEFINE_enum('dataset', names[0], list(names), f'The images to use.{stand_in}')
     flags.DEFINE_string(
         'data_dir',
         None,

@@ -27,11 +27,13 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_string(
         'model_dir',
         None,
-        'Folder for checkpoints, weights, log and config.json; by default one in models/.',
+        f'Folder for checkpoints, weights, log and config.json; by default in models/, named '
+        f'{data_set.key}_<network>_<adversary or objective>.',
     )
     config_flags.define_config(
         data_set.training,
         validation_size=f'How many training images, the {which} ones, are held out.',
+        augment=f'Randomly vary training images before the attack; here: {data_set.augmentation}.',
         epsilon=f'Radius of the l-inf ball, for {data_set.unit}.',
         step_size=f'Size of a PGD step, for {data_set.unit}.',
     )

@@ -29,10 +29,10 @@ ADVERSARIES = {
 
 CRAFTING = {
     'eval': 'with the moving averages',
-    'train': 'with the statistics of the batch, and each gradient moves the moving averages on',
-    'train_frozen': 'the same without moving them',
+    'train': "with the batch's statistics, and every gradient updates the moving averages",
+    'train_frozen': 'the same without these updates',
 }
-"""The network that training examples are crafted with, by name."""
+"""Name -> the network that training examples are crafted with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,9 @@ class AdversarySettings:
         choices=DTYPES,
     )
     crafting: str = setting(
-        'The network that training examples are crafted with.', 'eval', choices=CRAFTING
+        'How batch normalization works while training examples are crafted.',
+        'eval',
+        choices=CRAFTING,
     )
 
 
