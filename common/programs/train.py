@@ -33,7 +33,7 @@ def define_flags(data_set: DataSet) -> None:
     config_flags.define_config(
         data_set.training,
         validation_size=f'How many training images, the {which} ones, are held out.',
-        augment=f'Randomly vary training images before the attack; here: {data_set.augmentation}.',
+        augment=f'Randomly vary training images before the attack; here: {data_set.augmentation or "nothing"}.',
         epsilon=f'Radius of the l-inf ball, for {data_set.unit}.',
         step_size=f'Size of a PGD step, for {data_set.unit}.',
     )
