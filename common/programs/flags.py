@@ -35,20 +35,27 @@ def define_data(names: tuple[str, ...]) -> None:
     )
 
 
+def words_with_unit(data_set: DataSet) -> dict[str, str]:
+    """Flag -> its help text, for flags whose unit depends on the data set."""
+    return {
+        'epsilon': f'Radius of the l-inf ball, for {data_set.unit}.',
+        'step_size': f'Size of a PGD step, for {data_set.unit}.',
+    }
+
+
 def define_attack(data_set: DataSet, *, steps: int | None = None, seed: int = 0) -> None:
     """Defines the flags of every attacking program: data, ball, PGD, seed and precision."""
     define_data(data_set.names)
-    define_ball(data_set.epsilon, data_set.unit)
-    define_pgd(data_set.steps if steps is None else steps, data_set.step_size, data_set.unit)
+    define_ball(data_set)
+    define_pgd(data_set, data_set.steps if steps is None else steps)
     define_seed(seed)
     define_attack_dtype()
 
 
-def define_ball(epsilon: float, unit: str) -> None:
-    """Defines --epsilon; `unit` says the range of pixels."""
-    flags.DEFINE_float(
-        'epsilon', epsilon, f'Radius of the l-inf ball, for {unit}.', lower_bound=0.0
-    )
+def define_ball(data_set: DataSet) -> None:
+    """Defines --epsilon."""
+    words = words_with_unit(data_set)['epsilon']
+    flags.DEFINE_float('epsilon', data_set.epsilon, words, lower_bound=0.0)
     require_finite('epsilon')
 
 
@@ -57,11 +64,12 @@ def require_finite(name: str) -> None:
     flags.register_validator(name, _is_finite, message=_FINITE)
 
 
-def define_pgd(steps: int, step_size: float, unit: str) -> None:
-    """Defines --steps, --step_size and --random_start; `unit` says the range of pixels."""
+def define_pgd(data_set: DataSet, steps: int) -> None:
+    """Defines --steps, --step_size and --random_start."""
     flags.DEFINE_integer('steps', steps, 'Number of PGD steps.', lower_bound=0)
     flags.register_validator('steps', _is_countable, message=_COUNTABLE)
-    flags.DEFINE_float('step_size', step_size, f'Size of a PGD step, for {unit}.', lower_bound=0.0)
+    words = words_with_unit(data_set)['step_size']
+    flags.DEFINE_float('step_size', data_set.step_size, words, lower_bound=0.0)
     flags.register_validator('step_size', _is_finite, message=_FINITE)
     flags.DEFINE_boolean(
         'random_start', True, 'Start PGD at a random point of the ball instead of at the image.'

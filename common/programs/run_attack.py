@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_data(data_set.names)
-    shared_flags.define_ball(data_set.epsilon, data_set.unit)
+    shared_flags.define_ball(data_set)
     shared_flags.define_network(data_set)
     flags.DEFINE_string('input', 'attack.npy', 'File of the adversarial images (.npy).')
     flags.DEFINE_string(

@@ -22,6 +22,7 @@ from common.training.validation import validation_of
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags; the defaults are the challenge's config.json."""
     which = 'last' if data_set.holds_out_last else 'first'
+    augmentation = data_set.augmentation or 'nothing'
     shared_flags.define_data(data_set.names)
     config_flags.define_recipes(data_set.recipes)
     flags.DEFINE_string(
@@ -33,9 +34,9 @@ def define_flags(data_set: DataSet) -> None:
     config_flags.define_config(
         data_set.training,
         validation_size=f'How many training images, the {which} ones, are held out.',
-        augment=f'Randomly vary training images before the attack; here: {data_set.augmentation or "nothing"}.',
-        epsilon=f'Radius of the l-inf ball, for {data_set.unit}.',
-        step_size=f'Size of a PGD step, for {data_set.unit}.',
+        augment=f'Randomly vary training images before the attack; here: {augmentation}.',
+        steps='PGD steps that craft a batch (--train_steps counts optimizer steps).',
+        **shared_flags.words_with_unit(data_set),
     )
 
 

@@ -41,9 +41,7 @@ class AdversarySettings:
 
     adversary: str = setting('What crafts the training examples.', 'pgd', choices=ADVERSARIES)
     epsilon: float = setting('Radius of the l-inf ball, in pixel units of the data set.', least=0.0)
-    steps: int = setting(
-        'PGD steps (--train_steps counts optimizer steps).', least=0, most=2**31 - 1
-    )
+    steps: int = setting('Number of PGD steps.', least=0, most=2**31 - 1)
     step_size: float = setting('Size of a PGD step, in pixel units.', least=0.0)
     random_start: bool = setting(
         'Start PGD at a random point of the ball instead of at the image.', True

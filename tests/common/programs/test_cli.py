@@ -20,7 +20,7 @@ def program(main, define_flags=lambda: None):
 
 
 def define_flags():
-    shared_flags.define_ball(0.3, 'pixels from 0 to 1')
+    shared_flags.define_ball(types.SimpleNamespace(epsilon=0.3, unit='pixels from 0 to 1'))
     flags.DEFINE_integer('own', 1, 'Of this program alone.', lower_bound=0)
 
 
