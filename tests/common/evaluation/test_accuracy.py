@@ -380,7 +380,7 @@ def test_a_finished_evaluation_is_not_repeated(model, examples, on_disk, uninter
 def test_results_of_another_version_are_not_used(model, examples, on_disk, capsys):
     on_disk().write({'standing': np.ones(N, bool), 'restart': 1})
     outcome = evaluate(model, examples, partial=on_disk())
-    assert 'in the form of another version of this program; computing' in capsys.readouterr().err
+    assert 'form of another version of this program; starting over' in capsys.readouterr().err
     np.testing.assert_array_equal(outcome.correct, evaluate(model, examples).correct)
 
 
@@ -388,7 +388,7 @@ def test_results_under_another_key_are_not_used(model, examples, on_disk, capsys
     evaluate(model, examples, PGD(BALL, 0, 0.1), partial=on_disk('other'))
     assert 'starting over' not in capsys.readouterr().err
     outcome = evaluate(model, examples, partial=on_disk())
-    assert 'holds results of another network or setting; computing' in capsys.readouterr().err
+    assert 'holds results of another network or setting; starting over' in capsys.readouterr().err
     np.testing.assert_array_equal(outcome.correct, evaluate(model, examples).correct)
     assert outcome.gradients == 3 * N
 
