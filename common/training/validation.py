@@ -53,7 +53,7 @@ class Validation:
     Attributes:
         examples: the images.
         attack: None judges natural accuracy alone.
-        batch_size: images a batch.
+        batch_size: images per batch.
     """
 
     examples: Examples
