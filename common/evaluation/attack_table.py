@@ -74,7 +74,7 @@ class Published:
         if source == target:
             source = in_paper
         elif source == in_paper:
-            source = f'another {source}'  # the target stands for the paper's own network here
+            source = f'another {source}'  # here the target represents the paper's own network
         return {
             name: accuracy(method, steps, restarts, source, in_paper, settings)
             for name, accuracy in self.columns.items()

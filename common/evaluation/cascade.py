@@ -1,4 +1,4 @@
-"""Accuracy under one attack, and under a cascade in which only the images that survive go on.
+"""Accuracy under one attack, or under a cascade whose stages attack only surviving images.
 
 An accuracy under one attack is a cascade of one stage, so that both share one loop over batches.
 The loop keeps its state on disk and continues from there after an interruption.
@@ -228,7 +228,7 @@ class _State:
         losses: np.ndarray,
         seconds: float,
     ) -> None:
-        """Takes the results of the batch that comes next.
+        """Records the results of the next batch.
 
         An interruption in the middle does no harm: the batch is then attacked again.
         """
@@ -263,7 +263,7 @@ class _Cascade:
     def run(
         self, progress: str | None, on_batch: OnBatch | None, partial: PartialResult | None
     ) -> Verdict:
-        """Continues from the state on disk, or starts anew."""
+        """Resumes from the state on disk, or starts from the beginning."""
         require_some(self.examples)
         state = _State.start(len(self.examples), len(self.stages))
         if partial is not None:

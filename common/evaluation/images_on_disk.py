@@ -1,4 +1,4 @@
-"""The adversarial images of an attack on a whole data set, on disk for as long as it goes on."""
+"""The adversarial images of an attack on a whole data set, on disk while it runs."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ class ImagesOnDisk:
 
     Args:
         partial: where the attack keeps its results. If there are results, but the images that
-            belong to them are lost, the results are removed and the attack starts anew.
+            belong to them are lost, the results are removed and the attack starts over.
         x: [n, ...] float32 natural images.
 
     Attributes:
@@ -42,7 +42,7 @@ class ImagesOnDisk:
                 if partial.path.exists():
                     print(
                         f'note: {self._path}, which belongs to {partial.path}, is lost or '
-                        'damaged; computing anew',
+                        'damaged; starting over',
                         file=sys.stderr,
                     )
                 partial.remove()

@@ -76,7 +76,7 @@ class Suspect:
         return self.tried[-1]
 
     def first_batch(self) -> np.ndarray:
-        """[batch, classes] float32 logits of the first images, computed anew at each call."""
+        """[batch, classes] float32 logits of the first images, computed at each call."""
         return self.network(tf.constant(self.examples.x[: self.crafting.batch_size])).numpy()
 
 
@@ -112,7 +112,7 @@ def checks(
 
 
 def randomized_outputs(suspect: Suspect) -> Check:
-    """Fails if the same images have other logits the second time: one gradient is one of many."""
+    """Fails if the same images get different logits the second time: one gradient is not enough."""
     first, second = suspect.first_batch(), suspect.first_batch()
     apart = float(np.abs(first - second).max())
     return Check(

@@ -1,4 +1,4 @@
-"""The worst case of one network: a cascade of attacks, its honesty checks, records and images."""
+"""The worst case of one network: a cascade of attacks, its sanity checks, records and images."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ from common.files import write_json
 from common.networks.logits import ModelLogits
 from common.networks.weights import weights_digest
 
-_SAMPLE = 200  # images that the honesty checks look at
+_SAMPLE = 200  # images that the sanity checks use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Files:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What a cascade and the checks of its honesty found.
+    """What a cascade and its sanity checks found.
 
     Attributes:
         row: the result as a row of a table.
         verdict: the result image by image.
-        checks: the honesty checks.
+        checks: the sanity checks.
     """
 
     row: Row
@@ -64,7 +64,7 @@ def evaluate(
     preset: str,
     others: Sequence[str],
 ) -> Judgement:
-    """Runs a cascade and the checks of its honesty; prints both, and writes the files.
+    """Runs a cascade and its sanity checks; prints both, and writes the files.
 
     Args:
         attacks: the network under evaluation, with images and settings.
@@ -156,7 +156,7 @@ def _run(
 def _checks(
     attacks: AttackTable, pgd: PGD, others: Sequence[str], survived: np.ndarray
 ) -> Iterator[Check]:
-    """The honesty checks on a sample of the images, evenly spread."""
+    """The sanity checks on a sample of the images, evenly spaced."""
     chosen = slice(None, None, -(-len(attacks.examples) // _SAMPLE))
     crafting = attacks.settings.crafting
     suspect = Suspect(

@@ -1,4 +1,4 @@
-"""Evaluates a network naturally and under PGD (the challenges' eval.py)."""
+"""Accuracy of a network on natural images and under PGD (the challenges' eval.py)."""
 
 import tensorflow as tf
 from absl import flags
@@ -17,9 +17,13 @@ def define_flags(data_set: DataSet) -> None:
     define_settings('loss', 'kappa')
     shared_flags.define_network(data_set)
     shared_flags.define_num_examples()
-    flags.DEFINE_integer('eval_batch_size', data_set.batch_size, 'Images a batch.', lower_bound=1)
-    flags.DEFINE_boolean('eval_on_cpu', False, 'Leave the GPUs to the training.')
-    flags.DEFINE_boolean('once', False, 'Evaluate what is there now, and stop.')
+    flags.DEFINE_integer('eval_batch_size', data_set.batch_size, 'Images per batch.', lower_bound=1)
+    flags.DEFINE_boolean(
+        'eval_on_cpu', False, 'Evaluate on the CPU, which leaves the GPUs to training.'
+    )
+    flags.DEFINE_boolean(
+        'once', False, 'Evaluate a model folder as it is now and stop, instead of watching it.'
+    )
 
 
 def main(data_set: DataSet) -> None:

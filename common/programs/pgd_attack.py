@@ -24,7 +24,7 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_string(
         'output',
         'attack.npy',
-        f'The submission to write: float32, an image of shape ({shape}) for each test image.',
+        f'File for the submission: .npy, float32, an image of shape ({shape}) per test image.',
     )
 
 

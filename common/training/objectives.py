@@ -96,7 +96,7 @@ def _trades(config: Any) -> Trades:
 
 OBJECTIVES = {
     'pgd': Choice(
-        "the loss of adversarial examples, the paper's saddle point, whoever makes them",
+        "the loss of adversarial examples (the paper's saddle point), whatever crafts them",
         lambda config: SaddlePoint(),
     ),
     'trades': Choice(

@@ -2,7 +2,7 @@
 
 The loop holds the state in variables, calls the compiled step, validates, and writes checkpoints
 and the log. Everything random follows from the seed and the step number, so a run that was
-interrupted goes on exactly as if it had not been.
+interrupted continues exactly as if it had not been.
 """
 
 import dataclasses
@@ -147,7 +147,7 @@ class Trainer:
         )
         with stopping_on_signals(self.request_stop), log, bar:
             if start:
-                self._say(bar, f'{self.model_dir}: going on from step {start:,} of {total:,}')
+                self._say(bar, f'{self.model_dir}: resuming from step {start:,} of {total:,}')
             batches = batches_from(start, self.data.examples, self._order, self._devices.strategy)
             for step in range(start, total):
                 with log.paused():
@@ -308,7 +308,7 @@ class Trainer:
         mean = self._devices.sum(float(start)) / self._devices.replicas
         if self._devices.sum((start - mean) ** 2) > 0:
             raise UserError(
-                f'expected all hosts to go on from the same step; found step {start:,} here and '
+                f'expected all hosts to resume from the same step; found step {start:,} here and '
                 f'others elsewhere (their mean is {mean:,.1f}). Give them one --model_dir on a '
                 'file system that all of them see.'
             )

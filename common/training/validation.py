@@ -39,10 +39,10 @@ class ValidationSettings:
         least=0,
     )
     validation_attack: str = setting(
-        'What they are judged under.', 'pgd', choices=VALIDATION_ATTACKS
+        'The attack on held-out images.', 'pgd', choices=VALIDATION_ATTACKS
     )
     validation_epsilon: float | None = setting(
-        'Radius that they are judged at; by default --epsilon.', None, least=0.0
+        'Radius of the attack on held-out images; by default --epsilon.', None, least=0.0
     )
     validation_examples: int = setting('How many held-out images are evaluated.', 1000, least=0)
 
@@ -54,7 +54,7 @@ class Validation:
     Attributes:
         examples: the images.
         attack: None judges natural accuracy alone.
-        batch_size: images a batch.
+        batch_size: images per batch.
     """
 
     examples: Examples

@@ -1,4 +1,4 @@
-"""Every program: help, wrong flags, the user's mistakes, interruptions, a reader that has gone."""
+"""Every program: help, wrong flags, user errors, interruptions, a closed output."""
 
 import os
 import pathlib
@@ -97,7 +97,7 @@ def test_ctrl_c_has_the_status_that_shells_expect(run_program):
 
 
 def test_a_reader_that_has_gone_makes_no_traceback():
-    # A process of its own, without TensorFlow: `common.programs.cli` needs none.
+    # In a separate process, without TensorFlow, which `common.programs.cli` does not need.
     code = (
         'import sys, types\n'
         f'sys.modules["common"] = package = types.ModuleType("common")\n'

@@ -1,4 +1,4 @@
-"""The checker: what it reads and refuses, where the limits lie, what it predicts and prints."""
+"""The checker: what it reads and refuses, its limits, what it predicts and prints."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def load(path, shape=SHAPE):
 
 
 def refusal(call, *args, **kwargs):
-    """The message of the UserError that the call raises, which has to be a single line."""
+    """The message of the UserError that the call raises; it must be a single line."""
     with pytest.raises(UserError) as caught:
         call(*args, **kwargs)
     message = str(caught.value)
@@ -220,7 +220,7 @@ def test_refuses_a_damaged_or_hostile_file(path, contents):
     message = refusal(load, path)
     assert 'expected a whole .npy file' in message and 'np.save' in message
     assert len(message) < 600 + len(str(path))
-    # NumPy's own advice, which would run whatever the file says.
+    # NumPy's own advice, which would run any code in the file.
     assert 'load it unsafely' not in message
 
 
