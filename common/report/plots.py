@@ -137,7 +137,7 @@ def number_axis(axis: matplotlib.axis.Axis, low: float, high: float) -> None:
 
 
 def _edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """[bins + 1] float64 edges over all values, distinct even if the values nearly coincide."""
+    """[bins + 1] float64 edges over all values, apart even where the values hardly are."""
     low, high = float(values.min()), float(values.max())
     least = 1e-6 * max(abs(low), abs(high), 1e-30)
     return np.linspace(low - least, high + least, bins + 1)

@@ -68,7 +68,7 @@ def test_clipping_narrows_the_angles_of_random_points():
 def test_shared_signs_and_lengths_stand_in_the_table():
     assert column(found(points(0.8)), 'moved the same way, median') == pytest.approx(90, abs=1)
     assert column(uniform(), 'moved the same way, median') == pytest.approx(50, abs=1)
-    # Signs have length 1 per pixel, uniform numbers the square root of a third.
+    # Signs are as long as 1 a pixel, uniform numbers as the root of a third.
     ratio = column(found(points()), 'length, median') / column(uniform(), 'length, median')
     assert ratio == pytest.approx(3**0.5, abs=0.02)
 
