@@ -87,9 +87,9 @@ def load(split: str, *, dataset: str = 'cifar10', data_dir: str | None = None) -
 def load_training(
     *, validation_size: int = 0, dataset: str = 'cifar10', data_dir: str | None = None
 ) -> tuple[Examples, Examples]:
-    """Training images, and the last `validation_size` ones, which are held out for validation.
+    """Training and validation images: the last `validation_size` training images are held out.
 
-    The challenge trains on all 50,000 images and holds none out.
+    The challenge trains on all 50,000 and holds none out.
     """
     examples = load('train', dataset=dataset, data_dir=data_dir)
     kept = max(len(examples) - validation_size, 0)

@@ -81,6 +81,6 @@ def load(split: str, *, dataset: str = 'mnist', data_dir: str | None = None) -> 
 def load_training(
     *, validation_size: int = VALIDATION_SIZE, dataset: str = 'mnist', data_dir: str | None = None
 ) -> tuple[Examples, Examples]:
-    """Training images, and the first `validation_size` ones, which are held out for validation."""
+    """Training and validation images: the first `validation_size` training images are held out."""
     examples = load('train', dataset=dataset, data_dir=data_dir)
     return examples.subset(slice(validation_size, None)), examples.subset(slice(validation_size))
