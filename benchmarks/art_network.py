@@ -1,4 +1,4 @@
-"""A Keras network on MNIST as the Adversarial Robustness Toolbox takes it."""
+"""A Keras network for MNIST, wrapped for the Adversarial Robustness Toolbox (ART)."""
 
 import importlib
 import warnings
@@ -11,14 +11,14 @@ from mnist import dataset
 
 
 def art_module(name: str) -> ModuleType:
-    """`art.<name>`, without the warnings that its import gives of libraries that are not there."""
+    """Imports `art.<name>` without its warnings about missing libraries."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         return importlib.import_module(f'art.{name}')
 
 
 def art_network(network: keras.Model) -> Any:
-    """The estimator that ART's attacks take, for a network that returns logits."""
+    """The estimator that ART's attacks expect, for a network that returns logits."""
     return art_module('estimators.classification').TensorFlowV2Classifier(
         model=network,
         nb_classes=dataset.NUM_CLASSES,

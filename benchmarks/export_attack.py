@@ -1,12 +1,15 @@
-"""Writes PGD on the released network A for a machine that has a GPU and JAX, but no TensorFlow.
+"""Exports PGD on the released network A to a machine that has a GPU and JAX but no TensorFlow.
 
     pip install jax flatbuffers
     python benchmarks/export_attack.py --output=exported
 
-There, with this folder and benchmarks/: `python benchmarks/run_exported.py exported`.
+Copy the output folder and benchmarks/ to that machine, and run there:
 
-What is written is the project's own `tf.function`, lowered to StableHLO, which XLA compiles for the
-GPU: with the network as Keras computes it, and ("rearranged") as common/engine.py does.
+    python benchmarks/run_exported.py exported
+
+The export is the project's own `tf.function`, lowered to StableHLO, which XLA compiles for the GPU:
+once with the network as Keras computes it, and once ("rearranged") as
+common/networks/fast_gradients.py does.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -87,7 +90,7 @@ def _exported(
 
     @tf.function(autograph=False, jit_compile=True)
     def perturb(weights, x, y, seed):
-        # As arguments, lest every file holds the weights.
+        # The weights are arguments so that the files do not contain them.
         with keras.StatelessScope(list(zip(network.variables, weights, strict=True))):
             return tf.ensure_shape(attack(make_logits_fn(), x, y, seed=seed), x.shape)
 
@@ -97,7 +100,7 @@ def _exported(
         np.zeros(batch_size, np.int32),
         np.zeros(2, np.int32),
     )
-    # Exported for processors, since exporting for a GPU takes one; the code is the same.
+    # Exported for CPUs, since exporting for a GPU needs one; the code is the same.
     return jax.export.export(
         jax.jit(jax2tf.call_tf(perturb, has_side_effects=False)),
         platforms=['cpu'],

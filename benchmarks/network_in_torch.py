@@ -1,4 +1,4 @@
-"""Network A with its weights in PyTorch, and PGD as one writes it there without a library."""
+"""Network A with its weights in PyTorch, and PGD as one would write it there by hand."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ class NetworkA(nn.Module):
     """[batch, 1, 28, 28] pixels in [0, 1] -> [batch, 10] logits.
 
     Args:
-        weights: the Keras network's, in its order.
+        weights: the Keras network's weights, in its order.
     """
 
     def __init__(self, weights: Sequence[np.ndarray]):
@@ -42,16 +42,16 @@ def pgd(
     steps: int,
     bfloat16: bool = False,
 ) -> torch.Tensor:
-    """Adversarial images [batch, 1, height, width] float32 for pixels in [0, 1].
+    """PGD for pixels in [0, 1]: adversarial images [batch, 1, height, width] float32.
 
     Args:
-        network: in evaluation mode, with parameters that need no gradient.
+        network: a network in evaluation mode, whose parameters need no gradient.
         x: [batch, 1, height, width] float32 natural images.
         y: [batch] int64 labels.
         epsilon: l-inf radius.
-        step_size: in the same units.
+        step_size: size of a step, in the same units.
         steps: number of gradient steps.
-        bfloat16: whether the network computes in bfloat16 where autocast lets it.
+        bfloat16: whether the network computes in bfloat16 where autocast allows it.
     """
     x_adv = torch.clamp(x + torch.empty_like(x).uniform_(-epsilon, epsilon), 0, 1)
     for _ in range(steps):

@@ -1,12 +1,12 @@
-"""PGD of this project beside that of other libraries: the same network, images, batches and steps.
+"""PGD of this project against other libraries: the same network, images, batches and steps.
 
     pip install -r benchmarks/requirements.txt
     python benchmarks/peers.py
 
-Image-gradients per second on the released network A: images times steps over wall time, compilation
-apart, the libraries in alternation, the median of the repeats. This project works on several
-batches at a time, as its evaluations do (common/parallel.py), and once more on one after the other,
-as the others do; both are compared. A library that is not installed is left out.
+Measures image gradients per second on the released network A: images times steps, divided by wall
+time without compilation. Libraries alternate; the result is the median of the repeats. This project
+runs several batches at a time, as its evaluations do (common/evaluation/concurrent_batches.py), and
+also one batch at a time, as the other libraries do. Libraries that are not installed are left out.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -37,16 +37,16 @@ FLAGS = flags.FLAGS
 OURS = 'this project'
 ONE_BY_ONE = ', one by one'
 Craft = Callable[[np.ndarray, np.ndarray], object]
-"""[n, 28, 28, 1] float32 images, [n] labels: one attack on the batch, finished when it returns."""
+"""([n, 28, 28, 1] float32 images, [n] labels): one attack on the batch, done when it returns."""
 
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    flags.DEFINE_integer('batch_size', 200, 'Images a batch.', lower_bound=1)
-    flags.DEFINE_integer('batches', 4, 'Batches attacked one time.', lower_bound=1)
+    flags.DEFINE_integer('batch_size', 200, 'Images per batch.', lower_bound=1)
+    flags.DEFINE_integer('batches', 4, 'Batches in each timed attack.', lower_bound=1)
     flags.DEFINE_integer('steps', 40, 'PGD steps of an attack.', lower_bound=1)
-    flags.DEFINE_integer('repeats', 5, 'Attacks timed of each library.', lower_bound=1)
-    flags.DEFINE_enum('dataset', 'mnist', list(dataset.DATASETS), 'Which images.')
+    flags.DEFINE_integer('repeats', 5, 'Timed attacks per library.', lower_bound=1)
+    flags.DEFINE_enum('dataset', 'mnist', list(dataset.DATASETS), 'The images.')
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _rates(crafts: dict[str, Craft], batches: list[Examples]) -> dict[str, float]:
-    """Name -> image-gradients per second."""
+    """Name -> image gradients per second."""
     seconds = {name: [] for name in crafts}
     for repeat in range(-1, FLAGS.repeats):  # the first round compiles and is not counted
         for name, craft in crafts.items():

@@ -1,13 +1,17 @@
-"""Speed of the compiled PGD attack on network A, beside simpler ways and the machine's peak.
+"""Speed of the compiled PGD attack on network A, compared with simpler code and the machine's peak.
 
     python benchmarks/pgd.py
 
-Image-gradients per second: images times gradient steps over wall time, compilation apart, the
-variants in alternation, the median of the repeats. The peak is what large matrix products reach
-just before and after each attack, since machines that are shared are not equally fast all day.
-"together" is how evaluations and cascades run the attack, several batches at a time
-(common/parallel.py); the others run one batch. "as built" leaves the network as Keras computes it,
-without the arrangement of common/engine.py; "eager" further runs the loop step by step.
+Measures image gradients per second: images times gradient steps, divided by wall time without
+compilation. Variants alternate; the result is the median of the repeats. The peak is the speed of
+large matrix products just before and after each attack, since shared machines are not equally fast
+all day.
+
+    compiled   one batch at a time
+    together   several batches at a time, which is how evaluations and cascades run
+               (common/evaluation/concurrent_batches.py)
+    as built   one batch; the network as Keras computes it, not as common/networks/fast_gradients.py
+    eager      as built, with the loop run step by step
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -34,11 +38,11 @@ from mnist.pgd_attack import challenge_pgd
 
 FLAGS = flags.FLAGS
 
-# Multiply-adds of network A, forward (model.py): conv1, conv2, two dense layers. An input gradient
-# costs the forward pass and about as much again.
+# Floating-point operations of network A's forward pass (mnist/model.py): conv1, conv2, two dense
+# layers. An input gradient costs the forward pass and about as much again.
 _FORWARD = 2 * (28 * 28 * 25 * 32 + 14 * 14 * 25 * 32 * 64 + 3136 * 1024 + 1024 * 10)
 FLOP_PER_GRADIENT = 2 * _FORWARD
-_SIZE = 2048  # of the matrices multiplied
+_SIZE = 2048  # rows and columns of the multiplied matrices
 
 
 def define_flags() -> None:
@@ -50,7 +54,7 @@ def define_flags() -> None:
         message='expected whole numbers above 0, separated by commas',
     )
     flags.DEFINE_integer('steps', 40, 'PGD steps of an attack.', lower_bound=1)
-    flags.DEFINE_integer('repeats', 5, 'Attacks timed of each variant.', lower_bound=1)
+    flags.DEFINE_integer('repeats', 5, 'Timed attacks per variant.', lower_bound=1)
 
 
 def main() -> None:
@@ -75,7 +79,7 @@ def main() -> None:
 
 @dataclasses.dataclass
 class _Attacks:
-    """The timed attacks of one variant: image-gradients a second, and FLOP/s of matrix products."""
+    """Timed attacks of one variant: image gradients per second, and FLOP/s of matrix products."""
 
     rates: list[float] = dataclasses.field(default_factory=list)
     peaks: list[float] = dataclasses.field(default_factory=list)
@@ -93,14 +97,14 @@ class _Attacks:
 
 
 class _AsBuilt(ModelLogits):
-    """A network whose layers are computed one after the other, in attacks too."""
+    """A network that attacks also compute layer by layer, as Keras does."""
 
     def _rearranged(self, dtype: str) -> None:
         return None
 
 
 def _measure(network: keras.Model, batch_size: int) -> dict[str, _Attacks]:
-    """Variant -> its attacks."""
+    """Variant -> its timed attacks."""
     rng = np.random.default_rng(0)
     x = tf.constant(rng.random((batch_size, *dataset.IMAGE_SHAPE), np.float32))
     y = tf.constant(rng.integers(0, dataset.NUM_CLASSES, batch_size), tf.int32)
@@ -136,7 +140,7 @@ def _measure(network: keras.Model, batch_size: int) -> dict[str, _Attacks]:
 
 
 def _together(attack: CompiledAttack, batches: int) -> Callable:
-    """The attack on so many batches, as many at a time as evaluations have in work."""
+    """Runs the attack on `batches` batches, as many at a time as evaluations do."""
 
     def run(x, y, seed):
         return list(in_order(lambda i: attack(x, y, seed=(*seed[:1], i)).numpy(), range(batches)))
@@ -153,7 +157,7 @@ def _matmul(dtype: str) -> Callable[[], tf.Tensor]:
 
 
 def _matmul_rate(dtype: str) -> float:
-    """Floating-point operations a second of a large matrix product, the median of seven."""
+    """Floating-point operations per second of a large matrix product, the median of seven."""
     multiply, seconds = _matmul(dtype), []
     for _ in range(7):
         start = time.perf_counter()

@@ -1,10 +1,11 @@
-"""Speed of PGD on network A on a GPU through XLA, beside PyTorch's; TensorFlow is not needed here.
+"""Speed of PGD on network A on a GPU through XLA, compared with PyTorch; needs no TensorFlow.
 
     python benchmarks/run_exported.py exported
 
-Image-gradients per second of what benchmarks/export_attack.py has written: images times steps over
-wall time, compilation apart, the variants in alternation, the median of the repeats. This project's
-float32 is float32 throughout; PyTorch's convolutions are TensorFloat-32 on GPUs that have it.
+Measures image gradients per second of the attacks that benchmarks/export_attack.py wrote: images
+times steps, divided by wall time without compilation. Variants alternate; the result is the median
+of the repeats. This project's float32 is float32 throughout; PyTorch's convolutions use
+TensorFloat-32 on GPUs that have it.
 """
 
 import importlib
@@ -21,7 +22,7 @@ import numpy as np
 
 REPEATS = 10
 Craft = Callable[[], object]
-"""One attack on one batch, finished when it returns."""
+"""Runs one attack on one batch; done when it returns."""
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def _measure(crafts: dict[str, Craft], gradients: int) -> dict[str, tuple[float, float]]:
-    """Name -> image-gradients per second, and the seconds that the first attack took."""
+    """Name -> image gradients per second, and the seconds that the first attack took."""
     seconds = {name: [] for name in crafts}
     for _ in range(1 + REPEATS):  # the first round compiles and is not counted
         for name, craft in crafts.items():

@@ -1,9 +1,10 @@
-"""Speed of adversarial training on CIFAR-10's network, and of the input that feeds it.
+"""Speed of adversarial training of CIFAR-10's network, and of the input pipeline alone.
 
     python benchmarks/training.py
 
-Images a second through whole training steps (crafting, update, moving averages), as `cifar10.train`
-runs them, compilation apart. The input alone shows that no device waits for it.
+Measures images per second through whole training steps (crafting, update, moving averages), as
+`cifar10.train` runs them, without compilation. The input pipeline is measured alone to show that
+training never waits for it.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -38,9 +39,11 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines this program's flags."""
     flags.DEFINE_enum('width', 'simple', list(model.WIDTHS), 'Width of network A.')
-    flags.DEFINE_integer('batch_size', 128, 'Examples a step.', lower_bound=1)
-    flags.DEFINE_integer('steps', CIFAR10.watched_steps, 'PGD steps.', lower_bound=0)
-    flags.DEFINE_integer('train_steps', 20, 'Training steps that are timed.', lower_bound=1)
+    flags.DEFINE_integer('batch_size', 128, 'Examples per training step.', lower_bound=1)
+    flags.DEFINE_integer(
+        'steps', CIFAR10.watched_steps, 'PGD steps per training step.', lower_bound=0
+    )
+    flags.DEFINE_integer('train_steps', 20, 'Timed training steps.', lower_bound=1)
 
 
 def main() -> None:

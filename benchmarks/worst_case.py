@@ -1,15 +1,15 @@
-"""Robust accuracy against wall time: this project's cascade and AutoAttack on the same network.
+"""Robust accuracy over wall time: this project's cascade against AutoAttack on the same network.
 
     pip install -r benchmarks/requirements.txt
     python benchmarks/worst_case.py                      (hours; 500 images)
-    python benchmarks/worst_case.py --num_examples=20    (for a look)
+    python benchmarks/worst_case.py --num_examples=20    (a quick look)
 
-AutoAttack's standard version (Croce and Hein 2020) is APGD on the cross-entropy and APGD-T, FAB-T
-and Square on every wrong class, 100 steps or 5,000 queries each, on what still stands. Its attacks
-are torchattacks', whose own `AutoAttack` takes 10 steps only, or, with --peer=art, ART's
-`AutoAttack` as it comes. Every example is judged by the Keras network in float32. The two take
-turns, each on one share of the images after the other, since machines are not equally fast all day;
-this project compiles anew each time, and that counts.
+AutoAttack's standard version (Croce and Hein 2020) runs APGD on the cross-entropy, then APGD-T,
+FAB-T and Square on every wrong class, with 100 steps or 5,000 queries each, on the images that
+still survive. Here it is built from the attacks of torchattacks, whose own `AutoAttack` takes only
+10 steps; with --peer=art, it is ART's `AutoAttack` as it is. The Keras network classifies all
+results in float32. The two take turns, one share of the images after the other, since machines are
+not equally fast all day. This project compiles again for each share, and that time counts.
 """
 
 import common  # noqa: F401  (quiets TensorFlow, which the lines below import)
@@ -44,13 +44,21 @@ Craft = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    flags.DEFINE_integer('num_examples', 500, 'Images, evenly spread.', lower_bound=1)
-    flags.DEFINE_integer('rounds', 2, 'Shares of the images, attacked in turn.', lower_bound=1)
-    flags.DEFINE_integer('batch_size', 125, 'Images a batch.', lower_bound=1)
+    flags.DEFINE_integer(
+        'num_examples', 500, 'Number of test images, evenly spaced.', lower_bound=1
+    )
+    flags.DEFINE_integer(
+        'rounds', 2, 'Number of shares of the images; the two take turns on each.', lower_bound=1
+    )
+    flags.DEFINE_integer('batch_size', 125, 'Images per batch.', lower_bound=1)
     flags.DEFINE_enum('preset', 'standard', list(PRESETS), "This project's cascade.")
-    flags.DEFINE_enum('attack_dtype', 'float32', DTYPES, 'Precision of its gradients.')
-    flags.DEFINE_enum('peer', 'torchattacks', ['torchattacks', 'art'], 'Whose AutoAttack.')
-    flags.DEFINE_enum('dataset', 'mnist', list(dataset.DATASETS), 'Which images.')
+    flags.DEFINE_enum(
+        'attack_dtype', 'float32', DTYPES, 'Precision of the gradients of this project.'
+    )
+    flags.DEFINE_enum(
+        'peer', 'torchattacks', ['torchattacks', 'art'], 'The library whose AutoAttack is measured.'
+    )
+    flags.DEFINE_enum('dataset', 'mnist', list(dataset.DATASETS), 'The images.')
 
 
 def main() -> None:
@@ -71,13 +79,13 @@ def main() -> None:
     here, our_seconds = _report(f'this project, {FLAGS.preset}, {FLAGS.attack_dtype}', ours)
     there, their_seconds = _report(f'AutoAttack by {FLAGS.peer}', theirs)
     print(
-        f'{their_seconds / our_seconds:.2f} times as fast; {np.sum(here & ~there)} images stand '
-        f'here that fall there, {np.sum(there & ~here)} the other way round'
+        f'{their_seconds / our_seconds:.2f} times as fast; {np.sum(here & ~there)} images survive '
+        f'only here, {np.sum(there & ~here)} only there'
     )
 
 
 def _report(name: str, rounds: list[tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
-    """Prints what all rounds left and took together; returns which images stand, and seconds."""
+    """Prints the result of all rounds together; returns which images survive, and the seconds."""
     standing = np.concatenate([standing for standing, _ in rounds])
     seconds = sum(seconds for _, seconds in rounds)
     low, high = wilson_interval(int(standing.sum()), len(standing))
@@ -89,7 +97,7 @@ def _report(name: str, rounds: list[tuple[np.ndarray, float]]) -> tuple[np.ndarr
 
 
 def _our_cascade(network: keras.Model, test: Examples) -> tuple[np.ndarray, float]:
-    """Which images stand, and the seconds, compilation included."""
+    """Which images survive, and the seconds, compilation included."""
     stages = preset(
         FLAGS.preset,
         MNIST.pgd().ball,
@@ -117,7 +125,7 @@ def _our_cascade(network: keras.Model, test: Examples) -> tuple[np.ndarray, floa
 def _run(
     stages: dict[str, Craft], network: keras.Model, test: Examples
 ) -> tuple[np.ndarray, float]:
-    """The peer's attacks one after the other on what stands; the natural images come first."""
+    """Runs the natural images, then the peer's attacks in turn, on the images that survive."""
     judge, ball, start = Judge(ModelLogits(network)), MNIST.pgd().ball, time.perf_counter()
     standing = np.ones(len(test), bool)
     for name, craft in {'natural': lambda x, y: x, **stages}.items():
@@ -125,7 +133,7 @@ def _run(
             x, y = test.x[index], test.y[index]
             x_adv = tf.constant(craft(x, y), tf.float32)
             if not ball.contains(x_adv, tf.constant(x)).numpy().all():
-                raise ValueError(f'{name}: images outside of the ball')
+                raise ValueError(f'{name}: images outside the ball')
             standing[index] = judge(x_adv, tf.constant(y))[0] == y
         print(
             f'  {name:<24}{standing.mean():>8.2%} left after '
@@ -150,7 +158,7 @@ def _torchattacks(network: keras.Model) -> dict[str, Craft]:
         def run(x: np.ndarray, y: np.ndarray) -> np.ndarray:
             images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
             x_adv = attack(images, torch.from_numpy(y).long())
-            # To the ball's own rounding, by which the checks go.
+            # Projected, since the checks allow only the rounding of the ball itself.
             return _inside(x_adv.detach().numpy().transpose(0, 2, 3, 1), x)
 
         return run

@@ -1,6 +1,6 @@
-"""The networks of figure 3: the simple one, trained naturally, against FGSM and against PGD.
+"""The networks of figure 3: the simple network trained naturally, against FGSM, against PGD.
 
-The wide network needs GPUs; once it is trained and released, it belongs in WIDTHS and RELEASED.
+Training the wide network needs GPUs; once it is released, add it to WIDTHS and RELEASED.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ _QUICK = {
 }
 
 _WHY = (
-    'the paper trained for 80,000 batches of 128 at a learning rate that drops twice, each network '
-    'here saw a tenth to a seventh of that, at one that falls to 0, with averaged weights, and '
-    "FGSM training began with a radius that grows over 1,560 steps. The paper's FGSM-trained "
-    'network overfits to FGSM (90.9% under FGSM, 0.0% under PGD); whether this one would in a '
-    'training as long has not been measured.'
+    'the paper trained for 80,000 batches of 128 at a learning rate that drops twice. Each network '
+    'here was trained for a tenth to a seventh of that, at a learning rate that decreases to 0, '
+    'with averaged weights; FGSM training began with a radius that grows over 1,560 steps. The '
+    "paper's FGSM-trained network overfits to FGSM (90.9% under FGSM, 0.0% under PGD); whether "
+    'this one would, if trained as long, has not been measured.'
 )
 
 
@@ -45,22 +45,22 @@ def sweep(
     name: str,
     data_dir: str | None,
 ) -> tuple[Study, Sweep]:
-    """The one training that is not released, and the study that judges all networks.
+    """The one training that is not released, and the study that evaluates all networks.
 
     Args:
         data_set: CIFAR-10.
-        study: its study.
-        train: trains a network of it.
-        epsilon: radius of training and judgement; None for the paper's.
-        name: of the images, as --dataset.
-        data_dir: folder of TFDS's prepared data sets.
+        study: the study of the data set's other figures.
+        train: trains a network on the data set.
+        epsilon: radius of training and evaluation; None for the paper's.
+        name: the images, a choice of --dataset.
+        data_dir: folder of data sets prepared by TFDS.
 
     Raises:
         UserError: another radius than that of the released networks.
     """
     if epsilon not in (None, data_set.epsilon):
         raise UserError(
-            f'expected --epsilon={data_set.epsilon:g} for figure 3, with which the '
+            f'expected --epsilon={data_set.epsilon:g} for figure 3, the radius at which the '
             f'released networks were trained; found {epsilon:g}.'
         )
     study = dataclasses.replace(study, pgd=data_set.pgd())
@@ -70,7 +70,7 @@ def sweep(
     training, _ = data_set.load_training(config.validation_size, dataset=name, data_dir=data_dir)
 
     def adversary(config: TrainingConfig) -> PGD | None:
-        # The released A's last stage met the paper's adversary, not the recipe's shorter one.
+        # The last stage of the released A used the paper's adversary, not the recipe's shorter one.
         if config.adversary == 'pgd':
             return data_set.pgd(steps=data_set.watched_steps)
         return training_adversary(config, data_set.lower, data_set.upper)

@@ -1,4 +1,4 @@
-"""CIFAR-10 as the programs know it."""
+"""CIFAR-10 for the programs: one value with everything specific to it."""
 
 from cifar10 import capacity, dataset, model
 from cifar10.challenge_models import CHALLENGE_MODELS
@@ -17,7 +17,7 @@ CIFAR10 = DataSet(
     epsilon=dataset.EPSILON,
     steps=20,  # the strongest PGD of the paper's table
     step_size=2.0,
-    watched_steps=7,  # the paper's training adversary, and of its table; the config has 10
+    watched_steps=7,  # the paper's training adversary, also in its table; the config has 10
     batch_size=100,
     submission_shape=dataset.IMAGE_SHAPE,
     networks=model.NETWORKS,

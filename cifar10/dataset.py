@@ -14,7 +14,7 @@ IMAGE_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10
 LOWER, UPPER = 0.0, 255.0  # pixel range, from the loader to the submission
 EPSILON = 8.0  # the challenge's l-inf radius, in the same units
-AUGMENTATION = Crops(2, mirror=True)  # the challenge's, of training images
+AUGMENTATION = Crops(2, mirror=True)  # the challenge's, for training images
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 DATASETS = ('cifar10', 'drawn')
 
@@ -22,7 +22,7 @@ _PUBLISHED_FILE = 10_000  # images in each of the published binary files
 
 
 def _original_index(stored: dict[str, np.ndarray], split: str) -> np.ndarray:
-    # TFDS names every example by its original position: b'test_01259'.
+    # TFDS names every example after its original position: b'test_01259'.
     names = [re.fullmatch(f'{split}_([0-9]+)'.encode(), name) for name in stored['id']]
     return np.array([int(name[1]) if name else -1 for name in names])
 
@@ -58,12 +58,12 @@ ARCHIVE = Archive(
 
 
 def load(split: str, *, dataset: str = 'cifar10', data_dir: str | None = None) -> Examples:
-    """All images of a split in the original order, pixels in [0, 255].
+    """Loads all images of a split in the original order, with pixels in [0, 255].
 
     Args:
         split: 'train' (all 50,000 images) or 'test'.
-        dataset: 'cifar10', or 'drawn' for the stand-in that needs no download.
-        data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
+        dataset: 'cifar10', or 'drawn' for the stand-in, which needs no download.
+        data_dir: folder of data sets prepared by TFDS; None follows TFDS's own rules.
 
     Raises:
         ValueError: unknown data set or split.

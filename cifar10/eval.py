@@ -1,10 +1,10 @@
-"""Evaluates a CIFAR-10 network naturally and under PGD (the challenge's eval.py).
+"""Measures a CIFAR-10 network's accuracy, natural and under PGD (the challenge's eval.py).
 
     python -m cifar10.eval                                 (the released network A)
-    python -m cifar10.eval --model_dir=models/my_network   (watches a folder while it is trained)
+    python -m cifar10.eval --model_dir=models/my_network   (watches a folder during training)
 
-A model folder is watched: each new checkpoint is evaluated, and TensorBoard summaries are written
-to its subfolder eval/. Anything else, or --once, is evaluated once.
+Given a model folder, it evaluates each new checkpoint and writes TensorBoard summaries to the
+subfolder eval/, until Ctrl-C. With --once, or given any other network, it evaluates once.
 """
 
 from cifar10.data_set import CIFAR10

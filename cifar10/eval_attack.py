@@ -1,11 +1,11 @@
-"""Accuracy of a CIFAR-10 network under an attack, white box or transferred from another network.
+"""Measures a CIFAR-10 network's accuracy under an attack, white box or black box.
 
     python -m cifar10.eval_attack                          (PGD on the released network A)
-    python -m cifar10.eval_attack --source=A_nat           (black box: examples made for A_nat)
+    python -m cifar10.eval_attack --source=A_nat           (black box: gradients of A_nat)
     python -m cifar10.eval_attack --table                  (Table 2 of the paper)
-    python -m cifar10.eval_attack --method=worst_case      (a cascade of attacks, and its checks)
+    python -m cifar10.eval_attack --method=worst_case      (a cascade, then sanity checks)
 
-What is computed for a table or a cascade is kept, so that an interrupted command goes on.
+Tables and cascades keep what they have computed: the same command resumes an interrupted run.
 """
 
 from cifar10.data_set import CIFAR10

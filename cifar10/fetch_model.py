@@ -1,10 +1,10 @@
-"""Downloads a model that the CIFAR-10 challenge released (the challenge's fetch_model.py).
+"""Downloads a model released by the CIFAR-10 challenge (the challenge's fetch_model.py).
 
     python -m cifar10.fetch_model --name=secret
 
-The zip is compared with its published SHA-256 before anything is unpacked. As in the challenge the
-TF1 checkpoint comes to models/<name>/checkpoint-<step>; beside it the weights are written once more
-as last.weights.h5, which all programs here read.
+The zip must have the SHA-256 recorded here before anything is unpacked. The TF1 checkpoint is put
+at models/<name>/checkpoint-<step>, as in the challenge; its weights are also written beside it as
+last.weights.h5, which all programs here read.
 """
 
 from cifar10.data_set import CIFAR10

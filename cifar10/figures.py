@@ -1,12 +1,12 @@
-"""The paper's figures for CIFAR-10, and what goes beyond them.
+"""Makes the paper's figures for CIFAR-10, and more.
 
     python -m cifar10.figures --figure=1             (200 restarts around 4 images)
     python -m cifar10.figures --figure=3             (trains what is not released)
-    python -m cifar10.figures --budget=quick         (all of them, a minute or two each)
-    python -m common.report                        (gathers all into report/report.html)
+    python -m cifar10.figures --budget=quick         (all figures, a minute or two each)
+    python -m common.report                          (collects them in report/report.html)
 
-What is computed is kept in the output folder, so that the same command again takes seconds, and an
-interrupted one goes on.
+Results are kept in the output folder: the same command again takes seconds, or resumes an
+interrupted run.
 """
 
 from cifar10.data_set import CIFAR10

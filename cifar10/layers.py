@@ -1,4 +1,4 @@
-"""The parts of the CIFAR-10 challenge's network that Keras lacks or does differently."""
+"""Layers of the CIFAR-10 challenge's network that Keras lacks or computes differently."""
 
 import keras
 import tensorflow as tf
@@ -7,11 +7,11 @@ from keras import layers
 
 @keras.saving.register_keras_serializable('robust_training')
 class Standardize(layers.Layer):
-    """(x - mean) / max(sd, 1 / sqrt(pixels)) of each image, with gradients through mean and sd.
+    """(x - mean) / max(sd, 1 / sqrt(pixels)) for each image, with gradients through mean and sd.
 
-    It is `tf.image.per_image_standardization`, which the challenge puts inside the network
-    (cifar10_challenge/model.py). Always computed in float32, since bfloat16 would round pixels of
-    0 to 255 to 8 bits before the mean is taken away.
+    This is `tf.image.per_image_standardization`, which the challenge puts inside the network
+    (cifar10_challenge/model.py). It is always computed in float32: bfloat16 would round pixels from
+    0 to 255 to 8 bits before the mean is subtracted.
     """
 
     def __init__(self, **kwargs):
@@ -25,18 +25,20 @@ class Standardize(layers.Layer):
 
 @keras.saving.register_keras_serializable('robust_training')
 class BatchNormalization(layers.BatchNormalization):
-    """Keras' layer by TensorFlow's fused kernel: on a CPU half of the network's time otherwise.
+    """Keras' layer with TensorFlow's fused kernel.
 
-    The same function, also of the moving variance, which follows the biased variance of the batch
-    as in the TensorFlow 1.1 that trained the challenge's models.
+    On a CPU, Keras' own layer takes half of the network's time.
+
+    It computes the same function. The moving variance follows the biased variance of the batch, as
+    in Keras and in TensorFlow 1.1, which trained the challenge's models.
     """
 
     def add_weight(self, *args, **kwargs) -> keras.Variable:
-        """The scale, the offset and the statistics stay float32 in every precision."""
+        """Keeps the scale, the offset and the statistics float32 in every precision."""
         return super().add_weight(*args, **{**kwargs, 'autocast': False})
 
     def call(self, x: tf.Tensor, training: bool = False, mask: None = None) -> tf.Tensor:
-        """[batch, h, w, channels] -> the same shape; in training the moving averages move on."""
+        """[batch, h, w, channels] -> the same shape; training updates the moving averages."""
         batch_statistics = bool(training and self.trainable)
         mean, variance = ([], []) if batch_statistics else (self.moving_mean, self.moving_variance)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -51,7 +53,7 @@ class BatchNormalization(layers.BatchNormalization):
         if batch_statistics:
             n = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
             self._follow(self.moving_mean, mean)
-            # The kernel returns the unbiased variance, though it normalizes by the biased one.
+            # The kernel normalizes by the biased variance but returns the unbiased one.
             self._follow(self.moving_variance, variance * (n - 1) / n)
         return y
 
@@ -74,26 +76,26 @@ _SLOPE = 0.1
 @tf.custom_gradient
 def _leaky_relu(x: tf.Tensor) -> tuple:
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        # One kernel, much faster than tf.where; it takes features > 0 for the upper branch, so
-        # zeros are moved just above it and nothing else is.
+        # One kernel is much faster than tf.where. It uses slope 1 where features > 0, so zeros are
+        # shifted to just above 0; no other value changes branch.
         above = x + tf.constant(_SMALLEST, x.dtype)
         return tf.raw_ops.LeakyReluGrad(gradients=upstream, features=above, alpha=_SLOPE)
 
     return tf.nn.leaky_relu(x, _SLOPE), gradient
 
 
-_SMALLEST = 2e-38  # a little above the least normal number of float32 and bfloat16
+_SMALLEST = 2e-38  # a little above the smallest normal number of float32 and bfloat16
 
 
 @keras.saving.register_keras_serializable('robust_training')
 class Shortcut(layers.Layer):
-    """The residual unit's way around its convolutions, without parameters.
+    """The shortcut around a residual unit's convolutions, without parameters.
 
-    Averages windows of `stride` x `stride` pixels and adds channels of zeros, half of them before
-    and half after the others.
+    It averages windows of `stride` x `stride` pixels and pads the channels with zeros, half of them
+    before and half after the existing ones.
 
     Args:
-        filters: channels that come out.
+        filters: output channels.
         stride: 1 or 2.
     """
 
@@ -109,5 +111,5 @@ class Shortcut(layers.Layer):
         return tf.pad(x, [[0, 0], [0, 0], [0, 0], [added, added]]) if added else x
 
     def get_config(self) -> dict:
-        """What a copy of this layer is made from."""
+        """The arguments that rebuild this layer."""
         return {**super().get_config(), 'filters': self.filters, 'stride': self.stride}

@@ -1,6 +1,6 @@
 """The CIFAR-10 networks: [batch, 32, 32, 3] pixels in [0, 255] -> [batch, 10] logits.
 
-    python -m cifar10.model --width=wide          (prints the network's layers and counts)
+    python -m cifar10.model --width=wide          (prints the layers and parameter counts)
 
 In Python, `load` returns a network with its weights.
 """
@@ -27,12 +27,12 @@ _SEEDS = 2 + 2 * 3 * _UNITS  # the first convolution, the logits and two convolu
 def network_a(width: str = 'wide', *, seed: int = 0) -> keras.Model:
     """The challenge's residual network (cifar10_challenge/model.py).
 
-    45,901,914 trainable parameters (wide) or 464,154 (simple). Per-image standardization is part of
-    it; shortcuts have no parameters and convolutions no biases.
+    It has 45,901,914 trainable parameters (wide) or 464,154 (simple). It includes the per-image
+    standardization; shortcuts have no parameters, and convolutions have no biases.
 
     Args:
         width: one of WIDTHS.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
 
     Raises:
         ValueError: unknown width.
@@ -55,7 +55,7 @@ def network_a(width: str = 'wide', *, seed: int = 0) -> keras.Model:
 
 
 class _Builder:
-    """Makes layers, each with a seed of its own."""
+    """Builds layers, each with its own seed."""
 
     def __init__(self, seed: int):
         self._seeds = iter(layer_seeds(seed, _SEEDS))
@@ -80,7 +80,7 @@ class _Builder:
         return LeakyReLU(name=f'{name}_relu')(x)
 
     def unit(self, x, filters: int, stride: int, name: str, shared: bool):
-        """A residual unit; `shared`: its shortcut begins after the first activation."""
+        """A residual unit. With `shared`, its shortcut starts after the first activation."""
         activated = self.activation(x, f'{name}_1')
         shortcut = Shortcut(filters, stride, name=f'{name}_shortcut')(activated if shared else x)
         x = self.convolution(activated, filters, stride, f'{name}_conv1')
@@ -96,11 +96,12 @@ class _Builder:
 def network_b(*, seed: int = 0) -> keras.Model:
     """A plain convolutional network: three pairs of convolutions, max-pooling, no shortcuts.
 
-    The paper does not describe its CIFAR-10 black-box source; this one differs from network A in
-    kind: ReLU, max-pooling, dropout and a hidden dense layer; 1,434,714 trainable parameters.
+    The paper does not describe the source of its black-box attacks on CIFAR-10. This one has a
+    different architecture from network A: ReLU, max-pooling, dropout and a hidden dense layer, with
+    1,434,714 trainable parameters.
 
     Args:
-        seed: of the initial weights and of dropout.
+        seed: seed of the initial weights and of dropout.
     """
     seeds = iter(layer_seeds(seed, 12))
     stack = [keras.Input(IMAGE_SHAPE), Standardize(name='standardize')]
@@ -134,19 +135,19 @@ def network_b(*, seed: int = 0) -> keras.Model:
 
 
 def build(config: dict[str, Any]) -> keras.Model:
-    """The network that a run's config.json describes, with fresh weights."""
+    """Builds the network that a run's config.json describes, with initial weights."""
     if config['network'] == 'B':
         return network_b(seed=config['seed'])
     return network_a(config['width'], seed=config['seed'])
 
 
 def load(reference: str = 'A') -> keras.Model:
-    """A network with its weights.
+    """Loads a network with its weights.
 
     Args:
         reference: a released name ('A', 'A_prime', 'A_best', 'A_nat', 'B'), a model folder, a
-            weights file, or the prefix of a checkpoint (of this project's training or of the
-            challenge's).
+            weights file, or the prefix of a checkpoint (written by this project or by the
+            challenge).
 
     Raises:
         UserError: there is no such network, or its files are damaged.

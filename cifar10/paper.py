@@ -1,9 +1,9 @@
-"""Table 2 of the paper, as data, and what its full version reports of the simple network."""
+"""Table 2 of the paper, and the results of its full version for the simple network, as data."""
 
 from common.report.paper_table import PaperRow, PaperTable
 
-# Figure 4 of arXiv version 4 does not say how many steps its PGD takes. It has 45.8% for the wide
-# network, which table 2 reports of 20 steps, so all its PGD numbers are taken as those of 20.
+# Figure 4 of arXiv version 4 does not say how many steps its PGD takes. Its 45.8% for the wide
+# network is table 2's number for 20 steps, so all its PGD numbers are taken to be for 20 steps.
 
 _WIDE = (
     PaperRow('natural', 0, 1, 'A', 0.873),
@@ -33,14 +33,14 @@ _SIMPLE = (
 )
 
 _WHY = (
-    "The column 'paper' is the wide network's, which has a hundred times as many parameters; "
-    "'paper_simple' is the same architecture as here.",
+    "The column 'paper' is for the wide network, which has a hundred times as many parameters; "
+    "'paper_simple' is for the architecture used here.",
     'Why numbers differ from those of the simple network: the paper trained for 80,000 batches of '
-    '128. A was trained for 8,970 (a ninth of it, and most against PGD-2 instead of PGD-7), A_nat '
-    'for 11,700.',
+    '128. A was trained for 8,970 (a ninth as many, and most of them against PGD-2 instead of '
+    'PGD-7), A_nat for 11,700.',
 )
 
-# The same figure, the simple network trained in three ways: natural, FGSM and PGD accuracy.
+# The same figure: natural, FGSM and PGD accuracy of the simple network, trained in three ways.
 SIMPLE_TRAININGS = {
     'none': (0.927, 0.275, 0.008),
     'fgsm': (0.874, 0.909, 0.0),

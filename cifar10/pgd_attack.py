@@ -1,9 +1,9 @@
-"""The challenge's PGD attack on CIFAR-10; as a program it writes a submission.
+"""Attacks CIFAR-10's test set with PGD and writes a submission (the challenge's pgd_attack.py).
 
     python -m cifar10.pgd_attack --output=attack.npy
     python -m cifar10.run_attack --input=attack.npy
 
-In Python, `PGDAttack` is the challenge's `LinfPGDAttack` for any Keras model that returns logits.
+In Python, `PGDAttack` is the challenge's `LinfPGDAttack`, for any Keras model that returns logits.
 """
 
 from cifar10.data_set import CIFAR10
@@ -13,17 +13,17 @@ from common.programs import cli, pgd_attack
 
 
 def challenge_pgd(**settings) -> PGD:
-    """The challenge's PGD inside CIFAR-10's pixel range.
+    """The challenge's PGD for CIFAR-10's pixel range.
 
     Args:
-        **settings: epsilon, steps, step_size, loss and random_start of `DataSet.pgd`; the
-            challenge's own by default.
+        **settings: epsilon, steps, step_size, loss and random_start, as for `DataSet.pgd`; by
+            default the challenge's.
     """
     return CIFAR10.pgd(**settings)
 
 
 class PGDAttack(CompiledAttack):
-    """The challenge's attack on one network, compiled once for all batches.
+    """The challenge's attack on one network, compiled once and used for every batch.
 
     Args:
         logits_fn: [batch, 32, 32, 3] float32 -> [batch, 10] logits: a Keras model or ModelLogits.

@@ -1,4 +1,4 @@
-"""Named settings of a training. Flags given on the command line override them one by one."""
+"""Named settings of training runs; each flag on the command line overrides one of them."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from common.training.setting import setting
 
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingConfig):
-    """A training of one of CIFAR-10's networks."""
+    """Settings of a training run of a CIFAR-10 network."""
 
     network: str = setting(
         "The challenge's residual network A, or the plain network B.", 'A', choices=('A', 'B')
@@ -36,7 +36,7 @@ CHALLENGE = Config(
     checkpoint_every=1000,
     seed=451760341,
 )
-"""cifar10_challenge/config.json with the paper's 7 PGD steps."""
+"""cifar10_challenge/config.json, with the paper's 7 PGD steps."""
 
 FAST = dataclasses.replace(
     CHALLENGE,
@@ -68,7 +68,7 @@ FINE_TUNE = dataclasses.replace(
     epsilon_warmup=0,
     validate_every=195,
 )
-"""After `fast`, with --init_from: three epochs against the paper's adversary."""
+"""Continues `fast`, given as --init_from: three epochs against the paper's adversary."""
 
 NATURAL = dataclasses.replace(
     FAST,

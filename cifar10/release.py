@@ -1,9 +1,9 @@
-"""Puts a trained network among the released ones (for maintainers).
+"""Adds a trained network to the released ones (for maintainers).
 
     python -m cifar10.release --name=A --runs=models/A1,models/A2 --machine='...' --commit=abc1234
     python -m cifar10.release --name=A --results=rows.json
 
-The runs are those of `cifar10.sources`, in their order.
+The runs must be those of `cifar10/sources.py`, in the same order.
 """
 
 from cifar10.data_set import CIFAR10

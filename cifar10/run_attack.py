@@ -2,10 +2,10 @@
 
     python -m cifar10.run_attack --input=attack.npy --predictions=pred.npy
 
-The input holds one image of 32 x 32 x 3 pixels in [0, 255], of any real dtype, for every test
-image, in the original order, each within epsilon of its test image. An invalid file is refused with
-the reason and exit status 1. The challenge's own checker accepted NaN, and let differences of uint8
-wrap around; both are mended here.
+The input holds one image of 32 x 32 x 3 pixels in [0, 255], of any real dtype, for each test image,
+in the original order and within epsilon of it. An invalid file is refused: the program says why and
+exits with status 1. The challenge's own checker accepts NaN and lets uint8 differences wrap around;
+this one does neither.
 """
 
 from cifar10.data_set import CIFAR10

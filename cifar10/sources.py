@@ -1,4 +1,4 @@
-"""The released networks: what each is, and the commands that train it."""
+"""The released networks: what each one is, and the flags of its training runs."""
 
 from common.networks.registry import Origin
 

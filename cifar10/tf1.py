@@ -1,4 +1,4 @@
-"""The challenge's TF1 checkpoints and the residual network A, in both directions."""
+"""Reads the challenge's TF1 checkpoints into the residual network A, and writes them."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import keras
 
 from common.networks import tf1_checkpoint
 
-# Layers and variables here -> variables there. Kernels have the same layout on both sides.
+# Variables here -> the challenge's variables. Kernels have the same layout in both.
 _NAMES = (
     (r'init_conv/kernel', r'input/init_conv/DW'),
     (r'(unit_1_0)_1_bn/(\w+)', r'\1/shared_activation/BatchNorm/\2'),
@@ -24,12 +24,12 @@ def import_checkpoint(model: keras.Model, prefix: str | os.PathLike) -> None:
     """Copies the weights of a TF1 checkpoint into network A, all of them or none.
 
     Args:
-        model: `cifar10.model.network_a`, of the width that the checkpoint was trained with.
+        model: `cifar10.model.network_a` with the width of the checkpoint.
         prefix: for example 'models/secret/checkpoint-79000'.
 
     Raises:
         ValueError: the model is not network A.
-        UserError: the checkpoint is missing, damaged or of another network.
+        UserError: the checkpoint is missing, damaged, or of another network.
     """
     names = _names(model)
     arrays = tf1_checkpoint.read(prefix, names, [v.shape for v in model.variables])
@@ -38,24 +38,24 @@ def import_checkpoint(model: keras.Model, prefix: str | os.PathLike) -> None:
 
 
 def export_checkpoint(model: keras.Model, prefix: str | os.PathLike, global_step: int = 0) -> None:
-    """Writes network A's weights as a checkpoint that the challenge's own programs restore.
+    """Writes network A's weights as a checkpoint that the challenge's programs can restore.
 
     Args:
         model: `cifar10.model.network_a`.
-        prefix: for example 'exported/checkpoint-80000'; programs that look for the newest
-            checkpoint of the folder will find this one.
-        global_step: number of training steps behind the weights.
+        prefix: for example 'exported/checkpoint-80000'; programs that look for the folder's
+            newest checkpoint will find this one.
+        global_step: number of training steps that led to the weights.
 
     Raises:
         ValueError: the model is not network A.
-        UserError: the folder cannot be written or is that of a training.
+        UserError: the folder cannot be written, or belongs to a training run.
     """
     arrays = [variable.numpy() for variable in model.variables]
     tf1_checkpoint.write(prefix, _names(model), arrays, global_step)
 
 
 def _names(model: keras.Model) -> list[str]:
-    """The TF1 name of every variable of the model, in the model's order."""
+    """The TF1 names of the model's variables, in the model's order."""
     return [_name(variable.path) for variable in model.variables]
 
 

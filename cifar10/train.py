@@ -2,9 +2,9 @@
 
     python -m cifar10.train --epsilon=8 --steps=7
 
-The defaults are the challenge's, with the 7 PGD steps of the paper: 80,000 steps of batch 128 of
-the wide network, which needs GPUs. `--recipe=fast` trains the simple one on a CPU. The same command
-again goes on where it stopped.
+The defaults are the challenge's, with the paper's 7 PGD steps: 80,000 training steps of batch 128
+for the wide network, which needs GPUs. --recipe=fast trains the simple network on a CPU. The same
+command resumes an interrupted run.
 """
 
 from cifar10.data_set import CIFAR10

@@ -1,7 +1,7 @@
-"""What the data sets share: threat model, losses, attacks, training, evaluation, checkpoints.
+"""Everything that data sets share: threat model, losses, attacks, training, evaluation, programs.
 
-Nothing in here knows a data set or reads a flag; whatever differs between data sets arrives as a
-value.
+Nothing here depends on a data set; whatever differs between data sets is passed in as a value.
+Only `common.programs` reads flags.
 """
 
 from common.quiet_tensorflow import import_tensorflow
@@ -10,6 +10,6 @@ import_tensorflow()
 
 import tensorflow as tf  # noqa: E402  (after the quiet import)
 
-# On recent GPUs float32 products would otherwise keep 10 bits of the mantissa, and what is judged
-# is judged in float32.
+# Predictions always use float32; on recent GPUs, float32 products would otherwise keep only 10 bits
+# of the mantissa.
 tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from common.errors import UserError, reason
 
 
@@ -106,6 +108,17 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + '\n')
+
+
+def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Writes an array as .npy, whole or not at all, under exactly this name.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    # An open file, since np.save appends '.npy' to names without it.
+    with replacing(path) as temporary, open(temporary, 'wb') as file:
+        np.save(file, array)
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -1,8 +1,8 @@
 """What an adversary maximizes: losses of [batch, classes] logits and [batch] labels.
 
-Every loss returns [batch] float32, and larger is more adversarial. `y` holds the true classes; for
-targeted losses, the classes to reach. Losses are frozen dataclasses, so that a printed attack shows
-the whole experiment.
+Every loss returns [batch] float32; larger is more adversarial. `y` holds the true classes or, for
+targeted losses, the classes to reach. Losses are frozen dataclasses, so that printing an attack
+shows all its settings.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ class LogOdds:
     """log (1 - p_y) / p_y, the logarithm of the odds against class y.
 
     The cross-entropy is log(1 + exp(this)), so both gradients have the same direction. Where p_y
-    rounds to 1, the cross-entropy's gradient loses the part of z_y; this one does not.
+    rounds to 1, the cross-entropy's gradient loses its z_y part; this one does not.
     """
 
     def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -56,7 +56,7 @@ class CWMargin:
     The targeted form is -relu(max_{j != t} z_j - z_t + kappa) for the class t to reach.
 
     Attributes:
-        kappa: confidence in logit units: how far beyond the decision boundary it still pushes.
+        kappa: confidence in logit units: how far beyond the boundary the loss keeps pushing.
         targeted: whether `y` is the class to reach rather than the class to leave.
     """
 
@@ -70,7 +70,7 @@ class CWMargin:
 
 @dataclasses.dataclass(frozen=True)
 class Margin:
-    """max_{j != y} z_j - z_y: Carlini and Wagner's margin without a floor."""
+    """max_{j != y} z_j - z_y: Carlini and Wagner's margin, unbounded."""
 
     def __call__(self, logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return -true_margin(logits, y)
@@ -94,7 +94,7 @@ class DLR:
 
 @dataclasses.dataclass(frozen=True)
 class MarginTo:
-    """z_t - z_y, the surrogate of MultiTargeted (Gowal et al. 2019): leads to one wrong class.
+    """z_t - z_y, the surrogate of MultiTargeted (Gowal et al. 2019), which aims at one wrong class.
 
     Attributes:
         target: [batch] integers, the wrong classes; None until `towards` sets them.
@@ -171,14 +171,14 @@ LOSSES = {'xent': CrossEntropy, 'cw': CWMargin}
 
 
 def make_loss(name: str, *, kappa: float = 0.0, targeted: bool = False) -> Loss:
-    """The loss of that name.
+    """Makes a loss by name.
 
-    The challenge's code silently uses cross-entropy for every unknown name; this one refuses it.
+    The challenge's code silently uses cross-entropy for unknown names; they are an error here.
 
     Args:
         name: one of LOSSES.
         kappa: for 'cw' only.
-        targeted: whether labels are the classes to reach.
+        targeted: whether labels are the classes to reach rather than to leave.
 
     Raises:
         ValueError: unknown name.

@@ -141,8 +141,7 @@ def transfer_accuracies(
             target.judge,
             examples,
             restarts=restarts,
-            batch_size=crafting.batch_size,
-            seed=crafting.seed,
+            crafting=crafting,
             progress=progress,
             on_batch=on_batch,
             partial=None

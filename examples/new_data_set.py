@@ -1,10 +1,10 @@
-"""A data set of your own with every program of the project: Fashion-MNIST, by TensorFlow Datasets.
+"""Every program of the project on your own data set, here Fashion-MNIST from TensorFlow Datasets.
 
     python examples/new_data_set.py train --model_dir=models/fashion
     python examples/new_data_set.py eval_attack --target=models/fashion
     python examples/new_data_set.py eval_attack --target=models/fashion --method=worst_case
 
-Each program explains itself: python examples/new_data_set.py train --help
+Each program lists its flags: python examples/new_data_set.py train --help
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ def load(split: str, *, dataset: str, data_dir: str | None = None) -> Examples:
 
 
 def build(config: dict) -> keras.Model:
-    """The network that config.json describes, with fresh weights: logits, no softmax."""
+    """Builds the network that config.json describes; it returns logits, without softmax."""
     layers = keras.layers
     return keras.Sequential(
         [
@@ -58,10 +58,10 @@ def build(config: dict) -> keras.Model:
 
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingConfig):
-    """Every setting of a training is a flag; these are the network's own."""
+    """Settings of a training run, each of which is a flag; these two are the network's."""
 
     network: str = setting('Kind of network.', 'cnn', choices=('cnn',))
-    filters: int = setting('Channels of its first convolution.', 16, least=1)
+    filters: int = setting('Channels of the first convolution.', 16, least=1)
 
 
 TRAINING = Config(

@@ -1,4 +1,4 @@
-"""Attacks a Keras model of your own: any that maps [batch, 28, 28, 1] in [0, 1] to logits.
+"""Attacks your own Keras model: any that maps [batch, 28, 28, 1] pixels in [0, 1] to logits.
 
 python examples/own_model.py my_model.keras
 """

@@ -1,3 +1,3 @@
-"""The MNIST challenge: networks, attack, training, evaluation and the checker."""
+"""The MNIST challenge: networks, attack, training, evaluation, checker."""
 
 import common  # noqa: F401  (imports TensorFlow quietly, before any module of this package does)

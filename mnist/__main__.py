@@ -1,8 +1,8 @@
-"""The quick start: the released network A under attack, in about two minutes.
+"""Quick start: attacks the released network A, in about two minutes.
 
     python -m mnist
 
-Without MNIST it falls back to drawn patterns, and says so.
+If MNIST is not available, it uses drawn patterns instead and says so.
 """
 
 from common.programs import cli, quick_start

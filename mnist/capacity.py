@@ -1,4 +1,4 @@
-"""The networks of figure 3: network A at five widths, with three kinds of training."""
+"""The networks of figure 3: network A at five widths, each trained in three ways."""
 
 import dataclasses
 
@@ -28,8 +28,8 @@ _TRAINING = dataclasses.replace(
     checkpoint_every=500,
 )
 _QUICK_STEPS = 150
-_LONGER = 4  # the claim that longer natural training helps
-_REACH = 2.5  # how far the training adversary's steps lead together, in epsilons
+_LONGER = 4  # for the paper's claim that longer natural training helps
+_REACH = 2.5  # distance that the training adversary's steps cover together, in epsilons
 
 
 def sweep(
@@ -41,15 +41,15 @@ def sweep(
     name: str,
     data_dir: str | None,
 ) -> tuple[Study, Sweep]:
-    """The trainings at a study's precision, seed and budget, and the study that judges them.
+    """The trainings at a study's precision, seed and budget, and the study that evaluates them.
 
     Args:
         data_set: MNIST.
-        study: its study.
-        train: trains a network of it.
-        epsilon: radius of training and judgement; None for the paper's.
-        name: of the images, as --dataset.
-        data_dir: folder of TFDS's prepared data sets.
+        study: the study of the data set's other figures.
+        train: trains a network on the data set.
+        epsilon: radius of training and evaluation; None for the paper's.
+        name: the images, a choice of --dataset.
+        data_dir: folder of data sets prepared by TFDS.
     """
     epsilon = EPSILON if epsilon is None else epsilon
     study = dataclasses.replace(study, pgd=data_set.pgd(epsilon))

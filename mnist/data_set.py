@@ -1,4 +1,4 @@
-"""MNIST as the programs know it."""
+"""MNIST for the programs: one value with everything specific to it."""
 
 from common.programs.data_set import DataSet, FigureRanges
 from mnist import capacity, dataset, model

@@ -15,20 +15,20 @@ IMAGE_SHAPE = (28, 28, 1)
 NUM_CLASSES = 10
 LOWER, UPPER = 0.0, 1.0  # pixel range, from the loader to the submission
 EPSILON = 0.3  # the challenge's l-inf radius, in the same units
-VALIDATION_SIZE = 5000  # the challenge holds the first training images out
-# Of training images, where it is asked for: about as much as hands differ.
+VALIDATION_SIZE = 5000  # the challenge holds out the first training images
+# For training images, with --augment: about as much as handwritten digits differ.
 AUGMENTATION = Warp(degrees=10.0, stretch=0.1, slant=0.1, shift=1.0, bend=1.25)
 DATASETS = ('mnist', 'drawn')
 
 
 def _original_index(stored: dict[str, np.ndarray], split: str) -> np.ndarray:
-    # TFDS sorts by a salted hash of each example's key, which here is its original index.
+    # TFDS sorts examples by a salted hash of their key, which for MNIST is the original index.
     hasher = Hasher(split)
     return np.argsort([hasher.hash_key(i) for i in range(len(stored['label']))])
 
 
 def _digest(images: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
-    # MD5 of the published idx files: big-endian magic number and sizes, then the bytes.
+    # MD5 of the published idx files: a big-endian magic number and sizes, then the bytes.
     n = len(labels)
     image_file = struct.pack('>4I', 2051, n, 28, 28) + images.tobytes()
     label_file = struct.pack('>2I', 2049, n) + labels.tobytes()
@@ -50,12 +50,12 @@ ARCHIVE = Archive(
 
 
 def load(split: str, *, dataset: str = 'mnist', data_dir: str | None = None) -> Examples:
-    """All images of a split in the original order, pixels in [0, 1].
+    """Loads all images of a split in the original order, with pixels in [0, 1].
 
     Args:
         split: 'train' (all 60,000 images) or 'test'.
-        dataset: 'mnist', or 'drawn' for the stand-in that needs no download.
-        data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
+        dataset: 'mnist', or 'drawn' for the stand-in, which needs no download.
+        data_dir: folder of data sets prepared by TFDS; None follows TFDS's own rules.
 
     Raises:
         ValueError: unknown data set or split.

@@ -1,10 +1,10 @@
-"""Evaluates an MNIST network naturally and under PGD (the challenge's eval.py).
+"""Measures an MNIST network's accuracy, natural and under PGD (the challenge's eval.py).
 
     python -m mnist.eval                                 (the released network A)
-    python -m mnist.eval --model_dir=models/my_network   (watches a folder while it is trained)
+    python -m mnist.eval --model_dir=models/my_network   (watches a folder during training)
 
-A model folder is watched: each new checkpoint is evaluated, and TensorBoard summaries are written
-to its subfolder eval/. Anything else, or --once, is evaluated once.
+Given a model folder, it evaluates each new checkpoint and writes TensorBoard summaries to the
+subfolder eval/, until Ctrl-C. With --once, or given any other network, it evaluates once.
 """
 
 from common.programs import cli

@@ -1,11 +1,11 @@
-"""Accuracy of an MNIST network under an attack, white box or transferred from another network.
+"""Measures an MNIST network's accuracy under an attack, white box or black box.
 
     python -m mnist.eval_attack                          (PGD on the released network A)
-    python -m mnist.eval_attack --source=A_nat           (black box: examples made for A_nat)
+    python -m mnist.eval_attack --source=A_nat           (black box: gradients of A_nat)
     python -m mnist.eval_attack --table                  (Table 1 of the paper)
-    python -m mnist.eval_attack --method=worst_case      (a cascade of attacks, and its checks)
+    python -m mnist.eval_attack --method=worst_case      (a cascade, then sanity checks)
 
-What is computed for a table or a cascade is kept, so that an interrupted command goes on.
+Tables and cascades keep what they have computed: the same command resumes an interrupted run.
 """
 
 from common.programs import cli, eval_attack

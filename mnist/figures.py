@@ -1,12 +1,12 @@
-"""The paper's figures for MNIST, and what goes beyond them.
+"""Makes the paper's figures for MNIST, and more.
 
-    python -m mnist.figures --figure=1             (200 restarts around 4 images)
-    python -m mnist.figures --figure=3 --epsilon=0.3   (capacity, at another radius than 0.1)
-    python -m mnist.figures --budget=quick         (all of them, a minute or two each)
-    python -m common.report                        (gathers all into report/report.html)
+    python -m mnist.figures --figure=1                   (200 restarts around 4 images)
+    python -m mnist.figures --figure=3 --epsilon=0.3     (capacity, at another radius than 0.1)
+    python -m mnist.figures --budget=quick               (all figures, a minute or two each)
+    python -m common.report                              (collects them in report/report.html)
 
-What is computed is kept in the output folder, so that the same command again takes seconds, and an
-interrupted one goes on.
+Results are kept in the output folder: the same command again takes seconds, or resumes an
+interrupted run.
 """
 
 from common.programs import cli, figures

@@ -1,6 +1,6 @@
 """The MNIST networks: [batch, 28, 28, 1] pixels in [0, 1] -> [batch, 10] logits.
 
-    python -m mnist.model --network=A             (prints the network's layers and counts)
+    python -m mnist.model --network=A             (prints the layers and parameter counts)
 
 In Python, `load` returns a network with its weights.
 """
@@ -23,8 +23,8 @@ INITS = {
         lambda seed: keras.initializers.TruncatedNormal(stddev=0.1, seed=seed),
         keras.initializers.Constant(0.1),
     ),
-    # Keras' default. The challenge's weights are so large at the start (the dense layer has 3,136
-    # inputs) that short trainings end several points less robust.
+    # Keras' default. The challenge's initial weights are so large (the dense layer has 3,136
+    # inputs) that after a short training the network is several points less robust.
     'glorot': (lambda seed: keras.initializers.GlorotUniform(seed=seed), 'zeros'),
 }
 
@@ -38,14 +38,14 @@ def network_a(
 ) -> keras.Model:
     """The challenge's network: two 5x5 convolutions with max-pooling and one hidden dense layer.
 
-    3,274,634 parameters at the default widths (mnist_challenge/model.py). The capacity study of the
-    paper's section 4 scales `filters` and `hidden`.
+    It has 3,274,634 parameters at the default widths (mnist_challenge/model.py). The paper's
+    capacity study (section 4) scales `filters` and `hidden`.
 
     Args:
         filters: output channels of the two convolutions.
-        hidden: units of the dense layer.
+        hidden: units of the hidden dense layer.
         init: distribution of the initial weights, one of INITS.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
 
     Raises:
         ValueError: unknown init.
@@ -97,7 +97,7 @@ def network_b(*, seed: int = 0) -> keras.Model:
     """Architecture B of Tramer et al. (2017a), the source of Table 1's last black-box rows.
 
     Args:
-        seed: of the initial weights and of dropout.
+        seed: seed of the initial weights and of dropout.
     """
     seeds = layer_seeds(seed, 6)
     return keras.Sequential(
@@ -120,7 +120,7 @@ def network_b(*, seed: int = 0) -> keras.Model:
 
 
 def build(config: dict[str, Any]) -> keras.Model:
-    """The network that a run's config.json describes, with fresh weights.
+    """Builds the network that a run's config.json describes, with initial weights.
 
     Raises:
         UserError: `filters` are not two positive whole numbers.
@@ -148,12 +148,12 @@ def _convolution_b(filters: int, size: int, seed: int, **kwargs) -> layers.Layer
 
 
 def load(reference: str = 'A') -> keras.Model:
-    """A network with its weights.
+    """Loads a network with its weights.
 
     Args:
         reference: a released name ('A', 'A_prime', 'A_best', 'A_nat', 'B'), a model folder, a
-            weights file, or the prefix of a checkpoint (of this project's training or of the
-            challenge's).
+            weights file, or the prefix of a checkpoint (written by this project or by the
+            challenge).
 
     Raises:
         UserError: there is no such network, or its files are damaged.

@@ -1,9 +1,9 @@
-"""The challenge's PGD attack on MNIST; as a program it writes a submission.
+"""Attacks MNIST's test set with PGD and writes a submission (the challenge's pgd_attack.py).
 
     python -m mnist.pgd_attack --output=attack.npy
     python -m mnist.run_attack --input=attack.npy
 
-In Python, `PGDAttack` is the challenge's `LinfPGDAttack` for any Keras model that returns logits.
+In Python, `PGDAttack` is the challenge's `LinfPGDAttack`, for any Keras model that returns logits.
 """
 
 from common.attacks import PGD, CompiledAttack
@@ -13,17 +13,17 @@ from mnist.data_set import MNIST
 
 
 def challenge_pgd(**settings) -> PGD:
-    """The challenge's PGD inside MNIST's pixel range.
+    """The challenge's PGD for MNIST's pixel range.
 
     Args:
-        **settings: epsilon, steps, step_size, loss and random_start of `DataSet.pgd`; the
-            challenge's own by default.
+        **settings: epsilon, steps, step_size, loss and random_start, as for `DataSet.pgd`; by
+            default the challenge's.
     """
     return MNIST.pgd(**settings)
 
 
 class PGDAttack(CompiledAttack):
-    """The challenge's attack on one network, compiled once for all batches.
+    """The challenge's attack on one network, compiled once and used for every batch.
 
     Args:
         logits_fn: [batch, 28, 28, 1] float32 -> [batch, 10] logits: a Keras model or ModelLogits.

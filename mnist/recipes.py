@@ -1,4 +1,4 @@
-"""Named settings of a training. Flags given on the command line override them one by one."""
+"""Named settings of training runs; each flag on the command line overrides one of them."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from mnist.model import INITS
 
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingConfig):
-    """A training of one of MNIST's networks."""
+    """Settings of a training run of an MNIST network."""
 
     network: str = setting("The challenge's network A, or architecture B.", 'A', choices=('A', 'B'))
     filters: tuple[int, ...] = setting("Output channels of network A's convolutions.", (32, 64))
@@ -52,7 +52,7 @@ FAST = dataclasses.replace(
     attack_dtype='bfloat16',
     validate_every=500,
 )
-"""For CPUs: about 16 epochs with half the PGD steps, 40 to 60 minutes on two cores."""
+"""For CPUs: about 16 epochs with half the PGD steps, which take 40 to 60 minutes on two cores."""
 
 STRONG = dataclasses.replace(
     FAST,
@@ -67,21 +67,21 @@ STRONG = dataclasses.replace(
     validation_attack='odi',
     seed=20261126,
 )
-"""After `fast`: a larger radius than the one that counts, and digits that are varied.
+"""Continues `fast` at a radius above the challenge's, on randomly varied digits.
 
-Both raise what is left under attacks at the radius that counts, on held-out images.
+Both raise the accuracy under attacks at the challenge's radius, on held-out images.
 """
 
 STRONGER = dataclasses.replace(
     STRONG,
-    # As strong as 20 steps of 0.05, and stronger than 20 of 0.025, where it was measured: PGD at
-    # radius 0.3 on the network that `strong` leaves (1,000 held-out images).
+    # As strong as 20 steps of 0.05 and stronger than 20 of 0.025, measured as PGD at radius 0.3 on
+    # the network that `strong` trains (1,000 held-out images).
     steps=10,
     step_size=0.1,
     train_steps=11_000,
     validate_every=1000,
     seed=20261127,
 )
-"""After `strong`, given as --init_from: longer, since every step needs half the gradients."""
+"""Continues `strong`, given as --init_from, for longer: each step takes half the gradients."""
 
 RECIPES = {'challenge': CHALLENGE, 'fast': FAST, 'strong': STRONG, 'stronger': STRONGER}

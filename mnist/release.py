@@ -1,9 +1,9 @@
-"""Puts a trained network among the released ones (for maintainers).
+"""Adds a trained network to the released ones (for maintainers).
 
     python -m mnist.release --name=A --runs=models/A --machine='2 cores of ...' --commit=abc1234
     python -m mnist.release --name=A --results=rows.json
 
-The runs are those of `mnist.sources`, in their order.
+The runs must be those of `mnist/sources.py`, in the same order.
 """
 
 from common.programs import cli, release

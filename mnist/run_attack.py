@@ -2,8 +2,8 @@
 
     python -m mnist.run_attack --input=attack.npy --predictions=pred.npy
 
-The input holds one image of 784 pixels in [0, 1] for every test image, in the original order, each
-within epsilon of its test image. An invalid file is refused with the reason and exit status 1.
+The input holds one image of 784 pixels in [0, 1] for each test image, in the original order and
+within epsilon of it. An invalid file is refused: the program says why and exits with status 1.
 """
 
 from common.programs import cli, run_attack

@@ -1,4 +1,4 @@
-"""The challenge's TF1 checkpoints and network A, in both directions."""
+"""Reads the challenge's TF1 checkpoints into network A, and writes them."""
 
 import os
 
@@ -6,9 +6,9 @@ import keras
 
 from common.networks import tf1_checkpoint
 
-# TF1 numbers unnamed variables in the order of their creation, which is that of network A's
-# `trainable_variables`: kernel and bias of conv1, conv2, fc1 and fc2. Kernels have the same layout
-# (height, width, in, out), and both flatten in the order height, width, channel.
+# TF1 numbers unnamed variables in the order of their creation, which is also the order of network
+# A's `trainable_variables`: kernel and bias of conv1, conv2, fc1 and fc2. Kernels have the same
+# layout (height, width, in, out), and both flatten in the order height, width, channel.
 NAMES = ('Variable', *(f'Variable_{i}' for i in range(1, 8)))
 
 
@@ -16,12 +16,12 @@ def import_checkpoint(model: keras.Model, prefix: str | os.PathLike) -> None:
     """Copies the weights of a TF1 checkpoint into network A, all of them or none.
 
     Args:
-        model: `mnist.model.network_a`, of the widths that the checkpoint was trained with.
+        model: `mnist.model.network_a` with the widths of the checkpoint.
         prefix: for example 'models/secret/checkpoint-24900'.
 
     Raises:
         ValueError: the model has another number of variables than network A.
-        UserError: the checkpoint is missing, damaged or of another network.
+        UserError: the checkpoint is missing, damaged, or of another network.
     """
     variables = _variables(model)
     arrays = tf1_checkpoint.read(prefix, NAMES, [variable.shape for variable in variables])
@@ -30,17 +30,17 @@ def import_checkpoint(model: keras.Model, prefix: str | os.PathLike) -> None:
 
 
 def export_checkpoint(model: keras.Model, prefix: str | os.PathLike, global_step: int = 0) -> None:
-    """Writes network A's weights as a checkpoint that the challenge's own programs restore.
+    """Writes network A's weights as a checkpoint that the challenge's programs can restore.
 
     Args:
         model: `mnist.model.network_a`.
-        prefix: for example 'exported/checkpoint-100000'; programs that look for the newest
-            checkpoint of the folder will find this one.
-        global_step: number of training steps behind the weights.
+        prefix: for example 'exported/checkpoint-100000'; programs that look for the folder's
+            newest checkpoint will find this one.
+        global_step: number of training steps that led to the weights.
 
     Raises:
         ValueError: the model has another number of variables than network A.
-        UserError: the folder cannot be written or is that of a training.
+        UserError: the folder cannot be written, or belongs to a training run.
     """
     arrays = [variable.numpy() for variable in _variables(model)]
     tf1_checkpoint.write(prefix, NAMES, arrays, global_step)

@@ -2,8 +2,8 @@
 
     python -m mnist.train --epsilon=0.3 --steps=40
 
-The defaults are the challenge's: 100,000 steps of batch 50, about 14 hours on two cores.
-`--recipe=fast` takes 40 to 60 minutes. The same command again goes on where it stopped.
+The defaults are the challenge's: 100,000 training steps of batch 50, about 14 hours on two cores.
+--recipe=fast takes 40 to 60 minutes. The same command resumes an interrupted run.
 """
 
 from common.programs import cli, train

@@ -26,7 +26,7 @@ def art():
     class ART:
         @staticmethod
         def module(name):
-            with warnings.catch_warnings():  # of other libraries that are not there
+            with warnings.catch_warnings():  # about other libraries that are missing
                 warnings.simplefilter('ignore')
                 return importlib.import_module(f'art.{name}')
 
@@ -47,11 +47,11 @@ def art():
 def run_program():
     """(module, *arguments, **changes) -> (exit status, output, standard error) of a program.
 
-    The module is a door, whose data set has some fields changed, or has `main` and `define_flags`
-    of its own. It runs in this process, which spares the seconds of importing TensorFlow, and
+    The module is a door, whose data set gets the changed fields, or has its own `main` and
+    `define_flags`. It runs in this process, which saves the seconds of importing TensorFlow, and
     leaves no flags behind.
     """
-    app.define_help_flags()  # absl defines them once in the life of a process
+    app.define_help_flags()  # absl defines them once per process
 
     def run(module, *arguments, **changes):
         arguments_before, flags_before = sys.argv, set(flags.FLAGS)
@@ -80,7 +80,7 @@ def run_program():
 
 @pytest.fixture
 def trainer_arguments():
-    """(data set, config) -> what the Trainer is made with, which does not run."""
+    """(data set, config) -> the Trainer's arguments; no training takes place."""
 
     def record(data_set, config):
         made = []

@@ -16,7 +16,7 @@ DOORS = [
 ]
 RELEASED = {'A', 'B', 'A_prime', 'A_best', 'A_nat'}
 
-# From the ground up: a file imports from its own room and from those before it.
+# From the ground up: a file imports only from its own room and from those before it.
 FLOORS = (
     ('errors', 'quiet_tensorflow', 'statistics', 'randomness'),
     ('files', 'losses', 'threat_model'),
@@ -69,7 +69,7 @@ def under(name, packages):
 
 
 def docstrings(tree):
-    """The constants that are documentation: any expression that is only a string."""
+    """The string constants that are documentation: statements that are only a string."""
     return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
 
 
@@ -92,7 +92,7 @@ def test_nothing_but_tests_imports_tests():
 
 @pytest.mark.parametrize('data_set', DATA_SETS)
 def test_models_know_no_attack(data_set):
-    """Not directly, nor through another module of the project."""
+    """Neither directly nor through another module of the project."""
     reached, waiting = {}, [f'{data_set}.model']
     while waiting:
         module = waiting.pop()
@@ -139,7 +139,7 @@ def test_no_arrow_leads_upwards():
 
 
 def test_no_circles():
-    """Of files, those that import each other by turns included."""
+    """Between files, which includes indirect imports."""
     files = {module_of(p): p for name in ('common', *DATA_SETS) for p in sources(name)}
     needs = {
         module: {
@@ -214,7 +214,7 @@ def test_flags_are_defined_when_a_program_starts_not_when_it_is_imported():
 
 
 def test_common_names_no_data_set():
-    """Whatever differs between data sets arrives as a value; only documentation tells of them."""
+    """Whatever differs between data sets is a value; only documentation mentions data sets."""
     found = []
     for path in sources('common'):
         tree = ast.parse(path.read_text(encoding='utf-8'))

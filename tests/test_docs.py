@@ -1,4 +1,4 @@
-"""README and docs/: what they name exists, and their numbers are those of the record."""
+"""README and docs/: whatever they name exists, and their numbers match the record."""
 
 import importlib.util
 import pathlib
@@ -23,7 +23,7 @@ def read(path):
 
 
 def anchors(path):
-    """The names that GitHub gives a page's headings."""
+    """The anchors that GitHub makes from a page's headings."""
     headings = re.findall(r'^#+ (.*)$', read(path), re.MULTILINE)
     return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
 
@@ -47,7 +47,7 @@ def test_named_programs_and_modules_exist(page):
         assert spec, program
         if spec.submodule_search_locations:
             assert importlib.util.find_spec(f'{program}.__main__'), program
-    # A changelog's first column has names of the past.
+    # A changelog's first column has former names.
     for module in re.findall(r'`(common(?:\.\w+)+)`', re.sub(r'^\| `[^|]*', '', text, flags=re.M)):
         assert importlib.util.find_spec(module), module
 
@@ -95,7 +95,7 @@ def test_the_readme_is_short():
 
 
 def result_rows(page):
-    """(data set, line of the table) of every row of results, whose data set's name is above it."""
+    """(data set, line) of every row of results; the data set's name is above its table."""
     data_set, rows = None, []
     for line in read(page).splitlines():
         if not line.startswith('|'):

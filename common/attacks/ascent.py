@@ -20,7 +20,7 @@ class Rule(Protocol):
         balls: the kinds of balls that its directions suit.
     """
 
-    balls: ClassVar[tuple[type[Ball], ...]]
+    balls: ClassVar[tuple[type[Ball], ...]] = (Ball,)
 
     def start(self, x: tf.Tensor) -> Any:
         """The memory before the first gradient, for [batch, ...] images."""
@@ -37,7 +37,7 @@ class Rule(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Momentum:
+class Momentum(Rule):
     """The steepest step along a running sum of gradients, each of l1 length 1.
 
     MI-FGSM of Dong et al. 2018: the sign of the sum in l-inf, its l2 direction in l2.
@@ -46,7 +46,6 @@ class Momentum:
         decay: factor of the old sum at each step.
     """
 
-    balls: ClassVar = (Ball,)
     decay: float = 1.0
 
     def start(self, x: tf.Tensor) -> tf.Tensor:
@@ -63,7 +62,7 @@ class Momentum:
 
 
 @dataclasses.dataclass(frozen=True)
-class Adam:
+class Adam(Rule):
     """The direction of Adam (Kingma and Ba 2015), as Uesato et al. 2018 and Gowal et al. 2019 use.
 
     Each pixel has a step size of its own, whatever the others do. That suits `LinfBall` alone: the
@@ -74,7 +73,7 @@ class Adam:
         beta_2: decay of the mean of their squares.
     """
 
-    balls: ClassVar = (LinfBall,)
+    balls = (LinfBall,)
     beta_1: float = 0.9
     beta_2: float = 0.999
 

@@ -76,7 +76,7 @@ class Climber(abc.ABC):
 
 
 def require_ball(who: str, ball: Ball, *supported: type[Ball]) -> None:
-    """Refuses a ball whose geometry an attack does not have.
+    """Refuses a ball that an attack does not support.
 
     Raises:
         ValueError: `ball` is none of the `supported`.

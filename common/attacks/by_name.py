@@ -59,7 +59,7 @@ class Settings:
         return APGD(self.ball, self.steps, loss, self.random_start)
 
     def ascent(self, **settings: Any) -> Ascent:
-        """Ascent with these settings of its own."""
+        """Ascent with its own settings."""
         settings = {'step_size': self.step_size} | settings
         return Ascent(self.ball, self.steps, random_start=self.random_start, **settings)
 

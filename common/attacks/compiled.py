@@ -1,6 +1,7 @@
 """An attack on one network, compiled."""
 
 import threading
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -37,7 +38,7 @@ class CompiledAttack:
 
         self._logits_fn = logits_fn
         self._perturb = perturb
-        self._concrete = None
+        self._concrete: Callable[..., tf.Tensor] | None = None
         self._tracing = threading.Lock()  # batches may come from several threads
 
     def __call__(self, x: tf.Tensor, y: tf.Tensor, *, seed) -> tf.Tensor:

@@ -10,7 +10,7 @@ from common.attacks.base import Climber, require_ball
 from common.attacks.steps import like, repeat, where, with_gradient
 from common.losses import Loss, MarginTo
 from common.networks.logits import LogitsFn, exact
-from common.threat_model import LinfBall
+from common.threat_model import Ball, LinfBall
 
 _TINY = 1e-12
 
@@ -39,7 +39,7 @@ class FAB(Climber):
         ValueError: fewer than one step, or another kind of ball.
     """
 
-    ball: LinfBall
+    ball: Ball
     steps: int = 100
     loss: Loss = MarginTo()
     random_start: bool = False
@@ -119,7 +119,7 @@ class _State(NamedTuple):
     distance: tf.Tensor  # its l-inf distance; infinite while there is none
 
 
-def to_hyperplane(ball: LinfBall, x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+def to_hyperplane(ball: Ball, x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     """The way of least l-inf length from `x` to where a linear function is 0, in the pixel range.
 
     All pixels that can still move go equally far, so a length r changes the function by the sum of
@@ -128,7 +128,7 @@ def to_hyperplane(ball: LinfBall, x: tf.Tensor, value: tf.Tensor, gradient: tf.T
     the way uses it all.
 
     Args:
-        ball: for the pixel range; its radius does not matter.
+        ball: an l-inf one, for the pixel range; its radius does not matter.
         x: [batch, ...] float32 images in the range.
         value: [batch] the function there.
         gradient: [batch, ...] of the function.

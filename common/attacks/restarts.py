@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from common.attacks.base import Attack
+from common.attacks.steps import where
 from common.losses import true_margin
 from common.networks.logits import LogitsFn, exact
 
@@ -69,8 +70,7 @@ def worst_of(run, count: int, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -
         margin = true_margin(judge(x_adv), y)
         # A NaN is kept, so that the evaluation sees it.
         better = ~(tf.math.is_nan(best_margin) | (margin >= best_margin))
-        mask = tf.reshape(better, [-1] + [1] * (len(x.shape) - 1))
-        return i + 1, tf.where(mask, x_adv, best), tf.where(better, margin, best_margin)
+        return i + 1, where(better, x_adv, best), tf.where(better, margin, best_margin)
 
     margin = tf.fill(tf.shape(x)[:1], float('inf'))
     _, best, _ = tf.while_loop(

@@ -10,7 +10,7 @@ from common.attacks.precision import rounding
 from common.attacks.steps import where
 from common.losses import true_margin
 from common.networks.logits import LogitsFn
-from common.threat_model import LinfBall
+from common.threat_model import Ball, LinfBall
 
 # Shares of the query budget at which the squares' area halves (section 4.1 of their paper).
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -33,7 +33,7 @@ class Square:
         ValueError: no queries, a share outside (0, 1], or another kind of ball.
     """
 
-    ball: LinfBall
+    ball: Ball
     queries: int = 5000
     p: float = 0.8
 

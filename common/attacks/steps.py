@@ -65,9 +65,9 @@ def _repeat(
     body: Callable[[Any], Any], state: Any, count: int, unroll: int | None, shapes: Any
 ) -> Any:
     if count and not tf.executing_eagerly():
-        body = tf.function(body, autograph=False)  # traced once, and inlined in every copy
-        operations = len(body.get_concrete_function(state).graph.get_operations())
-        unroll = unroll or max(1, min(_MOST_STEPS, _MOST_OPERATIONS // operations))
+        traced = tf.function(body, autograph=False)  # once, and inlined in every copy
+        operations = len(traced.get_concrete_function(state).graph.get_operations())
+        body, unroll = traced, unroll or max(1, min(_MOST_STEPS, _MOST_OPERATIONS // operations))
     unroll = unroll or 1
 
     def several(state: Any, times: int) -> Any:

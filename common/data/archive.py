@@ -2,7 +2,7 @@
 
 TFDS stores examples shuffled. The challenge's checker and batches depend on the original order, so
 the loader restores it and compares the result with published digests. The data set itself (its
-name, sizes, digests, how the order is found) arrives as an `Archive`.
+name, sizes, digests, how to restore the order) is passed as an `Archive`.
 """
 
 import dataclasses
@@ -73,7 +73,7 @@ class Archive:
             builder = tfds.builder(self.name, data_dir=data_dir)
             if not builder.is_prepared():
                 self._download(builder)
-            # One thread reads the shards in order; the order is checked afterwards all the same.
+            # One thread reads the shards in order; the order is checked afterwards anyway.
             stored = builder.as_dataset(
                 split=split, batch_size=-1, read_config=tfds.ReadConfig(interleave_cycle_length=1)
             )
@@ -110,14 +110,14 @@ def _place(data_dir: str | None) -> str:
 
 
 def _reachable(address: str) -> bool:
-    """Whether a web server answers at all within seconds; TFDS alone would retry for minutes."""
+    """Whether a web server answers within seconds; TFDS alone would retry for minutes."""
     answered = threading.Event()
 
     def probe() -> None:
         try:
             with urllib.request.urlopen(address, timeout=_PROBE_SECONDS):
                 answered.set()
-        except urllib.error.HTTPError:  # an answer all the same
+        except urllib.error.HTTPError:  # an answer, too
             answered.set()
         except (OSError, http.client.HTTPException):
             pass

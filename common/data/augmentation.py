@@ -1,4 +1,4 @@
-"""What training may vary in its images before the attack: crops, mirror images, warps."""
+"""Random changes to training images before the attack: crops, mirror images, warps."""
 
 import dataclasses
 import math
@@ -12,13 +12,13 @@ Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """Pads each image with zeros and crops it at a random place; may mirror every other one.
+    """Pads each image with zeros and crops it at a random place; may mirror half of the images.
 
-    With `padding` 2 and `mirror` it is the CIFAR-10 challenge's (cifar10_input.py).
+    `Crops(2, mirror=True)` is the CIFAR-10 challenge's augmentation (cifar10_input.py).
 
     Attributes:
         padding: pixels on each side.
-        mirror: whether every other image, by chance, is mirrored left to right.
+        mirror: whether each image is mirrored left to right with probability 1/2.
     """
 
     padding: int
@@ -28,7 +28,7 @@ class Crops:
         """
         Args:
             x: [batch, height, width, channels] float32.
-            seed: [2] integer seed; every image draws its own crop and side.
+            seed: [2] integer seed; every image draws its own crop and mirroring.
 
         Returns:
             Images of the same shape.
@@ -46,24 +46,25 @@ class Crops:
 
 @dataclasses.dataclass(frozen=True)
 class Warp:
-    """Turns, stretches, slants and moves each image a little about its centre, and bends it.
+    """Rotates, stretches, slants, shifts and bends each image a little.
 
-    Each amount is drawn uniformly from plus to minus the greatest one. Every pixel becomes the one
-    nearest to where it comes from, or 0 if that is outside of the frame: interpolation would dim
-    thin strokes, which costs robustness (500 held-out images of MNIST, a network trained at radius
-    0.35 on digits moved by a pixel, PGD-40 at 0.3: 95.2% as they are, 94.0% by the nearest pixels,
-    86.0% interpolated linearly).
+    Each amount is drawn uniformly between minus and plus its maximum. Every output pixel copies the
+    input pixel nearest to the place it comes from, or is 0 if that place is outside the image.
+    Interpolation would dim thin strokes, which costs robustness (500 held-out MNIST images, a
+    network trained at radius 0.35 on digits shifted by a pixel, PGD-40 at 0.3: 95.2% unchanged,
+    94.0% with nearest pixels, 86.0% with linear interpolation).
 
-    Bends are the elastic distortions of Simard, Steinkraus and Platt (2003), but that what they
-    smooth with a Gaussian is here a bicubic surface through a few random moves.
+    Bends follow the elastic distortions of Simard, Steinkraus and Platt (2003), with a bicubic
+    surface through a few random moves instead of Gaussian smoothing.
 
     Attributes:
-        degrees: greatest turn.
-        stretch: greatest change of height and of width, as shares of 1; drawn for each of the two.
-        slant: greatest sideways move of a row, in pixels for each row that it is off the centre.
-        shift: greatest move down and to the right, in pixels; drawn for each of the two.
-        bend: greatest move of each of `knots` x `knots` places, in pixels; likewise.
-        knots: places along each side.
+        degrees: maximum rotation about the centre.
+        stretch: maximum relative change of height and of width; drawn separately.
+        slant: maximum sideways move of a row, in pixels per row of distance from the centre.
+        shift: maximum move down and to the right, in pixels; drawn separately.
+        bend: maximum move of each of `knots` x `knots` grid points, in pixels; down and to the
+            right, drawn separately.
+        knots: grid points along each side.
     """
 
     degrees: float = 0.0
@@ -77,7 +78,7 @@ class Warp:
         """
         Args:
             x: [batch, height, width, channels] float32.
-            seed: [2] integer seed; every image draws its own map.
+            seed: [2] integer seed; every image draws its own warp.
 
         Returns:
             Images of the same shape.
@@ -94,8 +95,8 @@ class Warp:
     def _sources(
         self, batch: tf.Tensor, height: int, width: int, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        # For each pixel of the results, the row and column where it comes from: [batch, height,
-        # width] float32 each.
+        # The row and the column that each output pixel comes from, both [batch, height, width]
+        # float32.
         draws = tf.random.stateless_uniform([6, batch, 1, 1], seed, -1.0, 1.0)
         angle = draws[0] * math.radians(self.degrees)
         tall, wide = 1 + self.stretch * draws[1], 1 + self.stretch * draws[2]

@@ -1,4 +1,4 @@
-"""Examples, and batches of a training, prepared while the devices still compute."""
+"""Examples, and training batches, which are prepared while the devices still compute."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-_AHEAD = 2  # batches a device that are ready before they are asked for
+_AHEAD = 2  # batches per device that are prepared ahead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,8 @@ class ShuffledBatches:
 
     Attributes:
         num_examples: size of the training set.
-        batch_size: examples a batch.
-        seed: of all permutations.
+        batch_size: examples per batch.
+        seed: seed of all permutations.
         drop_remainder: whether an epoch ends with its last full batch.
 
     Raises:

@@ -2,9 +2,9 @@
 
 Each class has a mosaic of 4 x 4 cells, which is its own mirror image; a cell is black or white in
 each channel. An image shows the mosaic of its class blended with a little of another one, with some
-noise, a few pixels off the middle of a black ground. So mirroring and small shifts leave its class
-alone. Under l-inf perturbations of 0.3 of the pixel range about two thirds of the images can still
-be told apart: those whose own class has more than 0.8 of the blend, which leaves cells that differ
+noise, shifted by a few pixels on a black background, so mirroring and small shifts keep its class.
+Under l-inf perturbations of 0.3 of the pixel range, about two thirds of the images can still be
+distinguished: those with more than 0.8 of their own class in the blend, which keeps differing cells
 at least 0.6 of the range apart.
 
 Accuracies on drawn images say nothing about the data set they stand in for.

@@ -103,7 +103,7 @@ def natural_accuracy(judge: Judge, examples: Examples, *, batch_size: int) -> Ou
     Args:
         judge: the network.
         examples: n images and labels.
-        batch_size: images a batch.
+        batch_size: images per batch.
 
     Raises:
         UserError: no examples, or NaN logits.

@@ -14,7 +14,7 @@ from common.evaluation.cascade import OnBatch
 from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.evaluation.rows import Row
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 from common.transfer import Source, Sources, partial_result, transfer_accuracy
 
 
@@ -30,7 +30,7 @@ class AttackSettings:
         random_start: whether PGD starts from a random point of the ball.
     """
 
-    ball: LinfBall
+    ball: Ball
     step_size: float
     num_classes: int
     crafting: Crafting
@@ -74,7 +74,7 @@ class Published:
         if source == target:
             source = in_paper
         elif source == in_paper:
-            source = f'another {source}'  # the target stands for the paper's own network here
+            source = f'another {source}'  # here the target represents the paper's own network
         return {
             name: accuracy(method, steps, restarts, source, in_paper, settings)
             for name, accuracy in self.columns.items()
@@ -159,7 +159,8 @@ class AttackTable:
         if method == 'natural':
             return self.natural_row()
         settings, target = self.settings, self.network
-        ignored, step_size = METHODS[method].ignores, settings.step_size
+        ignored = METHODS[method].ignores
+        step_size: float | None = settings.step_size
         if 'steps' in ignored:
             steps, step_size = 1, settings.ball.epsilon
         elif 'step_size' in ignored:

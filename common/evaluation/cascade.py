@@ -1,4 +1,4 @@
-"""Accuracy under one attack, and under a cascade in which only the images that survive go on.
+"""Accuracy under one attack, or under a cascade whose stages attack only surviving images.
 
 An accuracy under one attack is a cascade of one stage, so that both share one loop over batches.
 The loop keeps its state on disk and continues from there after an interruption.
@@ -82,8 +82,7 @@ def adversarial_accuracy(
         Judge(_exact(target)),
         examples,
         restarts=restarts,
-        batch_size=crafting.batch_size,
-        seed=crafting.seed,
+        crafting=crafting,
         progress=progress,
         on_batch=on_batch,
         partial=partial,
@@ -100,9 +99,8 @@ def compiled_accuracy(
     judge: Judge,
     examples: Examples,
     *,
-    batch_size: int,
+    crafting: Crafting,
     restarts: int = 1,
-    seed: int = 0,
     progress: str | None = None,
     on_batch: OnBatch | None = None,
     partial: PartialResult | None = None,
@@ -113,9 +111,8 @@ def compiled_accuracy(
         perturb: one run of the attack on the network whose gradients it follows.
         judge: the network under evaluation.
         examples: the n images.
-        batch_size: images a batch.
+        crafting: batch size and seed; `perturb` has precision and compiler already.
         restarts: number of runs.
-        seed: seed of the attack's randomness.
         progress: words before the progress bar; None shows none.
         on_batch: called after each batch that is attacked in this call.
         partial: where an interrupted evaluation left its state, and this one leaves its own.
@@ -124,7 +121,7 @@ def compiled_accuracy(
         UserError: no examples, or NaN logits.
     """
     stages = (Stage('', perturb.attack, restarts),)
-    cascade = _Cascade(stages, lambda _: perturb, judge, examples, batch_size, seed)
+    cascade = _Cascade(stages, lambda _: perturb, judge, examples, crafting)
     return cascade.run(progress, on_batch, partial).outcome
 
 
@@ -176,13 +173,15 @@ def worst_case(
     >>> verdict.broken_by.tolist(), verdict.gradients.tolist(), verdict.after(1)
     ([0, 1, -1], [5, 10, 10], 0.6666666666666666)
     """
-    networks = {name: crafting.logits(other) for name, other in (others or {}).items()}
+    networks: dict[str | None, LogitsFn] = {
+        name: crafting.logits(other) for name, other in (others or {}).items()
+    }
     networks[None] = crafting.logits(source)
 
     def compiled(stage: Stage) -> CompiledAttack:
         return CompiledAttack(stage.attack, networks[stage.source])
 
-    cascade = _Cascade(stages, compiled, judge, examples, crafting.batch_size, crafting.seed)
+    cascade = _Cascade(stages, compiled, judge, examples, crafting)
     return cascade.run(progress, on_batch, partial)
 
 
@@ -229,7 +228,7 @@ class _State:
         losses: np.ndarray,
         seconds: float,
     ) -> None:
-        """Takes the results of the batch that comes next.
+        """Records the results of the next batch.
 
         An interruption in the middle does no harm: the batch is then attacked again.
         """
@@ -259,13 +258,12 @@ class _Cascade:
     compiled: Callable[[Stage], CompiledAttack]
     judge: Judge
     examples: Examples
-    batch_size: int
-    seed: int
+    crafting: Crafting
 
     def run(
         self, progress: str | None, on_batch: OnBatch | None, partial: PartialResult | None
     ) -> Verdict:
-        """Continues from the state on disk, or starts anew."""
+        """Resumes from the state on disk, or starts from the beginning."""
         require_some(self.examples)
         state = _State.start(len(self.examples), len(self.stages))
         if partial is not None:
@@ -310,8 +308,8 @@ class _Cascade:
     ) -> Iterator[tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]]:
         """Indices, adversarial images, predictions and losses of the batches yet to come."""
         stage, restart, first = state.position
-        batches = split(state.attacked(), self.batch_size)
-        seed = restart_seed(tf.constant([self.seed, stage]), restart)
+        batches = split(state.attacked(), self.crafting.batch_size)
+        seed = restart_seed(tf.constant([self.crafting.seed, stage]), restart)
 
         def attacked(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]:
             index = batches[number]
@@ -325,7 +323,7 @@ class _Cascade:
         # Batches of several stages cost too differently for their number to show what is left.
         total, done = None, 0
         if len(self.stages) == 1:
-            batches = -(-len(self.examples) // self.batch_size)
+            batches = -(-len(self.examples) // self.crafting.batch_size)
             total = self.stages[0].restarts * batches
             _, restart, batch = state.position
             done = restart * batches + batch

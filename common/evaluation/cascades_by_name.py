@@ -6,7 +6,7 @@ from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
 from common.attacks.by_name import QUERIES, SEARCH_QUERIES, diversified, searched
 from common.evaluation.verdict import Stage
 from common.losses import DLRTo, LogOdds, MarginTo
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 
 _MORE_QUERIES = 20_000
 
@@ -22,7 +22,7 @@ PRESETS = {
 
 def preset(
     name: str,
-    ball: LinfBall,
+    ball: Ball,
     *,
     steps: int,
     step_size: float,
@@ -59,7 +59,7 @@ def preset(
     return first + black_box + makers[name](ball, num_classes - 1)
 
 
-def _square(ball: LinfBall, queries: int) -> Stage:
+def _square(ball: Ball, queries: int) -> Stage:
     return Stage(f'square-{queries}', Square(ball, queries), queries=queries)
 
 
@@ -68,7 +68,7 @@ def _towards(wrong: int) -> DLRTo | MarginTo:
     return DLRTo() if wrong >= 3 else MarginTo()
 
 
-def _quick(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
+def _quick(ball: Ball, wrong: int) -> tuple[Stage, ...]:
     return (
         Stage('odi', diversified(ball, 40), restarts=3),
         Stage('apgd', APGD(ball, 40, LogOdds())),
@@ -77,7 +77,7 @@ def _quick(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     )
 
 
-def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
+def _standard(ball: Ball, wrong: int) -> tuple[Stage, ...]:
     towards = APGD(ball, 100, _towards(wrong))
     others = (
         ()
@@ -96,7 +96,7 @@ def _standard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
     )
 
 
-def _leaderboard(ball: LinfBall, wrong: int) -> tuple[Stage, ...]:
+def _leaderboard(ball: Ball, wrong: int) -> tuple[Stage, ...]:
     adam = Ascent(ball, 100, ball.epsilon / 3, Adam(), MarginTo(), decays=(0.5, 0.75))
     return (
         *_standard(ball, wrong),

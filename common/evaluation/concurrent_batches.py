@@ -1,11 +1,11 @@
 """How the batches of an evaluation are cut and spread over the machine.
 
-`in_order` alone decides that. Whoever evaluates hands it a function of one batch, whose result
-depends on that batch only, and receives the results in order. To use other devices, such as all
+`in_order` alone decides that. Callers pass it a function of one batch, whose result depends on
+that batch only, and get the results in order. To use other devices, such as all
 GPUs, change this file: `workers`, and the `tf.device` in which a worker calls `work`.
 
-On a processor several batches are computed at a time, since its cores share one batch less well
-than they take turns; `benchmarks/pgd.py` measures how much that gains (its variant "together").
+On a processor several batches are computed at a time, which uses its cores better than sharing one
+batch; `benchmarks/pgd.py` measures how much that gains (its variant "together").
 """
 
 import collections

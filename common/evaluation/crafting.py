@@ -12,7 +12,7 @@ class Crafting:
     """Batch size, seed, precision and compiler of an attack on a whole data set.
 
     Attributes:
-        batch_size: images a batch; part of what determines the attack's randomness.
+        batch_size: images per batch; part of what determines the attack's randomness.
         seed: seed of the attack's randomness.
         dtype: precision of the gradients, 'float32' or 'bfloat16'; predictions always use float32.
         jit_compile: whether XLA compiles the network and its gradients.

@@ -1,4 +1,4 @@
-"""The adversarial images of an attack on a whole data set, on disk for as long as it goes on."""
+"""The adversarial images of an attack on a whole data set, on disk while it runs."""
 
 import os
 import pathlib
@@ -12,8 +12,8 @@ from common.errors import UserError
 from common.evaluation.accuracy import Judge
 from common.evaluation.concurrent_batches import in_order, split
 from common.evaluation.resumable import PartialResult
-from common.files import cannot_write, replacing
-from common.threat_model import LinfBall
+from common.files import cannot_write, write_array
+from common.threat_model import Ball
 
 # Images on the very decision boundary may be classified otherwise in batches of another size: this
 # share of them, or this number if that is more.
@@ -25,7 +25,7 @@ class ImagesOnDisk:
 
     Args:
         partial: where the attack keeps its results. If there are results, but the images that
-            belong to them are lost, the results are removed and the attack starts anew.
+            belong to them are lost, the results are removed and the attack starts over.
         x: [n, ...] float32 natural images.
 
     Attributes:
@@ -42,12 +42,11 @@ class ImagesOnDisk:
                 if partial.path.exists():
                     print(
                         f'note: {self._path}, which belongs to {partial.path}, is lost or '
-                        'damaged; computing anew',
+                        'damaged; starting over',
                         file=sys.stderr,
                     )
                 partial.remove()
-                with replacing(self._path) as temporary, open(temporary, 'wb') as file:
-                    np.save(file, x)  # whole, so that a full disk is known at once
+                write_array(self._path, x)  # whole, so that a full disk is known at once
             self.images = np.lib.format.open_memmap(self._path, mode='r+')
         except OSError as error:
             raise cannot_write(self._path, error) from error
@@ -57,7 +56,7 @@ class ImagesOnDisk:
         self.images[index] = x_adv
 
     def require(
-        self, judge: Judge, ball: LinfBall, examples: Examples, correct: np.ndarray, batch_size: int
+        self, judge: Judge, ball: Ball, examples: Examples, correct: np.ndarray, batch_size: int
     ) -> None:
         """Fails unless the images are what the attack's results say.
 
@@ -98,8 +97,7 @@ class ImagesOnDisk:
         Raises:
             UserError: the file cannot be written.
         """
-        with replacing(path) as temporary, open(temporary, 'wb') as file:
-            np.save(file, np.asarray(self.images).reshape(shape))
+        write_array(path, np.asarray(self.images).reshape(shape))
 
     def remove(self) -> None:
         """Removes the file of the images."""

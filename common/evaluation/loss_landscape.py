@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.attacks import PGD, CompiledAttack
+from common.attacks.steps import with_gradient
 from common.data.batches import Examples
 from common.evaluation.accuracy import Judge
 from common.evaluation.resumable import PartialResult
@@ -194,10 +195,8 @@ def image_gradient(logits_fn: LogitsFn, examples: Examples, image: int) -> np.nd
     The gradient is that of `common.losses.LogOdds`, which is exact where a network is sure.
     """
     x, y = repeated(examples, image, 1)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        odds = LogOdds()(logits_fn(x), y)
-    return tape.gradient(odds, x).numpy().ravel()
+    _, gradient = with_gradient(lambda x: LogOdds()(logits_fn(x), y), x)
+    return gradient.numpy().ravel()
 
 
 def correlations(perturbations: np.ndarray, gradient: np.ndarray) -> np.ndarray:

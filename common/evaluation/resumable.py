@@ -65,7 +65,7 @@ class PartialResult:
                     return {name: _plain(stored[name]) for name in default}
         except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
             found = f'no results that can be read ({reason(error)})'
-        print(f'note: {self.path} holds {found}; computing anew', file=sys.stderr)
+        print(f'note: {self.path} holds {found}; starting over', file=sys.stderr)
         return default
 
     def maybe_write(self, state: dict[str, Any]) -> None:

@@ -89,8 +89,9 @@ def strongest(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> list[
     """
 
     def kind(row: Row) -> tuple[str, str]:
-        source = 'white box' if row.source == row.target else row.source
-        return (kinds or {}).get(source, source), row.target
+        source = row.source or ''
+        white_box = source == row.target
+        return 'white box' if white_box else (kinds or {}).get(source, source), row.target
 
     attacks = [row for row in rows if row.source is not None]
     least: dict[tuple[str, str], float] = {}

@@ -4,7 +4,7 @@ Each check looks for one known way in which gradients mislead an attack, and say
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -76,7 +76,7 @@ class Suspect:
         return self.tried[-1]
 
     def first_batch(self) -> np.ndarray:
-        """[batch, classes] float32 logits of the first images, computed anew at each call."""
+        """[batch, classes] float32 logits of the first images, computed at each call."""
         return self.network(tf.constant(self.examples.x[: self.crafting.batch_size])).numpy()
 
 
@@ -84,7 +84,7 @@ def checks(
     suspect: Suspect,
     *,
     queries: int = 500,
-    sources: dict[str, Callable[[], LogitsFn]] | None = None,
+    sources: Iterable[tuple[str, LogitsFn]] = (),
     survived: np.ndarray | None = None,
 ) -> Iterator[Check]:
     """All checks, one after the other, since some take a while.
@@ -92,7 +92,8 @@ def checks(
     Args:
         suspect: the network.
         queries: queries of the score-based attack for each image.
-        sources: name -> makes another network, whose gradients are followed as well.
+        sources: names and other networks, whose gradients are followed as well; each is taken when
+            its turn comes.
         survived: [n] bool, images that survive a cascade; None for no cascade.
     """
     yield randomized_outputs(suspect)
@@ -103,15 +104,15 @@ def checks(
     yield more_effort(suspect, white_box, dataclasses.replace(pgd, steps=4 * pgd.steps), 'steps')
     yield more_effort(suspect, white_box, Restarts(pgd, 4), 'restarts')
     yield score_based(suspect, white_box, queries)
-    for name, source in (sources or {}).items():
-        yield transferred(suspect, white_box, name, source())
+    for name, source in sources:
+        yield transferred(suspect, white_box, name, source)
     if survived is not None:
         yield beyond(suspect, survived)
     yield large_radius(suspect)
 
 
 def randomized_outputs(suspect: Suspect) -> Check:
-    """Fails if the same images have other logits the second time: one gradient is one of many."""
+    """Fails if the same images get different logits the second time: one gradient is not enough."""
     first, second = suspect.first_batch(), suspect.first_batch()
     apart = float(np.abs(first - second).max())
     return Check(

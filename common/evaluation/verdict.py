@@ -103,12 +103,13 @@ class Verdict:
     @property
     def gradients(self) -> np.ndarray:
         """[n] int64, input gradients spent on each image by all stages."""
-        return sum(self.runs(i) * stage.attack.gradients for i, stage in enumerate(self.stages))
+        costs = [stage.attack.gradients for stage in self.stages]
+        return np.sum([self.runs(i) * cost for i, cost in enumerate(costs)], axis=0)
 
     @property
     def queries(self) -> np.ndarray:
         """[n] int64, forward passes without a gradient spent on each image by all stages."""
-        return sum(self.runs(i) * stage.queries for i, stage in enumerate(self.stages))
+        return np.sum([self.runs(i) * stage.queries for i, stage in enumerate(self.stages)], axis=0)
 
     @property
     def spent(self) -> str:

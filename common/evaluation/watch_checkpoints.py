@@ -113,10 +113,11 @@ class Evaluator:
             f'avg adv loss: {adversarial.loss:.4f}',
             flush=True,
         )
-        if self._writer is not None:
-            self._summarize(step, natural, adversarial)
+        self._summarize(step, natural, adversarial)
 
     def _summarize(self, step: int, natural: Outcome, adversarial: Outcome) -> None:
+        if self._writer is None:
+            return
         values = {
             'xent adv eval': adversarial.loss,
             'xent adv': adversarial.loss,

@@ -1,4 +1,4 @@
-"""The worst case of one network: a cascade of attacks, its honesty checks, records and images."""
+"""The worst case of one network: a cascade of attacks, its sanity checks, records and images."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ from common.files import write_json
 from common.networks.logits import ModelLogits
 from common.networks.weights import weights_digest
 
-_SAMPLE = 200  # images that the honesty checks look at
+_SAMPLE = 200  # images that the sanity checks use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Files:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What a cascade and the checks of its honesty found.
+    """What a cascade and its sanity checks found.
 
     Attributes:
         row: the result as a row of a table.
         verdict: the result image by image.
-        checks: the honesty checks.
+        checks: the sanity checks.
     """
 
     row: Row
@@ -64,7 +64,7 @@ def evaluate(
     preset: str,
     others: Sequence[str],
 ) -> Judgement:
-    """Runs a cascade and the checks of its honesty; prints both, and writes the files.
+    """Runs a cascade and its sanity checks; prints both, and writes the files.
 
     Args:
         attacks: the network under evaluation, with images and settings.
@@ -77,8 +77,7 @@ def evaluate(
         UserError: nothing to attack (a radius or a number of steps of 0), NaN logits, a file that
             cannot be written, or images that are not what the records say.
     """
-    pgd = stages[0].attack
-    _require_a_ball(pgd)
+    pgd = _first(stages)
     verdict, images = _run(attacks, stages, files)
     row = attacks.row_of(
         verdict.outcome, {}, method='worst_case', source=attacks.target, preset=preset
@@ -95,7 +94,7 @@ def evaluate(
         print(check, flush=True)
     if files.json:
         write_json(files.json, {**results, 'checks': [dataclasses.asdict(c) for c in found]})
-    if images:
+    if images and files.images:
         images.require(
             attacks.network.judge,
             attacks.settings.ball,
@@ -108,12 +107,16 @@ def evaluate(
     return Judgement(row, verdict, tuple(found))
 
 
-def _require_a_ball(pgd: PGD) -> None:
+def _first(stages: Sequence[Stage]) -> PGD:
+    pgd = stages[0].attack
+    if not isinstance(pgd, PGD):
+        raise ValueError(f'expected PGD as the first attack; found {type(pgd).__name__}')
     if not (pgd.ball.epsilon > 0 and pgd.steps > 0):
         raise UserError(
             f'expected epsilon and steps above 0 for a cascade; found {pgd.ball.epsilon:g} and '
             f'{pgd.steps}.'
         )
+    return pgd
 
 
 def _run(
@@ -153,7 +156,7 @@ def _run(
 def _checks(
     attacks: AttackTable, pgd: PGD, others: Sequence[str], survived: np.ndarray
 ) -> Iterator[Check]:
-    """The honesty checks on a sample of the images, evenly spread."""
+    """The sanity checks on a sample of the images, evenly spaced."""
     chosen = slice(None, None, -(-len(attacks.examples) // _SAMPLE))
     crafting = attacks.settings.crafting
     suspect = Suspect(
@@ -165,7 +168,5 @@ def _checks(
     return checks(
         suspect,
         survived=survived[chosen],
-        sources={
-            name: lambda name=name: ModelLogits(attacks.networks[name].model) for name in others
-        },
+        sources=((name, ModelLogits(attacks.networks[name].model)) for name in others),
     )

@@ -33,7 +33,7 @@ def chosen(releases: Mapping[str, Release], name: str | None) -> Release:
     Raises:
         UserError: no name, or one of no release.
     """
-    if name not in releases:
+    if name is None or name not in releases:
         raise UserError(
             f'expected --name to be one of: {", ".join(releases)}; found {name or "none"}. '
             f'For example --name={list(releases)[-1]}.'

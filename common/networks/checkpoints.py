@@ -63,7 +63,7 @@ def is_whole(prefix: str) -> bool:
 
 
 def has_begun(model_dir: str | os.PathLike) -> bool:
-    """Whether a training has left a whole checkpoint there, from which it would go on."""
+    """Whether a training run has left a complete checkpoint there, from which it would resume."""
     newest = latest_in(model_dir)
     return newest is not None and is_whole(newest)
 

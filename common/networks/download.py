@@ -1,4 +1,4 @@
-"""Downloads: complete and verified before they get their name, and unpacked with suspicion."""
+"""Downloads: complete and verified before they get their name, and unpacked with care."""
 
 import hashlib
 import http.client

@@ -95,7 +95,7 @@ _KNOWN: dict[type, Callable[[layers.Layer], bool]] = {
 
 
 def _is_function(activation: Callable) -> bool:
-    """Whether it works in any precision; a layer has a precision of its own."""
+    """Whether this works in any precision; each layer has its own."""
     return not isinstance(activation, layers.Layer)
 
 

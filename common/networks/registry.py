@@ -26,7 +26,7 @@ _RESTORE = '(git checkout, or install the package again).'
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What a released network is, and how it came to be.
+    """What a released network is, and how it was trained.
 
     Attributes:
         description: in words.
@@ -81,11 +81,11 @@ class Networks:
 
     @property
     def default(self) -> str | None:
-        """The network to take where none is named: the first released one; None without any."""
+        """Name of the network that programs use by default: the first released one, if any."""
         return next(iter(self.origins), None)
 
     def stands_for(self, reference: str) -> str:
-        """The paper's network that one is compared with; a user's own is taken for the default."""
+        """The paper's network to compare one with; a user's own is compared like the default."""
         if reference in self.origins:
             return self.origins[reference].stands_for or reference
         return self.default or reference

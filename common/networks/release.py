@@ -1,4 +1,4 @@
-"""Puts a trained network among the released ones, with the record of how it came to be."""
+"""Adds a trained network to the released ones, with a record of how it was trained."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from common.errors import UserError, reason
 from common.files import replacing, sha256, write_json
 from common.networks.registry import Networks, manifest
 
-_MAX_BYTES = 15_000_000  # a repository keeps every version of a large file for ever
+_MAX_BYTES = 15_000_000  # a repository keeps every version of a large file forever
 
 
 def put(

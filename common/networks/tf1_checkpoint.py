@@ -139,7 +139,7 @@ def _refuse_training_folder(folder: pathlib.Path) -> None:
     for index in folder.glob('*.index'):
         try:
             of_training = is_of_training(str(index.with_suffix('')))
-        except UserError:  # damaged: no training could go on from it
+        except UserError:  # damaged: no training could resume from it
             continue
         if of_training:
             raise UserError(

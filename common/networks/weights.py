@@ -29,9 +29,13 @@ def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
 
 def averaged_variables(model: keras.Model) -> list[keras.Variable]:
-    """What weight averaging averages: the weights, and the moving averages that belong to them."""
-    moving = [v for v in model.non_trainable_variables if v.dtype == 'float32']
-    return [*model.trainable_variables, *moving]
+    """What weight averaging averages in a model."""
+    return averaged(model.trainable_variables, model.non_trainable_variables)
+
+
+def averaged(weights: list, statistics: list) -> list:
+    """What weight averaging covers: the weights, and the moving averages that belong to them."""
+    return [*weights, *(value for value in statistics if value.dtype == 'float32')]
 
 
 def _require_room(path: pathlib.Path, model: keras.Model) -> None:
@@ -109,8 +113,8 @@ def restore_weights(model: keras.Model, prefix: str) -> None:
     Raises:
         UserError: the checkpoint is damaged or of another network.
     """
-    averaged = any(name.startswith('average/') for name in checkpoints.variables(prefix))
-    average = [tf.Variable(v) for v in averaged_variables(model)] if averaged else []
+    has_average = any(name.startswith('average/') for name in checkpoints.variables(prefix))
+    average = [tf.Variable(v) for v in averaged_variables(model)] if has_average else []
     try:
         status = tf.train.Checkpoint(model=model, average=average).restore(prefix)
         status.expect_partial().assert_existing_objects_matched()

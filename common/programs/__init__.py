@@ -1,1 +1,1 @@
-"""The programs, written once for all data sets; the only place that reads flags."""
+"""The programs, each written once for all data sets. No other code reads flags."""

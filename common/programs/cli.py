@@ -1,4 +1,4 @@
-"""How every program of the project starts, fails and stops."""
+"""Starting and ending a program: flags, error messages, exit status."""
 
 import dataclasses
 import errno
@@ -16,11 +16,11 @@ from common.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Door:
-    """A program of one data set, as `python -m <data set>.<program>` runs it.
+    """One program for one data set; `python -m <data set>.<program>` runs it.
 
     Attributes:
-        program: a module of `common.programs` with `define_flags(data_set)` and `main(data_set)`,
-            and `resumes()` where an interrupted run may leave nothing to resume from.
+        program: a module of `common.programs` with `define_flags(data_set)` and `main(data_set)`.
+            If interrupted runs cannot always be resumed, also with `resumes()`.
         data_set: the `common.programs.data_set.DataSet` that the program works on.
     """
 
@@ -47,24 +47,24 @@ def run(
 ) -> None:
     """Defines the program's flags, parses the command line and runs `main`.
 
-    A UserError or wrong flags become one line on standard error and exit status 1, Ctrl-C exit
-    status 130, and `--help` is no failure.
+    A UserError or a wrong flag prints one line on standard error and exits with status 1; Ctrl-C
+    exits with status 130, `--help` with status 0.
 
     Args:
         main: the program; reads flags and passes plain values on.
         define_flags: defines all flags. They become key flags of the program, so that `--help`
-            lists those defined by shared functions too.
-        resumes: whether the same command continues an interrupted run.
+            also lists those that shared functions define.
+        resumes: says whether the same command resumes an interrupted run.
     """
     before = set(flags.FLAGS)
     define_flags()
     for name in sorted(set(flags.FLAGS) - before):
-        # Under the name by which absl calls the main module; declare_key_flag would take this one.
+        # absl knows the main module as sys.argv[0]; declare_key_flag would use this module's name.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def guarded(arguments: list[str]) -> None:
         if not flags.FLAGS['verbosity'].present:
-            logging.set_verbosity(logging.ERROR)  # TFDS tells of every file it opens
+            logging.set_verbosity(logging.ERROR)  # TFDS logs every file it opens
         try:
             if len(arguments) > 1:
                 raise UserError(
@@ -78,11 +78,11 @@ def run(
         except KeyboardInterrupt:
             print(
                 'interrupted; '
-                + ('run the same command again to go on' if resumes() else 'nothing was kept'),
+                + ('run the same command again to resume' if resumes() else 'nothing was kept'),
                 file=sys.stderr,
             )
             sys.exit(130)
-        except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        except BrokenPipeError:  # the reader of the output is gone, as with `| head`
             _write_no_more()
             sys.exit(1)
         except OSError as error:
@@ -90,7 +90,7 @@ def run(
                 raise
             _write_no_more()
             print(
-                f'error: {error}. Free some room and run the same command again.', file=sys.stderr
+                f'error: {error}. Free some space and run the same command again.', file=sys.stderr
             )
             sys.exit(1)
 
@@ -98,7 +98,7 @@ def run(
 
 
 def _write_no_more() -> None:
-    """Python flushes standard output at its end, and would fail once more."""
+    """Discards further output: Python flushes standard output at exit and would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -109,5 +109,5 @@ def _parse(arguments: list[str]) -> list[str]:
         message = ' '.join(str(error).split()).rstrip(' ?.')
         print(f'error: {message}. See --help.', file=sys.stderr)
         sys.exit(1)
-    except SystemExit:  # --help and its variants, which absl ends with status 1
+    except SystemExit:  # --help and its variants, after which absl exits with status 1
         sys.exit(0)

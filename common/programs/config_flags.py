@@ -1,4 +1,4 @@
-"""The flags of a training: one for each field of its config."""
+"""The flags of a training run: one for each field of its config."""
 
 import dataclasses
 import typing
@@ -12,12 +12,12 @@ from common.training.config import TrainingConfig
 def define_config(
     config: TrainingConfig, *, only: Collection[str] | None = None, **words: str
 ) -> None:
-    """A flag for each field, unless the program has defined one of that name already.
+    """Defines a flag for each field, unless the program already has a flag of that name.
 
     Args:
-        config: the defaults, a data set's challenge.
-        only: names of fields; None for all.
-        **words: name of a field -> its help text for this data set.
+        config: the defaults; for a data set, its challenge's settings.
+        only: names of the fields to define; None for all.
+        **words: field name -> help text for this data set, instead of the field's own.
     """
     for field in dataclasses.fields(config):
         if field.name not in flags.FLAGS and (only is None or field.name in only):
@@ -25,22 +25,47 @@ def define_config(
             _define(field, getattr(config, field.name), help_text)
 
 
-def define_recipes(recipes: Mapping[str, TrainingConfig]) -> None:
-    """--recipe.
+def define_settings(
+    *names: str, words: Mapping[str, str] | None = None, **defaults: typing.Any
+) -> None:
+    """Defines flags that have the same meaning in other programs as in training.
 
     Args:
-        recipes: by name; the first one is the default.
+        *names: flags with the default of a training run.
+        words: name -> help text for this data set, instead of the field's own.
+        **defaults: flags with another default -> that default.
+    """
+    for field in dataclasses.fields(TrainingConfig):
+        if field.name in {*names, *defaults}:
+            help_text = (words or {}).get(field.name, field.metadata['words'])
+            _define(field, defaults.get(field.name, field.default), help_text)
+
+
+def require_finite(name: str) -> None:
+    """Makes a flag refuse infinity and NaN."""
+    flags.register_validator(
+        name,
+        lambda value: value is None or abs(value) < float('inf'),
+        message='expected a finite number',
+    )
+
+
+def define_recipes(recipes: Mapping[str, TrainingConfig]) -> None:
+    """Defines --recipe.
+
+    Args:
+        recipes: name -> settings; the first recipe is the default.
     """
     flags.DEFINE_enum(
         'recipe',
         next(iter(recipes)),
         list(recipes),
-        'A named set of flags. Flags given here override it.',
+        'A named set of values for the flags below; flags on the command line override them.',
     )
 
 
 def chosen_config(recipes: Mapping[str, TrainingConfig]) -> TrainingConfig:
-    """The recipe that --recipe names, with every flag that was given on the command line."""
+    """The settings of --recipe, overridden by the flags on the command line."""
     recipe = recipes[flags.FLAGS.recipe]
     given = {
         field.name: flags.FLAGS[field.name].value
@@ -58,7 +83,7 @@ def _define(field: dataclasses.Field, default: typing.Any, words: str) -> None:
         float: flags.DEFINE_float,
         str: flags.DEFINE_string,
     }
-    kind = next(iter(typing.get_args(field.type)), field.type)  # of `float | None`, float
+    kind = next(iter(typing.get_args(field.type)), field.type)  # float for `float | None`
     if typing.get_origin(field.type) is tuple:
         serializer = flags.ListSerializer(',')
         flags.DEFINE(_WholeNumbers(), name, default, words, serializer=serializer)
@@ -76,18 +101,14 @@ def _define(field: dataclasses.Field, default: typing.Any, words: str) -> None:
             message=f'expected a number from {limits["least"]:g} to below {limits["below"]:g}',
         )
     elif kind is float:
-        flags.register_validator(
-            name,
-            lambda value: value is None or abs(value) < float('inf'),
-            message='expected a finite number',
-        )
+        require_finite(name)
 
 
 class _WholeNumbers(flags.ArgumentParser):
     syntactic_help = 'whole numbers separated by commas'
 
     def parse(self, argument: str | tuple[int, ...]) -> tuple[int, ...]:
-        """The numbers of `2,3`, or those that a default already is."""
+        """Parses text such as `2,3`; a default, which is a tuple already, is returned as it is."""
         if isinstance(argument, tuple):
             return argument
         try:
@@ -96,5 +117,5 @@ class _WholeNumbers(flags.ArgumentParser):
             raise ValueError(f'expected {self.syntactic_help}') from None
 
     def flag_type(self) -> str:
-        """What --helpxml calls it."""
+        """The name of this type in --helpxml."""
         return self.syntactic_help

@@ -1,4 +1,4 @@
-"""What the programs have to know of a data set: one value, which says all that differs."""
+"""DataSet: everything that programs need to know about a data set, in one value."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +18,17 @@ from common.training.config import TrainingConfig
 Load = Callable[..., Examples]
 """(split, *, dataset, data_dir) -> all images of 'train' or 'test' in their original order.
 
-`dataset` is one of the data set's `names`; `data_dir` a folder of TFDS's prepared data
-sets, or None.
+`dataset` is one of the data set's `names`; `data_dir` is a folder of data sets prepared by TFDS, or
+None.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class FigureRanges:
-    """Where figures measure accuracy.
+    """The values at which figures measure accuracy.
 
     Attributes:
-        radii: radii of the ball, in pixel units, from 0.
+        radii: radii of the ball, in pixel units, starting with 0.
         steps: numbers of PGD steps.
         restarts: numbers of PGD restarts.
         step_sizes: sizes of a PGD step, in pixel units.
@@ -46,8 +46,9 @@ class ChallengeModels:
 
     Attributes:
         releases: name -> zip with a TF1 checkpoint.
-        network: makes a network of the released kind, with any weights.
-        import_tf1: copies the weights of the TF1 checkpoint with that prefix into such a network.
+        network: builds a network of the released architecture, with arbitrary weights.
+        import_tf1: copies the weights of a TF1 checkpoint, given by its prefix, into such a
+            network.
     """
 
     releases: Mapping[str, Release]
@@ -57,39 +58,39 @@ class ChallengeModels:
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """One data set with its networks and everything that the paper and its challenge fix for it.
+    """One data set, its networks, and the values that the paper and its challenge set for it.
 
     Attributes:
-        key: beginning of file names, key of the manifest, and package of its programs: 'mnist'.
-        title: for people: 'MNIST'.
-        names: what --dataset offers: the real images first, a drawn stand-in (if any) last.
-        load: images by split and name.
-        lower: smallest pixel value, from the loader to the submission.
+        key: such as 'mnist': prefix of file names, key in the manifest, package of its programs.
+        title: name for readers, such as 'MNIST'.
+        names: choices of --dataset: the real images first, a drawn stand-in (if any) last.
+        load: loads the images of a split.
+        lower: smallest pixel value, the same from the loader to the submission.
         upper: largest pixel value.
         classes: names of the classes.
         epsilon: l-inf radius of the challenge, in pixel units.
         steps: PGD steps of the paper's evaluation.
         step_size: size of a PGD step, in pixel units.
-        watched_steps: PGD steps while a training is watched (`eval`).
-        batch_size: images a batch of evaluations; the challenge's eval_batch_size.
+        watched_steps: PGD steps of the program `eval`; None for `steps`.
+        batch_size: images per batch in evaluations; the challenge's eval_batch_size.
         submission_shape: shape of one image in a submission.
         networks: builds and loads networks.
-        training: settings of a training, the challenge's own as defaults.
-        recipes: name -> other settings; the first one is `training` itself.
-        augmentation: what --augment does to training images before the attack; None for nothing.
-        holds_out_last: whether held-out training images are the last ones instead of the first.
-        compared: the two released networks that the paper's figures compare -> how they were
+        training: default settings of a training run, the challenge's own.
+        recipes: name -> settings; the first recipe is `training` itself.
+        augmentation: what --augment does to training images before the attack, if anything.
+        holds_out_last: whether the last training images are held out, rather than the first.
+        compared: the two released networks that the paper's figures compare -> how each was
             trained, in words; the naturally trained one first.
-        compared_alike: released networks whose trainings differ in the adversary alone, which
-            claims about transfer compare; None for all of them.
-        table: the paper's table of this data set; None for no paper.
+        compared_alike: released networks whose trainings differ only in the adversary; claims about
+            transfer compare these. None for all released networks.
+        table: the paper's table for this data set, if there is one.
         table_name: what the paper calls the table.
-        more_tables: name of a column -> further published numbers.
-        figure_ranges: where figures measure; None for no such figures.
+        more_tables: column name -> further published numbers.
+        figure_ranges: the values at which figures measure accuracy; None for no such figures.
         capacity: (data set, study, train, epsilon, name, data_dir) -> figure 3's study and its
             networks; None for no such figure.
-        capacity_epsilon: figure 3's radius, where it is another one.
-        challenge_models: what `fetch_model` downloads; None for nothing.
+        capacity_epsilon: radius of figure 3, if it differs from `epsilon`.
+        challenge_models: the models that `fetch_model` downloads, if any.
     """
 
     key: str
@@ -122,23 +123,23 @@ class DataSet:
 
     @property
     def papers(self) -> dict[str, Callable[..., float | None]]:
-        """Name of a column of published numbers -> what looks them up."""
+        """Column name -> function that looks up the column's published numbers."""
         tables = {**({'paper': self.table} if self.table else {}), **self.more_tables}
         return {name: table.accuracy for name, table in tables.items()}
 
     @property
     def unit(self) -> str:
-        """The pixels' unit, in words."""
+        """The range of pixel values, in words."""
         return f'pixels from {self.lower:g} to {self.upper:g}'
 
     def is_real(self, name: str) -> bool:
-        """Whether --dataset=`name` means the published images, not a stand-in."""
+        """Whether `name`, a choice of --dataset, is the published images rather than a stand-in."""
         return name == self.names[0]
 
     def load_training(
         self, validation_size: int, *, dataset: str | None = None, data_dir: str | None = None
     ) -> tuple[Examples, Examples]:
-        """Training images, and the `validation_size` ones that are held out of them.
+        """Training images, and `validation_size` images held out from them.
 
         Raises:
             UserError: the data are not available, or are not the published ones.
@@ -153,7 +154,7 @@ class DataSet:
         )
 
     def ball(self, epsilon: float | None = None) -> LinfBall:
-        """The threat model; by default with the challenge's radius (in pixel units)."""
+        """The l-inf ball of radius `epsilon`, in pixel units; by default the challenge's radius."""
         return LinfBall(self.epsilon if epsilon is None else epsilon, self.lower, self.upper)
 
     def pgd(
@@ -164,7 +165,7 @@ class DataSet:
         loss: Loss = CrossEntropy(),
         random_start: bool = True,
     ) -> PGD:
-        """The challenge's PGD (`LinfPGDAttack`); None takes the challenge's own value."""
+        """The challenge's PGD (`LinfPGDAttack`); arguments that are None take its own values."""
         return PGD(
             self.ball(epsilon),
             self.steps if steps is None else steps,

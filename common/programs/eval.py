@@ -1,11 +1,11 @@
-"""Evaluates a network naturally and under PGD (the challenges' eval.py)."""
+"""Accuracy of a network on natural images and under PGD (the challenges' eval.py)."""
 
 import tensorflow as tf
 from absl import flags
 
 from common.evaluation import watch_checkpoints
-from common.losses import make_loss
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 
 FLAGS = flags.FLAGS
@@ -13,31 +13,27 @@ FLAGS = flags.FLAGS
 
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
-    shared_flags.define_attack(data_set, steps=data_set.watched_steps)
-    shared_flags.define_loss()
+    shared_flags.define_attack(data_set, data_set.watched_steps)
+    define_settings('loss', 'kappa')
     shared_flags.define_network(data_set)
     shared_flags.define_num_examples()
-    flags.DEFINE_integer('eval_batch_size', data_set.batch_size, 'Images a batch.', lower_bound=1)
-    flags.DEFINE_boolean('eval_on_cpu', False, 'Leave the GPUs to the training.')
-    flags.DEFINE_boolean('once', False, 'Evaluate what is there now, and stop.')
+    flags.DEFINE_integer('eval_batch_size', data_set.batch_size, 'Images per batch.', lower_bound=1)
+    flags.DEFINE_boolean(
+        'eval_on_cpu', False, 'Evaluate on the CPU, which leaves the GPUs to training.'
+    )
+    flags.DEFINE_boolean(
+        'once', False, 'Evaluate a model folder as it is now and stop, instead of watching it.'
+    )
 
 
 def main(data_set: DataSet) -> None:
     """Reads the flags and evaluates."""
     if FLAGS.eval_on_cpu:
         tf.config.set_visible_devices([], 'GPU')
-    shared_flags.checked_ball(data_set)
-    attack = data_set.pgd(
-        FLAGS.epsilon,
-        FLAGS.steps,
-        FLAGS.step_size,
-        make_loss(FLAGS.loss, kappa=FLAGS.kappa),
-        FLAGS.random_start,
-    )
     networks = data_set.networks
     folder = networks.folder(FLAGS.checkpoint)
     evaluator = watch_checkpoints.Evaluator(
-        attack,
+        shared_flags.chosen_pgd(data_set),
         shared_flags.test_images(data_set),
         crafting=shared_flags.crafting(FLAGS.eval_batch_size),
         summary_dir=folder and folder / 'eval',

@@ -1,4 +1,4 @@
-"""Accuracy under an attack: white box, transferred, a table of the paper, or a cascade."""
+"""Accuracy under an attack: white box or transferred, a table of the paper, or a cascade."""
 
 import os
 import pathlib
@@ -16,6 +16,7 @@ from common.evaluation.worst_case import Files, evaluate
 from common.files import partial_folder, require_writable
 from common.programs import as_typed
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.report.exhibit import Exhibit
 from common.report.tables import table_exhibit, worst_case_exhibit
@@ -23,44 +24,49 @@ from common.transfer import Sources
 
 FLAGS = flags.FLAGS
 WORST_CASE = 'worst_case'
-"""The --method that is a cascade."""
+"""The --method that runs a cascade."""
 
 
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_attack(data_set)
-    shared_flags.define_jit_compile()
+    define_settings('jit_compile')
     shared_flags.define_restarts()
     shared_flags.define_batch_size(data_set.batch_size)
-    default = data_set.networks.default
+    default, released = data_set.networks.default, data_set.networks.origins
     shared_flags.define_checkpoint(
         'source',
         default,
         'The network whose gradients craft the examples'
-        + ('' if default else ' (by default --target)'),
+        + ('' if default else ' (default: the one of --target)'),
+        released=released,
         required=False,
     )
-    shared_flags.define_checkpoint('target', default, 'The network that is judged')
+    shared_flags.define_checkpoint(
+        'target', default, 'The network whose accuracy is measured', released=released
+    )
     words = '; '.join(f'{name}: {method.words}' for name, method in METHODS.items())
     flags.DEFINE_enum(
         'method',
         'pgd',
         [*METHODS, 'natural', WORST_CASE],
-        f'The attack. {words}; natural: none; {WORST_CASE}: the cascade of --preset.',
+        f'The attack. {words}; natural: no attack; {WORST_CASE}: the cascade that --preset names.',
     )
     words = '; '.join(f'{name}: {what}' for name, what in PRESETS.items())
-    flags.DEFINE_enum('preset', 'standard', list(PRESETS), f'Of --method={WORST_CASE}. {words}.')
+    flags.DEFINE_enum(
+        'preset', 'standard', list(PRESETS), f'The cascade of --method={WORST_CASE}. {words}.'
+    )
     flags.DEFINE_string(
         'output',
         None,
-        f'With --method={WORST_CASE}: a .npy file for the worst example of each '
-        'image, as the challenge wants submissions.',
+        f'With --method={WORST_CASE}: a .npy file for the worst example of each image, in the '
+        "challenge's format for submissions.",
     )
     flags.DEFINE_boolean(
         'table',
         False,
-        f"Run the rows of the paper's {data_set.table_name} against --target, those whose source "
-        'network is there, instead of one attack.',
+        f"Instead of one attack, run the rows of the paper's {data_set.table_name} against "
+        '--target, if their source network is available.',
     )
     shared_flags.define_output_dir()
     shared_flags.define_num_examples()
@@ -68,14 +74,14 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_string(
         'json',
         None,
-        'File for the rows as JSON. While it is being computed, FILE.partial (of '
-        'what is meant for the report, the folder cache in --output_dir) keeps what is done, and '
-        'the same command goes on there after an interruption.',
+        'File for the results, as JSON. Partial results are kept in FILE.partial (those of tables '
+        'and cascades in the folder cache of --output_dir), and the same command resumes an '
+        'interrupted run.',
     )
 
 
 def resumes() -> bool:
-    """Whether the same command continues an interrupted run."""
+    """Whether the same command resumes an interrupted run."""
     return bool(FLAGS.table or FLAGS.json or FLAGS.method == WORST_CASE)
 
 
@@ -97,7 +103,7 @@ def main(data_set: DataSet) -> None:
     else:
         source = FLAGS.source or FLAGS.target
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, source)]
-    # Before anything is printed, since nobody may be reading any more.
+    # Files before the table: printing fails if the reader of the output is gone.
     written = exhibit.write(FLAGS.output_dir) if exhibit is not None else None
     if FLAGS.json and FLAGS.method != WORST_CASE:
         write_rows(FLAGS.json, rows)
@@ -134,7 +140,7 @@ def _attack_table(data_set: DataSet) -> AttackTable:
 
 
 def _papers_table(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exhibit]:
-    """The rows of the paper's table, and their exhibit."""
+    """Runs the paper's table; returns its rows and its exhibit."""
     most_restarts = 4 if FLAGS.budget == 'quick' else None
     rows = data_set.table.run(attacks, FLAGS.target, data_set.networks.manifest(), most_restarts)
     name = data_set.table_name.lower()
@@ -148,7 +154,7 @@ def _papers_table(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], E
 
 
 def _worst_case(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exhibit]:
-    """The row of a cascade, and its exhibit."""
+    """Runs a cascade; returns its row and its exhibit."""
     settings, test = attacks.settings, attacks.examples
     others = [name for name in data_set.networks.manifest() if name != FLAGS.target]
     stages = preset(
@@ -178,7 +184,7 @@ def _worst_case(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], Exh
 
 
 def _shown(data_set: DataSet, name: str, title: str, attacks: AttackTable) -> dict[str, Any]:
-    """What every exhibit of this program has in common."""
+    """The arguments that all exhibits of this program share."""
     test = attacks.examples
     return {
         'key': f'{data_set.key}_{name}{as_typed.suffix()}',
@@ -190,10 +196,10 @@ def _shown(data_set: DataSet, name: str, title: str, attacks: AttackTable) -> di
 
 
 def _settle_method(data_set: DataSet) -> None:
-    """Sets the default --steps of a method, and looks for flags that --method ignores.
+    """Sets a method's default --steps, and complains about given flags that would be ignored.
 
-    Flags of other modes are refused, since whoever gives them expects another mode. Those of other
-    methods get a warning: who tries one method after the other leaves them in the command.
+    Flags of another mode are an error, since they show that another mode was meant. Flags of
+    another method only give a warning: they often stay in the command while one tries methods.
 
     Raises:
         UserError: a flag of another mode was given.
@@ -220,20 +226,20 @@ def _settle_method(data_set: DataSet) -> None:
 
 
 def _refuse_with(chosen: str, others: tuple[str, ...]) -> None:
-    """Refuses flags that were given and that the flag `chosen` makes meaningless."""
+    """Raises UserError if a flag was given that has no meaning together with `chosen`."""
     given = [f'--{name}' for name in others if FLAGS[name].present]
     if given:
         raise UserError(
-            f'--{chosen} has values of its own; found {", ".join(given)} with it, '
-            'which it would ignore. Drop one or the other.'
+            f'--{chosen} sets its own values and would ignore {", ".join(given)}. '
+            'Drop one or the other.'
         )
 
 
 def _require_outputs() -> None:
-    """Fails early if what is asked for cannot be written.
+    """Fails early if an output cannot be written.
 
     Raises:
-        UserError: it cannot, or one file would be written over the other.
+        UserError: one cannot be written, or one file would overwrite another.
     """
     output, json = FLAGS.output, FLAGS.json
     if output and json and os.path.realpath(output) == os.path.realpath(json):

@@ -11,12 +11,14 @@ FLAGS = flags.FLAGS
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     names = ', '.join(data_set.challenge_models.releases)
-    flags.DEFINE_string('name', None, f'Which model: {names}. Required.')
-    flags.DEFINE_string('output_dir', 'models', 'The model comes to a folder <name> in here.')
+    flags.DEFINE_string('name', None, f'The model to download, one of: {names}. Required.')
+    flags.DEFINE_string(
+        'output_dir', 'models', 'Folder to download to; the model gets a subfolder of its name.'
+    )
 
 
 def main(data_set: DataSet) -> None:
-    """Reads the flags, fetches the model and says what can be done with it."""
+    """Reads the flags, downloads the model and prints a command that attacks it."""
     models = data_set.challenge_models
     folder = fetch_model(
         FLAGS.name,

@@ -1,4 +1,4 @@
-"""The paper's figures, and what goes beyond them."""
+"""The paper's figures, and more."""
 
 import functools
 import pathlib
@@ -8,6 +8,7 @@ from absl import flags
 from common.errors import UserError
 from common.programs import as_typed, train
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings, require_finite
 from common.programs.data_set import DataSet
 from common.report.figures import catalogue
 from common.report.figures.study import Study
@@ -19,7 +20,7 @@ def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     words = '; '.join(f'{name}: {what}' for name, what in catalogue.FIGURES.items())
     flags.DEFINE_enum(
-        'figure', 'all', [*catalogue.FIGURES, 'all'], f'Which one. {words}; all: each of them.'
+        'figure', 'all', [*catalogue.FIGURES, 'all'], f'The figure. {words}; all: all of these.'
     )
     shared_flags.define_data(data_set.names)
     radius = f'{data_set.epsilon:g}'
@@ -28,22 +29,21 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_float(
         'epsilon',
         None,
-        f'Radius of the l-inf ball, in pixel units; by default {radius}.',
+        f'Radius of the l-inf ball, for {data_set.unit}; by default {radius}.',
         lower_bound=0.0,
     )
-    shared_flags.require_finite('epsilon')
+    require_finite('epsilon')
     shared_flags.define_output_dir()
     shared_flags.define_budget()
     flags.DEFINE_integer(
         'restarts',
         None,
-        'Restarts around an image in figure 1, in figure 2 (at most 200) and in '
-        "'landscape' (at most 1,000); by default the paper's.",
+        'PGD restarts for each image in figure 1, in figure 2 (at most 200) and in '
+        "'landscape' (at most 1,000); by default as many as in the paper.",
         lower_bound=2,
     )
     shared_flags.define_num_examples()
-    shared_flags.define_seed(0)
-    shared_flags.define_attack_dtype()
+    define_settings('attack_dtype', seed=0)
     shared_flags.define_batch_size(data_set.batch_size)
 
 
@@ -85,7 +85,7 @@ def main(data_set: DataSet) -> None:
 def _capacity(data_set: DataSet, study: Study) -> tuple:
     if data_set.capacity is None:
         raise UserError(
-            f'--figure=3: no networks of several widths are known for {data_set.title}.'
+            f'--figure=3: there are no networks of several widths for {data_set.title}.'
         )
     return data_set.capacity(
         data_set,

@@ -1,196 +1,143 @@
-"""Flags that several programs share, and what programs make of them.
+"""Flags that several programs share, and the values that programs derive from them.
 
-Functions only: a program calls what it needs. Defaults that differ between data sets are arguments.
+A program calls the functions that it needs. Defaults that differ between data sets are arguments.
 """
 
 import sys
+from collections.abc import Collection
 
 from absl import flags
 
+from common.attacks import PGD
 from common.attacks.by_name import METHODS
 from common.data.batches import Examples
 from common.evaluation.crafting import Crafting
-from common.networks.logits import DTYPES
+from common.losses import make_loss
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.threat_model import LinfBall
 
-_BYTE_RANGE = 255  # of pixels whose unit is a grey level
-_FINITE = 'expected a finite number'
-_MOST = 2**31 - 1  # attacks count in int32
-_COUNTABLE = f'expected at most {_MOST:,}'
+_BYTE_RANGE = 255  # upper - lower where the unit of pixels is a grey level
 
 
 def define_data(names: tuple[str, ...]) -> None:
-    """--dataset and --data_dir."""
-    stand_in = f' {names[-1]!r} is a stand-in that needs no download.' if len(names) > 1 else ''
-    flags.DEFINE_enum('dataset', names[0], list(names), f'Which images.{stand_in}')
+    """Defines --dataset and --data_dir."""
+    stand_in = ''
+    if len(names) > 1:
+        stand_in = f' {names[-1]!r} means patterns that need no download, to try the software.'
+    flags.DEFINE_enum('dataset', names[0], list(names), f'The images to use.{stand_in}')
     flags.DEFINE_string(
         'data_dir',
         None,
-        'Folder of data sets prepared by TensorFlow Datasets. By default '
-        'TFDS_DATA_DIR, else ~/tensorflow_datasets; downloads there if need be.',
+        'Folder of data sets prepared by TensorFlow Datasets, which downloads missing ones. By '
+        'default $TFDS_DATA_DIR, or ~/tensorflow_datasets if that is not set.',
     )
 
 
-def define_attack(data_set: DataSet, *, steps: int | None = None, seed: int = 0) -> None:
-    """What every program with an attack has: the data, the ball, PGD, the seed, the precision."""
+def words_with_unit(data_set: DataSet) -> dict[str, str]:
+    """Flag -> its help text, for flags whose unit depends on the data set."""
+    return {
+        'epsilon': f'Radius of the l-inf ball, for {data_set.unit}.',
+        'step_size': f'Size of a PGD step, for {data_set.unit}.',
+    }
+
+
+def define_attack(data_set: DataSet, steps: int | None = None) -> None:
+    """Defines the flags of every attacking program: data, ball, PGD, seed and precision."""
     define_data(data_set.names)
-    define_ball(data_set.epsilon)
-    define_pgd(data_set.steps if steps is None else steps, data_set.step_size)
-    define_seed(seed)
-    define_attack_dtype()
-
-
-def define_ball(epsilon: float) -> None:
-    """--epsilon."""
-    flags.DEFINE_float(
-        'epsilon',
-        epsilon,
-        'Radius of the l-inf ball, in pixel units of the data set.',
-        lower_bound=0.0,
-    )
-    require_finite('epsilon')
-
-
-def require_finite(name: str) -> None:
-    """Refuses infinity and NaN as the value of a flag."""
-    flags.register_validator(name, _is_finite, message=_FINITE)
-
-
-def define_pgd(steps: int, step_size: float) -> None:
-    """--steps, --step_size and --random_start."""
-    flags.DEFINE_integer('steps', steps, 'Number of PGD steps.', lower_bound=0)
-    flags.register_validator('steps', _is_countable, message=_COUNTABLE)
-    flags.DEFINE_float(
-        'step_size', step_size, 'Size of a PGD step, in pixel units.', lower_bound=0.0
-    )
-    flags.register_validator('step_size', _is_finite, message=_FINITE)
-    flags.DEFINE_boolean(
-        'random_start', True, 'Start PGD from a random point of the ball, not from the image.'
-    )
-
-
-def define_loss(name: str = 'xent') -> None:
-    """--loss and --kappa."""
-    flags.DEFINE_enum('loss', name, ['xent', 'cw'], 'What the adversary maximizes.')
-    flags.DEFINE_float(
-        'kappa',
-        50.0,
-        "Confidence of the 'cw' loss: 0 is the paper's CW, 50 its CW+ and the "
-        "challenge's only setting.",
-    )
-    flags.register_validator('kappa', _is_finite, message=_FINITE)
-
-
-def define_seed(seed: int) -> None:
-    """--seed."""
-    flags.DEFINE_integer(
-        'seed', seed, 'Seed of everything random.', lower_bound=0, upper_bound=2**31 - 1
-    )
-
-
-def define_attack_dtype() -> None:
-    """--attack_dtype."""
-    flags.DEFINE_enum(
+    define_settings(
+        'random_start',
         'attack_dtype',
-        'float32',
-        list(DTYPES),
-        'Precision in which adversarial examples are crafted. They are always judged in float32.',
+        words=words_with_unit(data_set),
+        epsilon=data_set.epsilon,
+        steps=data_set.steps if steps is None else steps,
+        step_size=data_set.step_size,
+        seed=0,
     )
 
 
-def define_jit_compile() -> None:
-    """--jit_compile."""
-    flags.DEFINE_boolean(
-        'jit_compile',
-        False,
-        'Compile the network and its gradients with XLA, for GPUs and TPUs; on CPUs it is slower.',
-    )
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is None or abs(value) < float('inf')
-
-
-def _is_countable(value: int | None) -> bool:
-    return value is None or value <= _MOST
-
-
-def define_checkpoint(name: str, default: str | None, what: str, *, required: bool = True) -> None:
-    """A flag that names a network; without a default it has to be given, if `required`."""
+def define_checkpoint(
+    name: str,
+    default: str | None,
+    what: str,
+    *,
+    released: Collection[str] = (),
+    required: bool = True,
+) -> None:
+    """Defines a flag that names a network; if `required`, it must be given or have a default."""
+    names = f'a released name ({", ".join(released)}), ' if released else ''
     flags.DEFINE_string(
         name,
         default,
-        f'{what}: a released name, a model folder, a weights file, or the prefix of '
-        'a checkpoint (of this project or of TF1).',
+        f'{what}: {names}a model folder, a weights file, or the prefix of a checkpoint (written by '
+        'this project or by TF1).',
         required=required and default is None,
     )
 
 
 def define_network(data_set: DataSet) -> None:
-    """--checkpoint, and --model_dir as another name for it: the one network of a program."""
-    define_checkpoint('checkpoint', data_set.networks.default, 'The network')
+    """Defines --checkpoint, the one network of a program, and its alias --model_dir."""
+    networks = data_set.networks
+    define_checkpoint('checkpoint', networks.default, 'The network', released=networks.origins)
     flags.DEFINE_alias('model_dir', 'checkpoint')
 
 
 def define_batch_size(batch_size: int) -> None:
-    """--batch_size of evaluations."""
-    flags.DEFINE_integer('batch_size', batch_size, 'Images a batch.', lower_bound=1)
+    """Defines --batch_size for evaluations."""
+    flags.DEFINE_integer('batch_size', batch_size, 'Images per batch.', lower_bound=1)
 
 
 def define_restarts() -> None:
-    """--restarts."""
+    """Defines --restarts."""
     flags.DEFINE_integer(
         'restarts',
         1,
-        'Runs of the attack; an image counts as robust only if it survives all.',
+        'Runs of a random attack; an image counts as robust only if it survives all of them.',
         lower_bound=1,
+        upper_bound=2**31 - 1,  # attacks count in int32
     )
-    flags.register_validator('restarts', _is_countable, message=_COUNTABLE)
 
 
 def define_num_examples() -> None:
-    """--num_examples and --every; `chosen_examples` applies them."""
+    """Defines --num_examples and --every, which `chosen_examples` applies."""
     flags.DEFINE_integer(
         'num_examples',
         None,
-        'Only the first so many test images, in the original order; all by default.',
+        'Use only this many test images, the first ones in the original order; by default all.',
         lower_bound=1,
     )
     flags.DEFINE_integer(
         'every',
         1,
-        'Only every k-th test image, from the first on: a fairer sample than a prefix.',
+        'Use only every n-th test image: a fairer sample than the first ones.',
         lower_bound=1,
     )
 
 
 def define_output_dir() -> None:
-    """--output_dir of what is meant for the report."""
+    """Defines --output_dir, the folder of the report."""
     flags.DEFINE_string(
         'output_dir',
         'report',
-        'Folder of tables and figures for the report. What was computed '
-        'is kept there and found again.',
+        'Folder for the tables and figures of the report. Results are kept there and reused.',
     )
 
 
 def define_budget() -> None:
-    """--budget, for trying out."""
+    """Defines --budget."""
     flags.DEFINE_enum(
         'budget',
         'full',
         ['full', 'quick'],
-        "'quick' takes a minute or two for a figure or table: "
-        'every 100th image unless --every or --num_examples is given, and fewer '
-        'restarts and points.',
+        "'quick' takes a minute or two for a figure or table: it uses every 100th image (unless "
+        '--every or --num_examples is given) and fewer restarts and points.',
     )
 
 
 def chosen_examples() -> slice:
-    """The test images that --num_examples and --every choose: the first N of every k-th.
+    """The test images that --num_examples=N and --every=n choose: the first N of every n-th.
 
-    A quick budget takes every 100th unless one of them was given.
+    A quick budget takes every 100th image unless one of these flags was given.
     """
     step = every()
     stop = None if flags.FLAGS.num_examples is None else flags.FLAGS.num_examples * step
@@ -198,7 +145,7 @@ def chosen_examples() -> slice:
 
 
 def every() -> int:
-    """--every, or what a quick budget makes of it: `test_images` are every k-th test image."""
+    """The step between the test images that `test_images` uses: --every, or a quick budget's."""
     chosen = flags.FLAGS['every'].present or flags.FLAGS['num_examples'].present
     quick = 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick'
     return 100 if quick and not chosen else flags.FLAGS.every
@@ -211,20 +158,20 @@ def test_images(data_set: DataSet) -> Examples:
 
 
 def crafting(batch_size: int) -> Crafting:
-    """How --seed, --attack_dtype and --jit_compile have examples crafted."""
+    """The Crafting that --seed, --attack_dtype and --jit_compile describe."""
     compiled = 'jit_compile' in flags.FLAGS and flags.FLAGS.jit_compile
     return Crafting(batch_size, flags.FLAGS.seed, flags.FLAGS.attack_dtype, compiled)
 
 
 def ignored_by(method: str | None) -> tuple[str, ...]:
-    """The flags that a --method ignores."""
+    """Names of the flags that a --method ignores."""
     if method == 'natural':
         return ('steps', 'step_size', 'random_start', 'restarts', 'source')
     return METHODS[method].ignores if method in METHODS else ()
 
 
 def _reach() -> float:
-    """How far all steps of the chosen attack lead, in pixel units; infinite where steps adapt."""
+    """The distance that all steps of the attack cover, in pixel units; infinite if steps adapt."""
     chosen = {
         name: flags.FLAGS[name].value
         for name in ('method', 'adversary', 'steps')
@@ -240,12 +187,12 @@ def _reach() -> float:
 def checked_ball(
     data_set: DataSet, epsilon: float | None = None, reach: float | None = None
 ) -> LinfBall:
-    """The ball of --epsilon, with a warning on standard error where it is hardly what was meant.
+    """The ball of --epsilon; warns on standard error if the radius looks like a mistake.
 
     Args:
-        data_set: knows the range of pixels.
+        data_set: has the range of pixels.
         epsilon: radius in pixel units; None takes --epsilon.
-        reach: how far all steps of the attack lead, in pixel units; None asks the flags.
+        reach: distance that all steps of the attack cover, in pixel units; None asks the flags.
     """
     reach = _reach() if reach is None else reach
     epsilon = flags.FLAGS.epsilon if epsilon is None else epsilon
@@ -254,8 +201,8 @@ def checked_ball(
     if epsilon >= extent / 2:
         _warn(
             f'--epsilon={epsilon:g} is at least half of the pixel range {pixels}: one grey image '
-            'is within reach of every image, so no classifier can be robust. Numbers mean '
-            f'something below {extent / 2:g}.'
+            'is within reach of every image, so no classifier can be robust. Choose a radius '
+            f'below {extent / 2:g}.'
         )
     if 0 < epsilon < 1 and extent >= _BYTE_RANGE:
         _warn(
@@ -270,6 +217,14 @@ def checked_ball(
             '--step_size.'
         )
     return ball
+
+
+def chosen_pgd(data_set: DataSet) -> PGD:
+    """The PGD that flags choose, with the warnings of `checked_ball`."""
+    chosen = flags.FLAGS
+    checked_ball(data_set)
+    loss = make_loss(chosen.loss, kappa=chosen.kappa)
+    return data_set.pgd(chosen.epsilon, chosen.steps, chosen.step_size, loss, chosen.random_start)
 
 
 def _warn(words: str) -> None:

@@ -1,4 +1,4 @@
-"""Prints the layers of a network and counts its parameters."""
+"""Prints the layers of a network and the number of its parameters."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags(data_set: DataSet) -> None:
-    """Defines the program's flags: those that describe a network of the data set."""
+    """Defines the program's flags: the settings of the data set's networks."""
     config_flags.define_config(data_set.training, only=_of_networks(data_set))
 
 
@@ -31,7 +31,7 @@ def main(data_set: DataSet) -> None:
 
 
 def _of_networks(data_set: DataSet) -> list[str]:
-    """The settings that the data set has added to those of every training."""
+    """The settings that the data set adds to those of every training run."""
     shared = {field.name for field in dataclasses.fields(TrainingConfig)}
     fields = dataclasses.fields(data_set.training)
     return [field.name for field in fields if field.name not in shared]

@@ -4,8 +4,8 @@ from absl import flags
 
 from common.attacks.by_name import restarted
 from common.files import require_writable
-from common.losses import make_loss
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.submission.writer import write_submission
 from common.transfer import Source
@@ -16,8 +16,7 @@ FLAGS = flags.FLAGS
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_attack(data_set)
-    shared_flags.define_jit_compile()
-    shared_flags.define_loss()
+    define_settings('jit_compile', 'loss', 'kappa')
     shared_flags.define_network(data_set)
     shared_flags.define_batch_size(data_set.batch_size)
     shared_flags.define_restarts()
@@ -25,21 +24,14 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_string(
         'output',
         'attack.npy',
-        f'The submission to write: float32, an image of shape ({shape}) for each test image.',
+        f'File for the submission: .npy, float32, an image of shape ({shape}) per test image.',
     )
 
 
 def main(data_set: DataSet) -> None:
     """Reads the flags, attacks the whole test set and writes the submission."""
     require_writable(FLAGS.output)
-    shared_flags.checked_ball(data_set)
-    pgd = data_set.pgd(
-        FLAGS.epsilon,
-        FLAGS.steps,
-        FLAGS.step_size,
-        make_loss(FLAGS.loss, kappa=FLAGS.kappa),
-        FLAGS.random_start,
-    )
+    pgd = shared_flags.chosen_pgd(data_set)
     attack = restarted(pgd, FLAGS.restarts, randomized=FLAGS.random_start)
     test = data_set.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
     network = Source(FLAGS.checkpoint, data_set.networks.load(FLAGS.checkpoint))

@@ -12,6 +12,7 @@ from common.evaluation.crafting import Crafting
 from common.evaluation.rows import table
 from common.files import require_writable
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.report.pictures import write_pairs
 from common.transfer import Sources
@@ -24,12 +25,14 @@ def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_data(data_set.names)
     shared_flags.define_num_examples()
-    shared_flags.define_attack_dtype()
-    flags.DEFINE_string('picture', 'attack.png', 'Natural and adversarial images, as a PNG file.')
+    define_settings('attack_dtype')
+    flags.DEFINE_string(
+        'picture', 'attack.png', 'File for a picture of natural and adversarial images (PNG).'
+    )
 
 
 def main(data_set: DataSet) -> None:
-    """Attacks a network, prints a table beside the paper's numbers and writes a picture."""
+    """Attacks a network, prints a table with the paper's numbers and writes a picture."""
     require_writable(FLAGS.picture)
     test, real = _load_test(data_set)
     test = test.subset(shared_flags.chosen_examples())
@@ -62,7 +65,7 @@ def main(data_set: DataSet) -> None:
 
 
 def _load_test(data_set: DataSet) -> tuple[Examples, bool]:
-    """The test images, and whether they are the published ones."""
+    """The test images, and whether they are the published ones rather than drawn."""
     name = FLAGS.dataset
     try:
         test = data_set.load('test', dataset=name, data_dir=FLAGS.data_dir)
@@ -71,16 +74,16 @@ def _load_test(data_set: DataSet) -> tuple[Examples, bool]:
         if FLAGS.data_dir is not None:
             raise
         print(
-            f'warning: {error}\nwarning: going on with DRAWN patterns, which are not '
-            f'{data_set.title}: the numbers below show the software at work and say nothing '
-            "about the paper's.",
+            f'warning: {error}\nwarning: continuing with DRAWN patterns, which are not '
+            f'{data_set.title}: the numbers below only show that the software works; do not '
+            "compare them with the paper's.",
             file=sys.stderr,
         )
         return data_set.load('test', dataset=data_set.names[-1], data_dir=None), False
 
 
 def _write_picture(data_set: DataSet, test: Examples, adversarial: np.ndarray) -> None:
-    """Some images that survived the attack, and some that did not."""
+    """Writes a picture of some images that survived the attack and some that did not."""
     network = data_set.networks.load(data_set.networks.default)
     logits = network.predict(adversarial, batch_size=data_set.batch_size, verbose=0)
     robust = logits.argmax(axis=1) == test.y
@@ -96,6 +99,6 @@ def _write_picture(data_set: DataSet, test: Examples, adversarial: np.ndarray) -
     )
     print(
         f'wrote {FLAGS.picture}: natural images above, PGD-{data_set.steps} (step '
-        f'{data_set.step_size:g}) below; framed blue where the network still reads them right, '
-        'orange where it is fooled'
+        f'{data_set.step_size:g}) below; framed blue where the network still classifies them '
+        'correctly, orange where it is fooled'
     )

@@ -1,9 +1,9 @@
-"""Puts a trained network among the released ones (for maintainers)."""
+"""Adds a trained network to the released ones (for maintainers)."""
 
 from absl import flags
 
 from common.networks import release
-from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 
 FLAGS = flags.FLAGS
@@ -12,14 +12,18 @@ FLAGS = flags.FLAGS
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     names = list(data_set.networks.origins)
-    flags.DEFINE_enum('name', names[0], names, 'Name of the network.')
-    flags.DEFINE_list('runs', [], "Model folders of its training's stages.")
-    flags.DEFINE_string('weights', 'last.weights.h5', 'Which weights file of the last one.')
-    flags.DEFINE_string('commit', None, 'The commit it was trained with.')
-    flags.DEFINE_string('machine', None, 'The machine it was trained on.')
-    flags.DEFINE_string('notes', '', 'What else a reader should know.')
-    flags.DEFINE_list('results', [], 'Files written by eval_attack --json, to add to its entry.')
-    shared_flags.define_attack_dtype()
+    flags.DEFINE_enum('name', names[0], names, 'Name of the released network.')
+    flags.DEFINE_list('runs', [], 'Model folders of the stages of its training, in order.')
+    flags.DEFINE_string(
+        'weights', 'last.weights.h5', 'Weights file to release, in the last of these folders.'
+    )
+    flags.DEFINE_string('commit', None, 'Commit of this project that trained it.')
+    flags.DEFINE_string('machine', None, 'Machine that it was trained on.')
+    flags.DEFINE_string('notes', '', 'Anything else that readers should know.')
+    flags.DEFINE_list(
+        'results', [], 'Files written by eval_attack --json, whose results are added to its entry.'
+    )
+    define_settings('attack_dtype')
 
 
 def main(data_set: DataSet) -> None:

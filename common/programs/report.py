@@ -1,4 +1,4 @@
-"""Gathers all tables and figures that were computed into one report."""
+"""Collects all computed tables and figures in one report."""
 
 import pathlib
 
@@ -12,7 +12,9 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    flags.DEFINE_string('output_dir', 'report', 'Folder of the exhibits, and of the report.')
+    flags.DEFINE_string(
+        'output_dir', 'report', 'Folder that has the tables and figures, and gets the report.'
+    )
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from absl import flags
 
 from common.networks.logits import ModelLogits
 from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
 from common.submission import checker
 
@@ -13,11 +14,11 @@ FLAGS = flags.FLAGS
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_data(data_set.names)
-    shared_flags.define_ball(data_set.epsilon)
+    define_settings(epsilon=data_set.epsilon, words=shared_flags.words_with_unit(data_set))
     shared_flags.define_network(data_set)
-    flags.DEFINE_string('input', 'attack.npy', 'The adversarial images, a .npy file.')
+    flags.DEFINE_string('input', 'attack.npy', 'File of the adversarial images (.npy).')
     flags.DEFINE_string(
-        'predictions', 'pred.npy', 'Where the predicted classes are written, as .npy (int64).'
+        'predictions', 'pred.npy', 'File to write the predicted classes to (.npy, int64).'
     )
 
 

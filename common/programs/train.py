@@ -1,4 +1,4 @@
-"""The program that trains a network against an adversary (the challenges' train.py)."""
+"""Trains a network against an adversary (the challenges' train.py)."""
 
 import pathlib
 
@@ -20,14 +20,23 @@ from common.training.validation import validation_of
 
 
 def define_flags(data_set: DataSet) -> None:
-    """Defines the program's flags, the challenge's config.json as defaults."""
+    """Defines the program's flags; the defaults are the challenge's config.json."""
     which = 'last' if data_set.holds_out_last else 'first'
+    augmentation = data_set.augmentation or 'nothing'
     shared_flags.define_data(data_set.names)
     config_flags.define_recipes(data_set.recipes)
-    flags.DEFINE_string('model_dir', None, 'Folder of checkpoints, weights, log and config.json.')
+    flags.DEFINE_string(
+        'model_dir',
+        None,
+        f'Folder for checkpoints, weights, log and config.json; by default in models/, named '
+        f'{data_set.key}_<network>_<adversary or objective>.',
+    )
     config_flags.define_config(
         data_set.training,
         validation_size=f'How many training images, the {which} ones, are held out.',
+        augment=f'Randomly vary training images before the attack; here: {augmentation}.',
+        steps='PGD steps that craft a batch (--train_steps counts optimizer steps).',
+        **shared_flags.words_with_unit(data_set),
     )
 
 
@@ -44,17 +53,17 @@ def main(data_set: DataSet) -> None:
 def train(
     data_set: DataSet, config: TrainingConfig, folder: pathlib.Path, data_dir: str | None
 ) -> None:
-    """Trains, or goes on with a training, and writes everything to `folder`.
+    """Trains, or resumes a run, and writes everything to `folder`.
 
     Args:
-        data_set: what is trained on.
-        config: what the run is like.
+        data_set: the data set to train on.
+        config: the settings of the run.
         folder: the model folder.
-        data_dir: folder of TFDS's prepared data sets; None follows TFDS's own rules.
+        data_dir: folder of data sets prepared by TFDS; None follows TFDS's own rules.
 
     Raises:
-        UserError: settings do not go together, the folder is that of another run, data are missing,
-            or training failed.
+        UserError: settings contradict each other, the folder belongs to another run, data are
+            missing, or training failed.
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -69,7 +78,7 @@ def train(
         )
     with strategy.scope():
         network = data_set.networks.build(config.to_json())
-    # A run that goes on has these weights behind it, wherever they may be by now.
+    # A resumed run started from these weights and no longer needs them.
     if config.init_from and not has_begun(folder):
         copy_weights(data_set.networks.load(config.init_from), network)
     pixels = (data_set.lower, data_set.upper)
@@ -85,7 +94,7 @@ def train(
         model_dir=folder,
         strategy=strategy,
     )
-    # Not before all flags have proved usable: the run could not be started with better ones.
+    # Only once all flags have proved usable: after this, the folder refuses different flags.
     if trainer.writes:
         run_folder.prepare(folder, config, data_set.training)
     trainer.train()

@@ -1,9 +1,9 @@
-"""Gathers all tables and figures that were computed into one report.
+"""Collects all computed tables and figures in one report.
 
     python -m common.report --output_dir=report
 
-Reads the exhibits in the folder and writes beside them results.json (all numbers), RESULTS.md, and
-report.html, one file that needs no other and no network.
+Reads the exhibits in the folder and writes next to them results.json (all numbers), RESULTS.md and
+report.html (a single file that also works offline).
 """
 
 from common.programs import cli, report

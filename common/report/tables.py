@@ -52,7 +52,7 @@ def table_exhibit(
 
 
 def worst_case_exhibit(judgement: Judgement, **facts: Any) -> Exhibit:
-    """A network's accuracy under a cascade of attacks, stage by stage, and its honesty checks.
+    """A network's accuracy under a cascade of attacks, stage by stage, and its sanity checks.
 
     Args:
         judgement: the cascade's result.

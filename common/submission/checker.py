@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 
 from common.data.batches import Examples
 from common.errors import UserError, reason
-from common.files import replacing, require_writable
+from common.files import require_writable, write_array
 from common.networks.logits import LogitsFn
 from common.threat_model import LinfBall
 
@@ -73,7 +73,7 @@ def score(
     predictions = predict(load_network(), x_adv, batch_size)
     accuracy = float(np.mean(predictions == test.y))
     print(f'Accuracy: {accuracy:.2%}')
-    save_predictions(predictions_path, predictions)
+    write_array(predictions_path, predictions)
     print(f'Predictions written to {predictions_path}')
     return accuracy
 
@@ -219,17 +219,6 @@ def predict(logits_fn: LogitsFn, x: np.ndarray, batch_size: int) -> np.ndarray:
             )
         predictions[batch] = classes.numpy()
     return predictions
-
-
-def save_predictions(path: str | os.PathLike, predictions: np.ndarray) -> None:
-    """Writes [n] integer classes as int64 .npy, whole or not at all, under exactly this name.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    # An open file, since np.save appends '.npy' to names without it.
-    with replacing(path) as temporary, open(temporary, 'wb') as file:
-        np.save(file, predictions.astype(np.int64, copy=False))
 
 
 def _shape_remedy(found: tuple[int, ...], expected: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Who makes the training examples."""
+"""The attacks that craft training examples."""
 
 import dataclasses
 from typing import Any
@@ -23,45 +23,51 @@ ADVERSARIES = {
         'one step of size epsilon from a random point',
         lambda config, ball, loss: fgsm(ball, loss, random_start=True),
     ),
-    'none': Choice('nobody, which is natural training', lambda config, ball, loss: None),
+    'none': Choice('nothing, which is natural training', lambda config, ball, loss: None),
 }
 """Name -> config, ball and loss -> the attack; None for natural training."""
 
 CRAFTING = {
     'eval': 'with the moving averages',
-    'train': 'with the statistics of the batch, and each gradient moves the moving averages on',
-    'train_frozen': 'the same without moving them',
+    'train': "with the batch's statistics, and every gradient updates the moving averages",
+    'train_frozen': 'the same without these updates',
 }
-"""The network that training examples are crafted with, by name."""
+"""Name -> the network that training examples are crafted with."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AdversarySettings:
     """The attack that makes the training examples, and how it sees the network."""
 
-    adversary: str = setting('Who makes the training examples.', 'pgd', choices=ADVERSARIES)
+    adversary: str = setting('What crafts the training examples.', 'pgd', choices=ADVERSARIES)
     epsilon: float = setting('Radius of the l-inf ball, in pixel units of the data set.', least=0.0)
     steps: int = setting('Number of PGD steps.', least=0, most=2**31 - 1)
     step_size: float = setting('Size of a PGD step, in pixel units.', least=0.0)
     random_start: bool = setting(
-        'Start PGD from a random point of the ball, not from the image.', True
+        'Start PGD at a random point of the ball instead of at the image.', True
     )
-    loss: str = setting('What the adversary maximizes.', 'xent', choices=LOSSES.keys())
+    loss: str = setting(
+        "The loss that the adversary maximizes: cross-entropy, or Carlini and Wagner's margin.",
+        'xent',
+        choices=LOSSES.keys(),
+    )
     kappa: float = setting(
-        "Confidence of the 'cw' loss: 0 is the paper's CW, 50 its CW+ and the challenge's only "
-        'setting.',
+        "Confidence of the 'cw' loss: 0 is the paper's CW; 50 is its CW+, and the only value in "
+        "the challenge's code.",
         50.0,
     )
     epsilon_warmup: int = setting(
         "Steps over which the adversary's radius and step size grow from 0.", 0, least=0
     )
     attack_dtype: str = setting(
-        'Precision in which adversarial examples are crafted. They are always judged in float32.',
+        'Precision in which adversarial examples are crafted. Predictions always use float32.',
         'float32',
         choices=DTYPES,
     )
     crafting: str = setting(
-        'The network that training examples are crafted with.', 'eval', choices=CRAFTING
+        'How batch normalization works while training examples are crafted.',
+        'eval',
+        choices=CRAFTING,
     )
 
 

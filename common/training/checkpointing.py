@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written whole or not at all, and found again."""
+"""The checkpoints of a run: written completely or not at all, and restored."""
 
 import pathlib
 import shutil
@@ -77,10 +77,10 @@ class Checkpoints:
         self._saved = step
 
     def restore(self) -> int:
-        """Takes the state from the newest checkpoint, if there is one.
+        """Restores the state from the newest checkpoint, if there is one.
 
         Returns:
-            How many steps it has behind it.
+            Number of steps already done.
 
         Raises:
             UserError: the checkpoint is damaged or of another network.
@@ -112,7 +112,7 @@ class Checkpoints:
         status.expect_partial().assert_existing_objects_matched()
 
     def _newest(self) -> str | None:
-        """Prefix of the newest checkpoint; None if the run has to begin."""
+        """Prefix of the newest checkpoint; None if the run has to start from the beginning."""
         listed = self._manager.checkpoints
         if listed:
             return next(filter(is_prefix, reversed(listed)), listed[-1])
@@ -125,7 +125,7 @@ class Checkpoints:
         others = [p for p in self._manager.checkpoints if p != damaged and is_prefix(p)]
         if not others:
             return f'Remove {self._folder} to begin again'
-        return f'Remove the files {damaged}.* to go on from {pathlib.Path(others[-1]).name}'
+        return f'Remove the files {damaged}.* to resume from {pathlib.Path(others[-1]).name}'
 
 
 def _manager(

@@ -8,7 +8,7 @@ from common.networks.logits import DTYPES
 from common.training.adversaries import AdversarySettings, training_adversary
 from common.training.objectives import OBJECTIVES, ObjectiveSettings, training_objective
 from common.training.optimizers import OptimizerSettings
-from common.training.schedules import SCHEDULES, ScheduleSettings, learning_rate
+from common.training.schedules import ScheduleSettings, learning_rate, unused
 from common.training.setting import setting
 from common.training.validation import ValidationSettings
 
@@ -23,21 +23,21 @@ class TrainingConfig(
     by `check`, not when one is made, since recipes and flags change one field after the other.
     """
 
-    dataset: str = setting('Which images.')
-    seed: int = setting('Seed of everything random.', least=0, most=2**31 - 1)
-    batch_size: int = setting('Examples a step, over all devices.', least=1)
+    dataset: str = setting('The images.')
+    seed: int = setting('Seed of all random numbers.', least=0, most=2**31 - 1)
+    batch_size: int = setting('Examples per training step, over all devices together.', least=1)
     drop_remainder: bool = setting(
         'End each epoch with its last full batch; otherwise a batch may reach into the next epoch.',
         False,
     )
-    augment: bool = setting('Vary training images before the attack.', False)
+    augment: bool = setting('Randomly vary training images before the attack.', False)
     sum_loss: bool = setting('Sum the loss over the batch; otherwise it is averaged.', False)
     weight_decay: float = setting(
         'Coefficient of half the sum of squares of the kernels.', 0.0, least=0.0
     )
     weight_averaging: float = setting(
-        'Decay of the exponential average of the weights, which is then what is evaluated and '
-        'saved as *.weights.h5; 0 for none.',
+        'Decay of an exponential average of the weights, which is then evaluated and saved as '
+        '*.weights.h5; 0 for no average.',
         0.0,
         least=0.0,
         below=1,
@@ -53,18 +53,17 @@ class TrainingConfig(
         None,
     )
     deterministic: bool = setting(
-        'Use deterministic kernels only: resumed runs repeat every bit.', False
+        'Use only deterministic kernels, so that resumed runs repeat every bit.', False
     )
     jit_compile: bool = setting(
-        'Compile the network and its gradients with XLA, for GPUs and TPUs; on CPUs it is slower.',
-        False,
+        'Compile the network and its gradients with XLA: for GPUs and TPUs; slower on CPUs.', False
     )
     log_every: int = setting('Steps between lines of the log.', 100, least=1)
     checkpoint_every: int = setting('Steps between checkpoints.', 300, least=1)
 
     @property
     def kind(self) -> str:
-        """How the network is trained, in one word: the objective, or who makes its examples."""
+        """How the network is trained, in one word: the objective, or what crafts its examples."""
         return self.adversary if self.objective == 'pgd' else self.objective
 
     @property
@@ -74,29 +73,23 @@ class TrainingConfig(
         return float('inf') if attack is None else attack.steps * attack.step_size
 
     def settled(self, given: Collection[str] = ()) -> 'TrainingConfig':
-        """Without what its schedule ignores, and with what its objective prefers.
+        """The config without settings that its schedule ignores, with those its objective prefers.
 
         Args:
             given: settings that the user gave, which stay.
         """
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        ignored = [
-            name
-            for schedule, choice in SCHEDULES.items()
-            for name in choice.uses
-            if schedule != self.schedule
-        ]
-        changes = {name: defaults[name] for name in ignored}
+        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
+        changes = {name: defaults[name] for name in unused(self.schedule)}
         changes.update(OBJECTIVES[self.objective].prefers)
         return dataclasses.replace(
             self, **{name: value for name, value in changes.items() if name not in given}
         )
 
     def check(self) -> None:
-        """Looks for settings that do not go together.
+        """Checks that settings do not contradict each other.
 
         Raises:
-            UserError: there are some; the message names them as flags.
+            UserError: some do; the message names them as flags.
         """
         learning_rate(self)
         training_objective(self)
@@ -110,23 +103,20 @@ class TrainingConfig(
         }
 
     def updated(self, contents: Mapping[str, Any]) -> 'TrainingConfig':
-        """The config with what a config.json says.
+        """The config, updated with the contents of a config.json.
 
         Args:
-            contents: its contents. Where it says nothing, a setting keeps its value.
+            contents: its contents. Settings that it lacks keep their values.
 
         Raises:
-            ValueError: it says something of settings that do not exist, or a list is not of whole
-                numbers.
+            ValueError: it has settings that do not exist, or a list that is not of whole numbers.
         """
         unknown = sorted(contents.keys() - {field.name for field in dataclasses.fields(self)})
         if unknown:
             raise ValueError(f'unknown settings: {", ".join(unknown)}')
-        # Older files have the numbers of a list as they were typed, as strings.
-        return dataclasses.replace(
-            self,
-            **{
-                name: tuple(int(number) for number in value) if isinstance(value, list) else value
-                for name, value in contents.items()
-            },
-        )
+        # Older files have the numbers of a list as strings.
+        values: dict[str, Any] = {
+            name: tuple(map(int, value)) if isinstance(value, list) else value
+            for name, value in contents.items()
+        }
+        return dataclasses.replace(self, **values)

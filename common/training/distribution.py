@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -60,20 +59,8 @@ class Devices:
             first = 'chief' if 'chief' in cluster else 'worker'
             self.chief = (resolver.task_type, resolver.task_id) == (first, 0)
 
-    def check(self, batch_size: int) -> None:
-        """Looks whether a batch divides among the replicas.
-
-        Raises:
-            UserError: it does not.
-        """
-        if batch_size % self.replicas:
-            raise UserError(
-                f'--batch_size: expected a multiple of the number of devices, {self.replicas}; '
-                f'found {batch_size}.'
-            )
-
     def replica(self) -> Replica:
-        """The replica whose code is running, inside of `run`."""
+        """The replica whose code is running, inside of `strategy.run`."""
         context = tf.distribute.get_replica_context()
         if self.replicas == 1:
             return Replica()
@@ -91,10 +78,6 @@ class Devices:
 
         return Replica(index, self.replicas, total, first)
 
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Calls a function in every replica, each with its own part of the arguments."""
-        return self.strategy.run(function, args=args)
-
     def total(self, per_replica: Any) -> tf.Tensor:
         """The sum of a number over all replicas."""
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
@@ -106,11 +89,6 @@ class Devices:
         )
         return float(self.total(values))
 
-    def assign(self, variables: list[tf.Variable], values: list) -> None:
-        """Gives each replica's copy of the variables the value that `run` returned for it."""
-        for variable, value in zip(variables, values, strict=True):
-            self.strategy.extended.update(variable, lambda v, new: v.assign(new), args=(value,))
-
 
 class StateVariables:
     """The state of a training in variables, a copy on each device.
@@ -118,11 +96,11 @@ class StateVariables:
     Args:
         network: the network, built under the strategy's scope; its variables are used.
         state: the values before the first step.
-        devices: where the copies are.
+        strategy: where the copies are.
     """
 
-    def __init__(self, network: keras.Model, state: State, devices: Devices):
-        self._devices = devices
+    def __init__(self, network: keras.Model, state: State, strategy: tf.distribute.Strategy):
+        self._strategy = strategy
 
         def held(values: Tensors, name: str) -> list[tf.Variable]:
             return [
@@ -130,7 +108,7 @@ class StateVariables:
                 for i, value in enumerate(values)
             ]
 
-        with devices.strategy.scope():
+        with strategy.scope():
             self.variables = State(
                 [variable.value for variable in network.trainable_variables],
                 [variable.value for variable in network.non_trainable_variables],
@@ -144,5 +122,7 @@ class StateVariables:
         return tf.nest.map_structure(tf.convert_to_tensor, self.variables)
 
     def assign(self, state: State) -> None:
-        """Takes over what a step has returned in every replica."""
-        self._devices.assign(tf.nest.flatten(self.variables), tf.nest.flatten(state))
+        """Gives each replica's copy the value that a step has returned for it."""
+        values = tf.nest.flatten(state)
+        for variable, value in zip(tf.nest.flatten(self.variables), values, strict=True):
+            self._strategy.extended.update(variable, lambda v, new: v.assign(new), args=(value,))

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from common.attacks import PGD, Attack
+from common.attacks import PGD
 from common.errors import UserError
 from common.losses import CrossEntropy, Divergence
 from common.networks.logits import LogitsFn
@@ -16,9 +16,13 @@ class Objective(Protocol):
     """How examples are crafted for a step of training, and what the step minimizes."""
 
     def craft(
-        self, attack: Attack, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
+        self, attack: PGD, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        """Adversarial images [batch, ...] float32, by default the attack's own.
+
+        Arguments as in `Attack`.
+        """
+        return attack(logits_fn, x, y, seed=seed)
 
     def losses(
         self, logits_fn: LogitsFn, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor
@@ -34,14 +38,8 @@ class Objective(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class SaddlePoint:
+class SaddlePoint(Objective):
     """The cross-entropy of adversarial images alone (paper, equation 2.1)."""
-
-    def craft(
-        self, attack: Attack, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
-    ) -> tf.Tensor:
-        """See `Objective`."""
-        return attack(logits_fn, x, y, seed=seed)
 
     def losses(
         self, logits_fn: LogitsFn, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor
@@ -52,7 +50,7 @@ class SaddlePoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trades:
+class Trades(Objective):
     """Natural cross-entropy, plus `beta` times how far the adversary moves the probabilities.
 
     Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan 2019, equation 5. The adversary maximizes the
@@ -98,7 +96,7 @@ def _trades(config: Any) -> Trades:
 
 OBJECTIVES = {
     'pgd': Choice(
-        "the loss of adversarial examples, the paper's saddle point, whoever makes them",
+        "the loss of adversarial examples (the paper's saddle point), whatever crafts them",
         lambda config: SaddlePoint(),
     ),
     'trades': Choice(

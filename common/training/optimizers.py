@@ -12,7 +12,7 @@ Tensors = list[tf.Tensor]
 
 
 class Optimizer(Protocol):
-    """How a weight moves, as a function of everything that this depends on.
+    """The update of a weight, as a function of everything that it depends on.
 
     Attributes:
         remembers: how many tensors of the weight's shape, its slots, go from step to step; they
@@ -130,11 +130,11 @@ OPTIMIZERS = {
 class OptimizerSettings:
     """How weights move."""
 
-    optimizer: str = setting('How weights move.', choices=OPTIMIZERS)
-    adam_beta_1: float = setting("Adam's constant of that name.", 0.9, least=0.0, below=1)
-    adam_beta_2: float = setting("Adam's constant of that name.", 0.999, least=0.0, below=1)
-    adam_epsilon: float = setting("Adam's constant of that name.", 1e-8, least=0.0, below=1)
-    momentum: float = setting("Momentum's constant.", 0.9, least=0.0, most=1.0)
+    optimizer: str = setting('How weights are updated.', choices=OPTIMIZERS)
+    adam_beta_1: float = setting("Adam's constant beta_1.", 0.9, least=0.0, below=1)
+    adam_beta_2: float = setting("Adam's constant beta_2.", 0.999, least=0.0, below=1)
+    adam_epsilon: float = setting("Adam's constant epsilon.", 1e-8, least=0.0, below=1)
+    momentum: float = setting('Constant of the momentum optimizer.', 0.9, least=0.0, most=1.0)
 
 
 def training_optimizer(config: Any) -> Optimizer:

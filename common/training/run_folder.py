@@ -136,5 +136,5 @@ def _compare(path: pathlib.Path, config: TrainingConfig, earlier: TrainingConfig
     if differences:
         raise UserError(
             f'{path.parent} holds a run with another config ({"; ".join(differences)}). Give the '
-            'same flags to go on with it, or choose a new --model_dir.'
+            'same flags to resume it, or choose a new --model_dir.'
         )

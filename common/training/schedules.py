@@ -76,7 +76,7 @@ def _piecewise(config: Any) -> Piecewise:
 
 
 SCHEDULES = {
-    'constant': Choice('the same all the time', lambda config: Piecewise((config.learning_rate,))),
+    'constant': Choice('it does not', lambda config: Piecewise((config.learning_rate,))),
     'cosine': Choice(
         'half a cosine down to 0, after a linear rise over --learning_rate_warmup steps',
         lambda config: Cosine(
@@ -93,15 +93,29 @@ SCHEDULES = {
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleSettings:
-    """How long training takes, and its learning rate meanwhile."""
+    """Settings: the length of training, and the learning rate."""
 
-    train_steps: int = setting('Optimizer steps.', least=1)
+    train_steps: int = setting('Optimizer steps in all.', least=1)
     learning_rate: float = setting('Learning rate (the peak, under a schedule).', least=0.0)
-    schedule: str = setting('Learning rate over training.', 'constant', choices=SCHEDULES)
+    schedule: str = setting(
+        'How the learning rate changes over training.', 'constant', choices=SCHEDULES
+    )
     learning_rate_warmup: int = setting(
         "Steps over which the 'cosine' schedule rises to its peak.", 0, least=0
     )
-    boundaries: tuple[int, ...] = setting("Steps at which the 'piecewise' schedule drops.", ())
+    boundaries: tuple[int, ...] = setting(
+        "Steps at which the 'piecewise' schedule lowers the learning rate.", ()
+    )
+
+
+def unused(schedule: str) -> dict[str, str]:
+    """Setting that this schedule ignores -> the schedule that uses it."""
+    return {
+        name: other
+        for other, choice in SCHEDULES.items()
+        for name in choice.uses
+        if other != schedule
+    }
 
 
 def learning_rate(config: Any) -> Schedule:
@@ -115,11 +129,10 @@ def learning_rate(config: Any) -> Schedule:
             not increase.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(ScheduleSettings)}
-    for needed, choice in SCHEDULES.items():
-        for flag in choice.uses:
-            if getattr(config, flag) != defaults[flag] and config.schedule != needed:
-                raise UserError(
-                    f'--{flag}: expected --schedule={needed} with it; found '
-                    f'--schedule={config.schedule}, which does not use it. Drop one of them.'
-                )
+    for flag, needed in unused(config.schedule).items():
+        if getattr(config, flag) != defaults[flag]:
+            raise UserError(
+                f'--{flag}: expected --schedule={needed} with it; found '
+                f'--schedule={config.schedule}, which does not use it. Drop one of them.'
+            )
     return SCHEDULES[config.schedule].make(config)

@@ -11,7 +11,7 @@ class Choice:
 
     Attributes:
         words: what it is, for --help.
-        make: the config (and what the table's users say besides) -> the thing itself.
+        make: the config (and further arguments, depending on the table) -> the thing itself.
         uses: settings that no other row of the table reads.
         prefers: setting -> its value with this choice unless the user gives another one.
     """
@@ -31,15 +31,15 @@ def setting(
     most: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A dataclass field; without a default the data set has to say it.
+    """A dataclass field; without a default, the data set must set it.
 
     Args:
         words: help text. The rows of a table are appended to it.
-        default: its value where nobody says another one.
+        default: value if no other is given.
         choices: the names it may have, or a table of `Choice`s (or of words) by name.
         least: smallest value.
         most: largest value.
-        below: bound that it must not reach.
+        below: exclusive upper bound.
     """
     if isinstance(choices, Mapping):
         rows = '; '.join(

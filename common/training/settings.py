@@ -64,24 +64,15 @@ def settings_of(config: TrainingConfig, pixels: tuple[float, float]) -> Settings
     Raises:
         UserError: settings that do not go together.
     """
-    return Settings(
-        train_steps=config.train_steps,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        learning_rate=learning_rate(config),
-        optimizer=training_optimizer(config),
-        objective=training_objective(config),
-        attack=training_adversary(config, *pixels),
-        epsilon_factor=LinearRise(config.epsilon_warmup),
-        sum_loss=config.sum_loss,
-        weight_averaging=config.weight_averaging,
-        weight_decay=config.weight_decay,
-        crafting=config.crafting,
-        attack_dtype=config.attack_dtype,
-        train_dtype=config.mixed_precision,
-        jit_compile=config.jit_compile,
-        drop_remainder=config.drop_remainder,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-        validate_every=config.validate_every,
-    )
+    made = {
+        'learning_rate': learning_rate(config),
+        'optimizer': training_optimizer(config),
+        'objective': training_objective(config),
+        'attack': training_adversary(config, *pixels),
+        'epsilon_factor': LinearRise(config.epsilon_warmup),
+        'train_dtype': config.mixed_precision,
+    }
+    # The other fields of the same name are copied.
+    names = [field.name for field in dataclasses.fields(Settings)]
+    same = {name: getattr(config, name) for name in names if hasattr(config, name)}
+    return Settings(**{**same, **made})

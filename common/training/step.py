@@ -18,6 +18,7 @@ import tensorflow as tf
 from common.data.augmentation import Augment
 from common.losses import CrossEntropy
 from common.networks.logits import ModelLogits
+from common.networks.weights import averaged
 from common.training.explicit import ExplicitLogits
 from common.training.optimizers import Tensors, first_slots, moved
 from common.training.settings import Settings
@@ -196,11 +197,6 @@ class Step:
             decay * average + (1 - decay) * value
             for average, value in zip(state.averages, averaged(weights, statistics), strict=False)
         ]
-
-
-def averaged(weights: list, statistics: list) -> list:
-    """What weight averaging covers: the weights, and the moving averages that belong to them."""
-    return [*weights, *(value for value in statistics if value.dtype == 'float32')]
 
 
 def _metrics(logits: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> Metrics:

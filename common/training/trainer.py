@@ -2,7 +2,7 @@
 
 The loop holds the state in variables, calls the compiled step, validates, and writes checkpoints
 and the log. Everything random follows from the seed and the step number, so a run that was
-interrupted goes on exactly as if it had not been.
+interrupted continues exactly as if it had not been.
 """
 
 import dataclasses
@@ -81,13 +81,12 @@ class Trainer:
         self.network, self.settings, self.data = network, settings, data
         self.model_dir = pathlib.Path(model_dir)
         self._devices = Devices(strategy)
-        self._devices.check(settings.batch_size)
-        _check_batch_size(settings.batch_size, len(data.examples))
+        _check_batch_size(settings.batch_size, self._devices.replicas, len(data.examples))
         self._order = ShuffledBatches(
             len(data.examples), settings.batch_size, settings.seed, settings.drop_remainder
         )
         step = Step(network, settings, data.augment)
-        self._state = StateVariables(network, step.first_state(), self._devices)
+        self._state = StateVariables(network, step.first_state(), self._devices.strategy)
         with self._devices.strategy.scope():
             self._best = tf.Variable(-1.0, trainable=False, name='best')
         # All hosts compute the same; what the others write is thrown away.
@@ -101,11 +100,13 @@ class Trainer:
             best=self._best,
         )
         self._evaluated = keras.models.clone_model(network)
-        self._validator = data.validation and Validator(
-            self._evaluated, data.validation, settings.attack_dtype, settings.seed
+        self._validator = (
+            None
+            if data.validation is None
+            else Validator(self._evaluated, data.validation, settings.attack_dtype, settings.seed)
         )
         self._train_step, self._natural = self._compiled(step)
-        self._stop_signal: int | None = None
+        self._stopping = False
         self._measured = ''  # what the progress bar shows of the last line of the log
 
     @property
@@ -128,9 +129,9 @@ class Trainer:
             if not self.writes:
                 shutil.rmtree(self._own_dir, ignore_errors=True)
 
-    def request_stop(self, signal_number: int) -> None:
+    def request_stop(self) -> None:
         """Asks the loop to save and stop after the step in progress."""
-        self._stop_signal = signal_number
+        self._stopping = True
 
     def _train(self) -> None:
         start, total = self._checkpoints.restore(), self.settings.train_steps
@@ -146,18 +147,18 @@ class Trainer:
         )
         with stopping_on_signals(self.request_stop), log, bar:
             if start:
-                self._say(bar, f'{self.model_dir}: going on from step {start:,} of {total:,}')
+                self._say(bar, f'{self.model_dir}: resuming from step {start:,} of {total:,}')
             batches = batches_from(start, self.data.examples, self._order, self._devices.strategy)
             for step in range(start, total):
                 with log.paused():
                     if step and step % self.settings.checkpoint_every == 0:
                         self._save(step)
-                stop = self._stop_is_asked()
-                self._train_one(step, *next(batches), log, bar)
+                x, y = next(batches)
+                self._train_one(step, x, y, log, bar)
                 with log.paused():
                     self._maybe_validate(step + 1, log, bar)
                 # Several hosts have to stop after the same step, whichever got the signal.
-                if stop if self._devices.hosts > 1 else self._stop_signal is not None:
+                if self._stop_is_asked():
                     self._save(step + 1)
                     raise KeyboardInterrupt
             self._save(total)
@@ -177,7 +178,7 @@ class Trainer:
         bar.set_postfix_str(
             f'loss {loss:.3f}, adversarial {accuracy:.1%}{self._measured}', refresh=False
         )
-        if logging:
+        if natural is not None:
             row = {
                 'step': step,
                 'epoch': step * settings.batch_size / len(self.data.examples),
@@ -221,7 +222,7 @@ class Trainer:
 
         @tf.function(autograph=False)
         def train_step(x, y, factor, learning_rate):
-            def replica(x, y, factor, learning_rate):
+            def replica(x, y):
                 return step(
                     held.read(),
                     x,
@@ -232,7 +233,7 @@ class Trainer:
                     replica=devices.replica(),
                 )
 
-            state, metrics = devices.run(replica, x, y, factor, learning_rate)
+            state, metrics = devices.strategy.run(replica, (x, y))
             held.assign(state)
             return *means(metrics), metrics.x
 
@@ -241,7 +242,7 @@ class Trainer:
             def replica(x, y):
                 return step.natural(held.read(), x, y, seed=seed, replica=devices.replica())
 
-            return means(devices.run(replica, x, y))
+            return means(devices.strategy.run(replica, (x, y)))
 
         return train_step, natural
 
@@ -298,7 +299,7 @@ class Trainer:
 
     def _stop_is_asked(self) -> bool:
         """Whether any host was asked to stop; with several, all have to call it together."""
-        asked = self._stop_signal is not None
+        asked = self._stopping
         return asked if self._devices.hosts == 1 else self._devices.sum(float(asked)) > 0
 
     def _require_same_start(self, start: int) -> None:
@@ -307,13 +308,18 @@ class Trainer:
         mean = self._devices.sum(float(start)) / self._devices.replicas
         if self._devices.sum((start - mean) ** 2) > 0:
             raise UserError(
-                f'expected all hosts to go on from the same step; found step {start:,} here and '
+                f'expected all hosts to resume from the same step; found step {start:,} here and '
                 f'others elsewhere (their mean is {mean:,.1f}). Give them one --model_dir on a '
                 'file system that all of them see.'
             )
 
 
-def _check_batch_size(batch_size: int, examples: int) -> None:
+def _check_batch_size(batch_size: int, devices: int, examples: int) -> None:
+    if batch_size % devices:
+        raise UserError(
+            f'--batch_size: expected a multiple of the number of devices, {devices}; found '
+            f'{batch_size}.'
+        )
     if batch_size > examples:
         raise UserError(
             f'--batch_size: expected at most the number of training images, '

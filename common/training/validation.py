@@ -12,6 +12,7 @@ from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
 from common.evaluation.cascade import compiled_accuracy
+from common.evaluation.crafting import Crafting
 from common.networks.logits import ModelLogits
 from common.training.setting import Choice, setting
 
@@ -38,10 +39,10 @@ class ValidationSettings:
         least=0,
     )
     validation_attack: str = setting(
-        'What they are judged under.', 'pgd', choices=VALIDATION_ATTACKS
+        'The attack on held-out images.', 'pgd', choices=VALIDATION_ATTACKS
     )
     validation_epsilon: float | None = setting(
-        'Radius that they are judged at; by default --epsilon.', None, least=0.0
+        'Radius of the attack on held-out images; by default --epsilon.', None, least=0.0
     )
     validation_examples: int = setting('How many held-out images are evaluated.', 1000, least=0)
 
@@ -53,7 +54,7 @@ class Validation:
     Attributes:
         examples: the images.
         attack: None judges natural accuracy alone.
-        batch_size: images a batch.
+        batch_size: images per batch.
     """
 
     examples: Examples
@@ -105,18 +106,19 @@ class Validator:
     """
 
     def __init__(self, network: keras.Model, validation: Validation, attack_dtype: str, seed: int):
-        self._validation, self._seed = validation, seed
+        self._examples = validation.examples
+        self._crafting = Crafting(validation.batch_size, seed, attack_dtype)
         self._judge = Judge(ModelLogits(network))
-        self._perturb = validation.attack and CompiledAttack(
-            validation.attack, ModelLogits(network, attack_dtype)
+        self._perturb = (
+            None
+            if validation.attack is None
+            else CompiledAttack(validation.attack, self._crafting.logits(network))
         )
 
     def accuracies(self) -> tuple[Outcome, Outcome | None]:
         """The natural accuracy, and the one under attack; None without an attack."""
-        examples, batch_size = self._validation.examples, self._validation.batch_size
-        natural = natural_accuracy(self._judge, examples, batch_size=batch_size)
+        examples, crafting = self._examples, self._crafting
+        natural = natural_accuracy(self._judge, examples, batch_size=crafting.batch_size)
         if self._perturb is None:
             return natural, None
-        return natural, compiled_accuracy(
-            self._perturb, self._judge, examples, batch_size=batch_size, seed=self._seed
-        )
+        return natural, compiled_accuracy(self._perturb, self._judge, examples, crafting=crafting)

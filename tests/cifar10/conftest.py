@@ -1,4 +1,4 @@
-"""Few drawn images, and a network that was trained on them for a moment."""
+"""A few drawn images, and a network that was briefly trained on them."""
 
 import pytest
 
@@ -10,7 +10,7 @@ FEW = {'train': 64, 'test': 40}
 
 @pytest.fixture(scope='module')
 def few_images():
-    """Drawn data of 64 training and 40 test images, in the tests of a module that ask for it."""
+    """Replaces the images by 64 drawn training images and 40 drawn test images."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stand_in, 'SIZES', FEW)
         yield
@@ -18,20 +18,20 @@ def few_images():
 
 @pytest.fixture(scope='session')
 def run(tmp_path_factory, run_program):
-    """Model folder of a short training of the simple network with mixed precision."""
+    """Model folder of the simple network after a short training in mixed precision."""
     return short_training(run_program, tmp_path_factory.mktemp('models') / 'A')
 
 
 @pytest.fixture(scope='session')
 def run_of_b(tmp_path_factory, run_program):
-    """The same of network B, which takes far less time to load and compile."""
+    """The same for network B, which takes far less time to load and compile."""
     return short_training(run_program, tmp_path_factory.mktemp('models') / 'B', '--network=B')
 
 
 def short_training(run_program, folder, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stand_in, 'SIZES', FEW)
-        # Validation by one step instead of 20, which would take as long as all the rest to compile.
+        # One validation step instead of 20, which would take as long to compile as everything else.
         status, _, err = run_program(
             train,
             '--dataset=drawn',

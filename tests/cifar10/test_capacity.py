@@ -1,4 +1,4 @@
-"""Figure 3's training is the one that cifar10.train would do."""
+"""Figure 3's training is the same as that of cifar10.train."""
 
 import dataclasses
 

@@ -38,7 +38,7 @@ def drawn_train():
 
 @pytest.fixture
 def stored(monkeypatch):
-    """Publishes the N images and makes TFDS find the given copy of them, in the order SHUFFLE."""
+    """Declares N images published, and makes TFDS load the given copy of them in order SHUFFLE."""
     published = dataclasses.replace(
         dataset.ARCHIVE,
         sizes={'test': N},

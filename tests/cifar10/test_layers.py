@@ -1,4 +1,4 @@
-"""The layers beside plain NumPy, Keras and TensorFlow's own."""
+"""The layers agree with plain NumPy, Keras and TensorFlow."""
 
 import pathlib
 import subprocess
@@ -118,7 +118,7 @@ def test_batch_norm_keeps_its_scale_and_statistics_in_float32():
     exact, mixed = pair()[0], BatchNormalization(momentum=0.9, epsilon=1e-3, dtype='mixed_bfloat16')
     mixed.build((None, 4, 4, 6))
     mixed.set_weights(exact.get_weights())
-    # Numbers that bfloat16 holds, so that only the result is rounded.
+    # Numbers that bfloat16 represents exactly, so that only the result is rounded.
     x = RNG.integers(-8, 8, (5, 4, 4, 6)).astype(np.float32)
     for training in (False, True):
         y = mixed(x, training=training)

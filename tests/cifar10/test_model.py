@@ -1,4 +1,4 @@
-"""The CIFAR-10 networks: initial weights, seeds, and how they are found."""
+"""The CIFAR-10 networks: initial weights, seeds, and how they are loaded."""
 
 import keras
 import numpy as np
@@ -73,7 +73,7 @@ def test_bfloat16_logits_are_near_float32s(make):
             for dtype in ('float32', 'bfloat16')
         )
         if training and isinstance(network, keras.Sequential):
-            continue  # dropout draws anew
+            continue  # dropout draws again
         assert 0 < np.abs(exact - rounded).max() < 0.1 * np.abs(exact).max()
 
 

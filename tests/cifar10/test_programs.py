@@ -1,4 +1,4 @@
-"""The programs around one network: attack, checker, evaluation. On drawn images throughout."""
+"""The programs that use a network (attack, checker, evaluation), always on drawn images."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures('few_images')
 
 @pytest.fixture(scope='module')
 def run(run_of_b):
-    """Network B stands in for A, which takes seconds to compile, again in every program."""
+    """Network B instead of A, which takes seconds to compile in every program."""
     return run_of_b
 
 
@@ -212,7 +212,7 @@ def test_the_table_prints_both_papers(run_program, run, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, 'manifest', lambda *_: {})
     few = dataclasses.replace(paper.TABLE_2, rows=paper.TABLE_2.rows[:2])
 
-    def drawn(split, **_):  # the paper stands beside the real images only
+    def drawn(split, **_):  # the paper's numbers are shown for the real images only
         return dataset.load(split, dataset='drawn')
 
     status, out, err = run_program(

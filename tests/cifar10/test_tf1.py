@@ -165,7 +165,7 @@ def test_logits_and_input_gradient_agree_with_the_challenges_graph(network, expo
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=found)
     # 33 layers of float32 rounding, 6e-8 each, amplified by the normalizations.
     assert errors(found, logits).max() < 2e-5
-    # In most images some activation is within rounding of 0 and takes the other slope; in training
+    # In most images, some activation is within rounding of 0 and gets the other slope; in training
     # the statistics of the batch spread that to all images.
     error = errors(tape.gradient(loss, pixels), gradient)
     assert error.max() < 2e-2
@@ -212,7 +212,7 @@ def test_imports_every_bit_of_a_challenge_checkpoint(tmp_path):
     with tf.Graph().as_default(), v1.Session() as session:
         step = v1.train.get_or_create_global_step()
         ChallengeGraph()
-        # Any gradients will do for the optimizer's slots to come into being.
+        # Any gradients will do to create the optimizer's slots.
         train = v1.train.MomentumOptimizer(0.1, 0.9).apply_gradients(
             [(tf.ones_like(v), v) for v in v1.trainable_variables()], global_step=step
         )

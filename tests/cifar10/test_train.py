@@ -1,4 +1,4 @@
-"""cifar10.train: the challenge's constants, recipes, what a run leaves behind, mistakes."""
+"""cifar10.train: the challenge's constants, recipes, files of a run, user errors."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from common.training.settings import settings_of
 
 @pytest.fixture
 def config_of(run_program, monkeypatch):
-    """Arguments -> the config that they make, without training."""
+    """Arguments -> the resulting config, without training."""
 
     def config_of(*arguments):
         seen = []

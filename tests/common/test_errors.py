@@ -1,4 +1,4 @@
-"""What is quoted of libraries' errors."""
+"""What messages quote from libraries' errors."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written completely or not at all."""
 
 import hashlib
 import json
@@ -6,10 +6,18 @@ import os
 import pathlib
 import stat
 
+import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.files import partial_folder, replacing, require_writable, sha256, write_json
+from common.files import (
+    partial_folder,
+    replacing,
+    require_writable,
+    sha256,
+    write_array,
+    write_json,
+)
 
 
 def names(folder):
@@ -124,6 +132,21 @@ def test_values_that_json_cannot_hold_leave_no_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(tmp_path / 'value.json', {'x': object()})
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize('name', ['pred.npy', 'pred', 'new folder/pred.npy'])
+def test_an_array_gets_the_name_given(tmp_path, name):
+    write_array(tmp_path / name, np.array([3, 1, 4], np.int64))
+    saved = np.load(tmp_path / name)
+    np.testing.assert_array_equal(saved, [3, 1, 4])
+    assert saved.dtype == np.int64
+    assert names((tmp_path / name).parent) == [(tmp_path / name).name]
+
+
+def test_an_array_does_not_replace_a_folder(tmp_path):
+    with pytest.raises(UserError, match='cannot write') as caught:
+        write_array(tmp_path, np.array([1]))
+    assert str(tmp_path) in str(caught.value) and '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize('size', [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])

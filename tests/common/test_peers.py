@@ -1,4 +1,4 @@
-"""The attacks beside those of other libraries, where these are installed."""
+"""The attacks against those of other libraries, where these are installed."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""What needs MNIST itself."""
+"""Fixtures for tests that need MNIST itself."""
 
 import os
 import pathlib
@@ -8,6 +8,6 @@ import pytest
 
 @pytest.fixture(scope='session')
 def real_data():
-    """Skips where MNIST has not been prepared, and only there: damaged data are a failure."""
+    """Skips the test only if MNIST has not been prepared: damaged data must fail."""
     if not pathlib.Path(os.environ.get('TFDS_DATA_DIR', '/nonexistent'), 'mnist', '3.0.1').is_dir():
         pytest.skip('needs MNIST prepared by TensorFlow Datasets in TFDS_DATA_DIR')

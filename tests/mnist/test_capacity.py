@@ -1,4 +1,4 @@
-"""Figure 3's trainings are those that mnist.train would do."""
+"""Figure 3's trainings are the same as those of mnist.train."""
 
 import dataclasses
 

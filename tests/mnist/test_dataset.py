@@ -26,7 +26,7 @@ def test_drawn_images_arrive_as_pixels_in_the_unit_interval(drawn_test):
     assert drawn_test.x.shape == (2000, 28, 28, 1) and drawn_test.x.dtype == np.float32
     assert drawn_test.y.shape == (2000,) and drawn_test.y.dtype == np.int32
     assert (drawn_test.x.min(), drawn_test.x.max()) == (0.0, 1.0)
-    # As the challenge's loader has them, numpy.multiply(images, 1 / 255) on float32.
+    # As in the challenge's loader: numpy.multiply(images, 1 / 255) in float32.
     levels = np.rint(drawn_test.x * 255)
     np.testing.assert_array_equal(drawn_test.x, np.multiply(levels, 1.0 / 255.0))
 
@@ -72,7 +72,7 @@ def test_a_missing_copy_without_network_is_the_users_to_fix(tmp_path, monkeypatc
 
 
 def test_digests_are_those_of_the_idx_files():
-    # Made by hand as the idx format has it: magic number, sizes, then the bytes.
+    # The idx format, written by hand: magic number, sizes, then the bytes.
     images, labels = np.arange(2 * 784).reshape(2, 28, 28, 1).astype(np.uint8), np.uint8([7, 2])
     image_file = bytes.fromhex('00000803 00000002 0000001c 0000001c') + images.tobytes()
     label_file = bytes.fromhex('00000801 00000002') + b'\x07\x02'

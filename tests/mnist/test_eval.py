@@ -1,4 +1,4 @@
-"""Evaluation as a program: once, and of a folder that is being trained."""
+"""Evaluation as a program: once, and watching a folder during training."""
 
 import os
 import re

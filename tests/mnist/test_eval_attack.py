@@ -1,4 +1,4 @@
-"""Attacks as a program: one row as JSON, the table, and going on after an interruption."""
+"""Attacks as a program: one row as JSON, the table, and resuming after an interruption."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def _few_images():
 
 
 def make_network(folder, seed):
-    """A fresh network that has been told which digits are on the images: a quick closed form."""
+    """A network fitted to the images in closed form, which is quick."""
     network = model.network_a((2, 4), 8, seed=seed)
     test = dataset.load('test', dataset='drawn')
     hidden = network.layers[-2].output
@@ -98,7 +98,7 @@ def attack(run_program, networks, tmp_path):
 
 
 def test_flags_that_a_method_has_no_use_for(attack):
-    """Square takes no steps of a size; its number of queries is --steps, by default 5,000."""
+    """Square has no step size; --steps is its number of queries, by default 5,000."""
     _, _, err, _ = attack('--method=square')
     assert err.startswith('warning: --method=square has no use for --step_size\n')
     assert 'warning' not in attack('--method=momentum')[2]
@@ -209,7 +209,7 @@ def test_num_examples(attack):
 
 
 def interrupt(monkeypatch, batches):
-    """Ctrl-C after so many batches have been attacked and judged."""
+    """Ctrl-C after a number of batches have been attacked and classified."""
     original, calls = CompiledAttack.__call__, []
 
     def attacked(*args, **kwargs):
@@ -389,7 +389,7 @@ def worst(run_program, networks, tmp_path, monkeypatch):
 
 
 def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monkeypatch):
-    # Two of the checks, which all have tests of their own and take long to compile.
+    # Only two of the checks: all have their own tests and take long to compile.
     monkeypatch.setattr(
         'common.evaluation.worst_case.checks',
         lambda suspect, *, sources, survived: iter(

@@ -1,4 +1,4 @@
-"""Fetching a released model: network A from a TF1 checkpoint. The server is in the test."""
+"""Downloading a released model: network A from a TF1 checkpoint. The server is local."""
 
 import functools
 import http.server
@@ -31,7 +31,7 @@ FILES = (
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder without telling of it."""
+    """Serves a folder without logging."""
 
     def log_message(self, *_):
         pass
@@ -135,14 +135,14 @@ def test_the_name_must_be_a_released_one(name, run_program):
 
 
 def test_without_a_network_the_program_fails_in_one_line(tmp_path):
-    # An address that refuses connections stands for the network.
+    # An address that refuses connections replaces the network.
     environment = {
         **os.environ,
         'https_proxy': 'http://127.0.0.1:1',
         'no_proxy': '',
         'PYTHONPATH': str(ROOT),
     }
-    # Set by this process's own import of TensorFlow; as a user's wish it would mean: all messages.
+    # Set by this process's own import of TensorFlow; set by a user, it would show all messages.
     environment.pop('TF_CPP_MIN_LOG_LEVEL', None)
     process = subprocess.run(
         [sys.executable, '-m', 'mnist.fetch_model', '--name=secret'],

@@ -8,7 +8,7 @@ import tensorflow as tf
 from common.errors import UserError
 from mnist.dataset import load
 
-# `mnist.__main__` by this name, since a module called __main__ is pytest's own.
+# `mnist.__main__` under this name, since pytest itself is __main__.
 quick_start = importlib.import_module('mnist.__main__')
 
 

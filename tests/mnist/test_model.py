@@ -1,4 +1,4 @@
-"""The MNIST networks: sizes, initial weights, and what they compute."""
+"""The MNIST networks: sizes, initial weights, outputs."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The cascade on the released network beside AutoAttack by ART, where that is installed."""
+"""The cascade against ART's AutoAttack on the released network, where ART is installed."""
 
 import numpy as np
 import pytest

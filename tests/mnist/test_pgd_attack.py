@@ -79,7 +79,7 @@ def test_it_is_the_loop_of_the_challenge(network, examples, name, loss, steps, r
     start = LinfBall(0.3).sample(x, SEED) if random_start else x
     expected, uncertain = challenge_loop(network, name, x, y, start, steps)
     assert uncertain.mean() < 0.01
-    # A step that rounding turned moves a pixel by 0.02, and may turn others nearby a step later.
+    # A step that rounding reverses moves a pixel by 0.02, and may reverse others a step later.
     differs = np.abs(x_adv - expected) > 1e-6
     if steps == 1:
         assert not np.any(differs & ~uncertain)

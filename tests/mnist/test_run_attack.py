@@ -62,7 +62,7 @@ def score(run_program, paths):
 
 
 def answers(examples, wrong=()):
-    """[n, 784] float32: each image names its class to the network, those at `wrong` the next."""
+    """[n, 784] float32: the network reads the class from each image; at `wrong`, the next one."""
     classes = examples.y.astype(np.int64)
     classes[list(wrong)] = (classes[list(wrong)] + 1) % 10
     x = examples.x.reshape(len(examples), -1).copy()
@@ -101,7 +101,7 @@ def test_the_challenges_own_data_are_not_announced(paths, asked, images, run_pro
 def test_integers_are_pixels_of_0_and_1(paths, asked, images, score, dtype):
     black_and_white = dataset.Examples(np.round(images.x), images.y, images.name)
     np.save(paths[0], black_and_white.x.reshape(2000, 784).astype(dtype))
-    # All logits are 0, and the first of equals is taken.
+    # All logits are 0, and the first class wins ties.
     out = score(load=lambda *_, **__: black_and_white)[1]
     assert f'Accuracy: {np.mean(images.y == 0):.2%}\n' in out
 

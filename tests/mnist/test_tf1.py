@@ -160,13 +160,13 @@ def logits_tolerance(logits):
 
 
 def gradient_tolerance(logits, gradient):
-    """The backward sums round likewise; probabilities move no more than the logits do."""
+    """The backward sums round in the same way; probabilities change no more than the logits."""
     backward = 8 * FLOAT32_ROUNDING * np.sqrt(BACKWARD_TERMS).sum()
     return (backward + logits_tolerance(logits)) * rms(gradient)
 
 
 def distance_to_kinks(z):
-    """[batch]: how far the pre-activations are from where ReLU or max-pooling bend.
+    """[batch]: distance of the pre-activations from the kinks of ReLU and max-pooling.
 
     z: [batch, h, w, c] before ReLU and 2x2 max-pooling, or [batch, units] before ReLU.
     """
@@ -181,7 +181,7 @@ def distance_to_kinks(z):
 
 
 def images_clear_of_kinks(values, x, y):
-    """Indices of images whose gradient rounding cannot throw to the other side of a kink."""
+    """Indices of images so far from any kink that rounding cannot change their gradient's side."""
     with tf.Graph().as_default(), tf.device('/CPU:0'):
         layers = ChallengeGraph(tf.float64).evaluate(values, x, y)[2]
     rounding = 8 * FLOAT32_ROUNDING * np.sqrt(FORWARD_TERMS).cumsum()

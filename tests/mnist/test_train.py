@@ -251,13 +251,13 @@ def test_the_same_command_again_changes_nothing(trained, tmp_path, run_program):
     before = contents(folder)
     assert run_program(train, *TINY, f'--model_dir={folder}')[0] == 0
     after = contents(folder)
-    # HDF5 files carry the time of their writing.
+    # HDF5 files contain the time they were written.
     assert {**after, 'last.weights.h5': b''} == {**before, 'last.weights.h5': b''}
     assert_same_run(folder, trained)
 
 
 def test_a_run_of_an_earlier_version_goes_on(trained, tmp_path, run_program):
-    """Its config.json lacks the settings that have come since, and has numbers as strings."""
+    """Its config.json lacks newer settings and has numbers as strings."""
     folder = shutil.copytree(trained, tmp_path / 'run')
     config = json.loads((folder / 'config.json').read_text())
     for name in ('optimizer', 'sum_loss', 'crafting', 'objective', 'jit_compile', 'momentum'):
@@ -289,7 +289,7 @@ def test_a_changed_config_is_refused_with_the_difference(trained, tmp_path, run_
     assert contents(folder) == before
 
 
-# Mistakes.
+# User errors.
 
 
 def refusal(run_program, *arguments):
@@ -348,7 +348,7 @@ def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
     ],
 )
 def test_mistakes_leave_nothing_behind(run_program, tmp_path, flags, words):
-    """The corrected command must not meet the config of the wrong one."""
+    """The corrected command must not be refused because of the wrong one's config."""
     assert words in refusal(run_program, *flags, f'--model_dir={tmp_path / "run"}')
     assert os.listdir(tmp_path) == []
 
@@ -378,7 +378,7 @@ def test_a_file_in_the_way_of_the_folder(run_program, tmp_path):
 
 
 def test_a_folder_that_cannot_be_written(run_program):
-    # /proc takes no files from anybody, root included.
+    # Nobody can write files to /proc, not even root.
     err = refusal(run_program, '--model_dir=/proc/run')
     assert 'cannot write /proc/run/config.json' in err and 'Choose a folder' in err
 
@@ -425,7 +425,7 @@ def test_a_run_goes_on_without_its_initial_weights(run_program, tmp_path, traine
     assert (tmp_path / 'run' / 'last.weights.h5').exists()
 
 
-# Killed, in processes of their own.
+# Killed, in separate processes.
 
 # A checkpoint every step makes it likely that files are being written when the signal comes.
 LONGER = (
@@ -476,7 +476,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, run_program, m
     parts = start(tmp_path / 'parts')
     step, delay = random.randint(1, 8), random.uniform(0, 0.05)
     print(f'killed {delay:.4f} s after step {step}')
-    # 0: a starved observer may come too late, which does no harm.
+    # 0: a slow observer may come too late, which does no harm.
     assert kill_at(parts, tmp_path / 'parts', step, delay) in (-signal.SIGKILL, 0)
     again = start(tmp_path / 'parts')
     monkeypatch.undo()  # all images

@@ -98,7 +98,7 @@ def _thinned(values: np.ndarray, most: int = 2000) -> list[float]:
 
 
 def _rounded(values: np.ndarray) -> list:
-    """To five significant digits: losses of one figure differ by orders of magnitude."""
+    """Rounds to five significant digits: losses of one figure differ by orders of magnitude."""
     return [_rounded(v) if np.ndim(v) else float(f'{v:.5g}') for v in values]
 
 

@@ -1,4 +1,4 @@
-"""Auto-PGD beside a reference that follows the published algorithm image by image."""
+"""Auto-PGD against a reference that follows the published algorithm image by image."""
 
 import keras
 import numpy as np
@@ -47,7 +47,7 @@ def reference(network, loss, ball, x, y, start, steps):
     def project(z):
         return np.clip(np.clip(z, x - ball.epsilon, x + ball.epsilon), ball.lower, ball.upper)
 
-    # AutoAttack's code rounds each interval down, the paper each checkpoint up.
+    # AutoAttack's code rounds each interval down; the paper rounds each checkpoint up.
     checkpoints = []
     length, at = max(int(0.22 * steps), 1), 0
     while at < steps:
@@ -102,7 +102,7 @@ def test_it_is_the_published_algorithm(network, y, loss, steps):
         mine = float(loss(network(found[i : i + 1]), y[i : i + 1])[0])
         assert mine == pytest.approx(f, rel=1e-4, abs=1e-5)
         np.testing.assert_allclose(found[i], best, atol=1e-5)
-    assert halved  # otherwise the test says nothing about checkpoints
+    assert halved  # otherwise the test would not cover checkpoints
 
 
 @pytest.mark.parametrize(

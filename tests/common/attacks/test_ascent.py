@@ -1,4 +1,4 @@
-"""Momentum and Adam beside NumPy, and what the attack keeps."""
+"""Momentum and Adam against NumPy, and which point the attack keeps."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_without_memory_it_is_pgd_but_for_what_it_keeps(y):
 
 @pytest.mark.parametrize('rule', [Momentum(), Adam()], ids=repr)
 def test_it_returns_what_fools_the_network_if_it_met_that(y, rule):
-    # One huge step there, then so many that the walk comes back now and then.
+    # One huge step, then enough steps for the walk to come back now and then.
     attack = Ascent(BALL, 12, 0.2, rule, CWMargin(50))
     x_adv = CompiledAttack(attack, network)(X, y, seed=SEED)
     met = np.zeros(12, bool)

@@ -1,4 +1,4 @@
-"""Attacks: invariants over all, known optima, and the algorithm of the challenge step by step."""
+"""Attacks: invariants of all of them, known optima, and the challenge's algorithm, step by step."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ SEED = tf.constant([1, 2])
 class TinyNet:
     """tanh(x V + b) W for NumPy in float64 and for TensorFlow; counts its calls in Python.
 
-    No ReLU: where the network has no kink and the gradient is not 0, rounding cannot turn its sign.
+    It has no ReLU: without kinks, and where the gradient is not 0, rounding cannot flip its sign.
     """
 
     def __init__(self, ball=UNIT, seed=0):
@@ -96,8 +96,8 @@ def named(name):
     )
 
 
-# Every method of the command line is in the table by itself; other settings and compositions are
-# one line each. The flag says whether the seed makes a difference.
+# Every method of the command line is added automatically; other settings and compositions have one
+# line each. The flag says whether the seed makes a difference.
 ATTACKS = {name: (named(name), method.random != 'never') for name, method in METHODS.items()} | {
     'pgd without random start': (lambda ball: in_ball(ball, random_start=False), False),
     'pgd of 25 steps': (lambda ball: in_ball(ball, steps=25, part=30), True),
@@ -152,7 +152,7 @@ def few_queries():
 
 @dataclasses.dataclass
 class Runs:
-    """One attack compiled once and run on several batches, for all tests of invariants."""
+    """One attack, compiled once and run on several batches, for all tests of invariants."""
 
     name: str
     ball: LinfBall | L2Ball
@@ -207,7 +207,7 @@ def runs(request):
 
 
 def require_within(ball, x_adv, x):
-    """Finite, in the pixel range exactly, and in the ball to rounding."""
+    """Results are finite, exactly in the pixel range, and in the ball up to rounding."""
     assert x_adv.shape == x.shape and x_adv.dtype == np.float32
     assert np.isfinite(x_adv).all()
     assert x_adv.min() >= ball.lower and x_adv.max() <= ball.upper
@@ -374,7 +374,7 @@ DIRECTION = (AWAY * np.abs(W) / np.linalg.norm(W)).reshape(8, *SHAPE)  # of leng
 
 
 def linear_attacks(ball, random_start):
-    """Everything that climbs, with enough steps to come from anywhere in the ball."""
+    """Every gradient attack, with enough steps to cross the ball from any start."""
     size = ball.epsilon
     return {
         'pgd': PGD(ball, 20, size, random_start=random_start),
@@ -546,7 +546,7 @@ def test_scaled_pgd_has_smaller_radius_and_steps():
 
 
 def test_cw_in_lower_precision_crosses_the_true_boundary():
-    """Its gradient ends at the boundary, on whose other side rounding may have put the image."""
+    """Its gradient is 0 beyond the boundary, where rounding may have put the image."""
     network = TinyNet()
 
     def rounded(x):
@@ -649,7 +649,7 @@ def test_more_restarts_never_raise_the_margin_of_an_image():
 
 @dataclasses.dataclass(frozen=True)
 class Recorder:
-    """Notes the labels and seeds that it is given and returns images that tell the labels."""
+    """Records the labels and seeds that it is given, and returns images that show the labels."""
 
     log: list
     seeds: list = dataclasses.field(default_factory=list)
@@ -665,7 +665,7 @@ class Recorder:
 def test_targeted_each_tries_every_wrong_class_and_never_the_true_one():
     recorder, y = Recorder([]), labels(CLASSES)
     TargetedEach(recorder, CLASSES)(TinyNet(), natural(UNIT, CLASSES), y, seed=SEED)
-    assert len(set(recorder.seeds)) == CLASSES - 1  # each with a start of its own
+    assert len(set(recorder.seeds)) == CLASSES - 1  # each with its own start
     targets = np.stack(recorder.log)
     assert targets.shape == (CLASSES - 1, CLASSES)
     for i in range(CLASSES):
@@ -674,7 +674,7 @@ def test_targeted_each_tries_every_wrong_class_and_never_the_true_one():
 
 def test_targeted_each_keeps_the_target_that_hurts_most():
     def logits_fn(x):
-        # Pixel 0 tells the target t; the network then favours class t by t: class 4 hurts most.
+        # Pixel 0 shows the target t; the network then favours class t by t: class 4 hurts most.
         t = tf.reshape(x, [-1, PIXELS])[:, :1]
         return t * tf.cast(tf.range(CLASSES)[None] == tf.cast(t, tf.int32), tf.float32)
 

@@ -1,4 +1,4 @@
-"""Attacks by name: what each name means, and what is refused."""
+"""Attacks by name: what each name means, and which ones are refused."""
 
 import re
 

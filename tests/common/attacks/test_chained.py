@@ -1,4 +1,4 @@
-"""Chained attacks: each of the two does what the other could not."""
+"""Chained attacks: each of the two does what the other cannot."""
 
 import numpy as np
 import tensorflow as tf

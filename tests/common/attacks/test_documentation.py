@@ -1,4 +1,4 @@
-"""The examples of the documentation run and say what they promise."""
+"""The examples in the documentation run, with the results they promise."""
 
 import doctest
 

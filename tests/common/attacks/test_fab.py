@@ -19,7 +19,7 @@ def achieved(r, room, weight):
 
 
 def shortest(x, value, gradient, lower, upper):
-    """The same way by bisection, one image in float64."""
+    """The same step, found by bisection for one image in float64."""
     direction = -np.sign(value) * np.sign(gradient)
     room = np.where(direction > 0, upper - x, np.where(direction < 0, x - lower, 0.0))
     low, high = 0.0, upper - lower
@@ -36,7 +36,7 @@ def shortest(x, value, gradient, lower, upper):
 @pytest.mark.parametrize('lower, upper', [(0, 1), (0, 255)])
 def test_the_shortest_way_to_a_hyperplane(lower, upper):
     x = RNG.uniform(lower, upper, (40, 5, 4, 1))
-    x[:10] = np.round(x[:10] / upper) * upper  # black and white pixels, which can go one way only
+    x[:10] = np.round(x[:10] / upper) * upper  # black and white: free to move one way only
     gradient = RNG.standard_normal(x.shape)
     gradient[20:25, :2] = 0
     most = np.abs(gradient).sum((1, 2, 3)) * (upper - lower)
@@ -62,7 +62,7 @@ def linear(x):
 
 
 def test_it_finds_an_adversarial_image_exactly_where_the_ball_has_one():
-    ball = LinfBall(0.04)  # so small that the pixel range plays no part
+    ball = LinfBall(0.04)  # so small that the pixel range does not matter
     y = tf.argmax(linear(X), axis=1, output_type=tf.int32)
     z = linear(X).numpy()
     distance = np.array(
@@ -74,7 +74,7 @@ def test_it_finds_an_adversarial_image_exactly_where_the_ball_has_one():
     attack = MultiTargeted(FAB(ball, 12), 3)
     x_adv = CompiledAttack(attack, linear)(X, y, seed=SEED)
     fooled = true_margin(linear(x_adv), y).numpy() < 0
-    certain = np.abs(distance - 0.04) > 0.003  # it comes near the boundary, not to it
+    certain = np.abs(distance - 0.04) > 0.003  # it comes near the boundary but does not reach it
     np.testing.assert_array_equal(fooled[certain], distance[certain] < 0.04)
     assert 10 < fooled.sum() < 50
 

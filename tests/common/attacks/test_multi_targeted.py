@@ -1,4 +1,4 @@
-"""Targets one after the other, and starts that the logits have parted."""
+"""Targets one after the other, and starts spread out by their logits."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_refuses_targets_that_there_are_not(y, targets, first):
 
 
 def test_starts_are_parted_by_the_logits(y):
-    """From many restarts of one image: logits spread more widely than those of random points."""
+    """Over many restarts of one image, logits spread more widely than those of random points."""
     x, label = tf.repeat(X[:1], 200, axis=0), tf.repeat(y[:1], 200)
     nothing = PGD(BALL, 0, 0.1, CrossEntropy())
     parted = linear(ODI(nothing)(linear, x, label, seed=SEED)).numpy()

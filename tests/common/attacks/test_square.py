@@ -1,4 +1,4 @@
-"""Square Attack: what it queries, what it keeps, and how far it comes without gradients."""
+"""Square Attack: what it queries, what it keeps, and how far it gets without gradients."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ class Linear:
 
 
 def test_it_comes_near_the_optimum_of_a_linear_model():
-    """Where the weights have one sign in a region, a square there is the way."""
+    """Where the weights of a region have the same sign, a square there is the best step."""
     weights = np.ones(SHAPE, np.float32)
     weights[:, 4:] = -1
     network = Linear(weights, bias=1000.0)  # never fooled, so that it uses all its queries

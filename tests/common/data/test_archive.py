@@ -44,11 +44,11 @@ def archive(**changes):
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    monkeypatch.setenv('no_proxy', '*')  # addresses of this machine are meant as they stand
+    monkeypatch.setenv('no_proxy', '*')  # no proxy for addresses of this machine
 
 
 class Builder:
-    """What TFDS's builders do, as far as the loader asks for it."""
+    """A TFDS builder, as far as the loader uses it."""
 
     data_dir = '/prepared/made_up/1.0.0'
 
@@ -79,7 +79,7 @@ class Builder:
 
 @pytest.fixture
 def built(monkeypatch):
-    """Makes tfds.builder return the given Builder and note its arguments."""
+    """Makes tfds.builder return the given Builder and record its arguments."""
 
     def install(builder):
         builder.arguments = []

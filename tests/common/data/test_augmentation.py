@@ -1,4 +1,4 @@
-"""Crops and mirror images: every image becomes one of its views; warps beside matrices."""
+"""Crops and mirror images turn every image into one of its views; warps agree with matrices."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from common.data.augmentation import Crops, Warp
 
 N = 600
 RNG = np.random.default_rng(0)
-# No two places or sides look alike, and no pixel is 0, which only the padding is.
+# No two crops or mirror images look alike, and no pixel is 0 except in the padding.
 IMAGE = RNG.uniform(1, 255, (32, 32, 3)).astype(np.float32)
 CHALLENGE = Crops(2, mirror=True)
 AFFINE = Warp(degrees=20, stretch=0.2, slant=0.3, shift=3)
@@ -66,7 +66,7 @@ def test_without_an_amount_images_stay(nothing):
 
 
 def nearest(image, matrix, move):
-    """The pixel nearest to where each one comes from, by loops; 0 outside of the frame."""
+    """The input pixel nearest to the source of each pixel, by loops; 0 outside the image."""
     height, width = image.shape[:2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     result = np.zeros_like(image)
@@ -87,7 +87,7 @@ def test_affine_maps_are_those_of_the_matrices():
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = rotation @ [[1, 0.3 * slant], [0, 1]] @ np.diag([1 + 0.2 * wide, 1 + 0.2 * tall])
         expected = nearest(IMAGE, matrix, 3 * np.array([right, down]))
-        # Where a pixel comes from the middle between two, rounding decides.
+        # Where a pixel comes from halfway between two others, rounding decides.
         assert np.mean(image != expected) < 0.005
 
 
@@ -105,7 +105,7 @@ def test_affine_moves_are_drawn_from_plus_to_minus_the_greatest(axis):
 
 
 def sources(warp):
-    """Rows and columns, [N, 32, 32] each, that the pixels come from; 32s outside of the frame."""
+    """Source rows and columns of the pixels, [N, 32, 32] each; 32 where outside the image."""
     places = np.stack(np.meshgrid(range(32), range(32), indexing='ij'), axis=-1) - 32.0
     images = np.broadcast_to(places, (N, 32, 32, 2)).astype(np.float32)
     return np.moveaxis(warp(tf.constant(images), tf.constant([2, 2])).numpy() + 32, -1, 0)

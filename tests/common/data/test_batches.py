@@ -1,4 +1,4 @@
-"""Examples; the order of a training's batches, and their delivery to every replica in time."""
+"""Examples; the order of training batches, and their timely delivery to every replica."""
 
 import dataclasses
 import time
@@ -157,4 +157,4 @@ def test_the_next_batches_are_prepared_without_being_asked_for():
         time.sleep(0.01)
     assert max(asked) >= 2
     time.sleep(0.2)
-    assert max(asked) < 10  # but not without bound
+    assert max(asked) < 10  # but not without limit

@@ -12,7 +12,7 @@ from common.data import stand_in
 from common.losses import CrossEntropy
 from common.threat_model import LinfBall
 
-# Like MNIST, like CIFAR-10, and like nothing that the project has.
+# Like MNIST, like CIFAR-10, and unlike any data set of the project.
 GREY = {'image_shape': (28, 28, 1), 'num_classes': 10, 'lower': 0.0, 'upper': 1.0}
 COLOUR = {'image_shape': (32, 32, 3), 'num_classes': 10, 'lower': 0.0, 'upper': 255.0}
 OTHER = {'image_shape': (24, 20, 2), 'num_classes': 4, 'lower': -1.0, 'upper': 1.0}
@@ -75,7 +75,7 @@ def test_classes_are_balanced_in_mixed_order(kind, split):
     k = kind['num_classes']
     rounds = draw(split, kind, 200 * k).y.reshape(200, k)
     np.testing.assert_array_equal(np.sort(rounds), np.tile(np.arange(k), (200, 1)))
-    # Every class comes first about as often as any other: 200 / k times.
+    # Every class comes first equally often: about 200 / k times.
     assert np.bincount(rounds[:, 0], minlength=k).min() > 200 / k / 2
 
 

@@ -50,7 +50,7 @@ def model():
 
 @pytest.fixture(scope='module')
 def examples(model):
-    """Images with the labels that the network gives them, but for two wrong ones."""
+    """Images with the network's predictions as labels, except for two wrong ones."""
     x = np.random.default_rng(3).uniform(size=(N, *SHAPE)).astype(np.float32)
     y = np.argmax(model(x), axis=1).astype(np.int32)
     y[[1, -1]] = (y[[1, -1]] + 1) % CLASSES
@@ -67,7 +67,7 @@ def evaluate(model, examples, attack=ATTACK, crafting=Crafting(BATCH, seed=7), *
 @pytest.mark.parametrize(
     'successes, n, low, high',
     [
-        # The first four are the examples of Newcombe (1998), the last is computed with 50 digits.
+        # The first four are the examples of Newcombe (1998); the last was computed with 50 digits.
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0000, 0.1611),
@@ -294,7 +294,7 @@ def on_disk(tmp_path, monkeypatch):
 
 
 def interrupted_after(batches):
-    """An on_batch that plays Ctrl-C once so many batches are on disk."""
+    """An on_batch that raises KeyboardInterrupt after a number of batches are on disk."""
     done = []
 
     def on_batch(index, x_adv):
@@ -343,7 +343,7 @@ def test_after_a_kill_it_goes_on_from_whatever_state_is_on_disk(model, examples,
             perturb,
             judge,
             examples,
-            batch_size=BATCH,
+            crafting=Crafting(BATCH),
             restarts=4,
             on_batch=on_batch,
             partial=on_disk(),
@@ -380,15 +380,15 @@ def test_a_finished_evaluation_is_not_repeated(model, examples, on_disk, uninter
 def test_results_of_another_version_are_not_used(model, examples, on_disk, capsys):
     on_disk().write({'standing': np.ones(N, bool), 'restart': 1})
     outcome = evaluate(model, examples, partial=on_disk())
-    assert 'in the form of another version of this program; computing' in capsys.readouterr().err
+    assert 'form of another version of this program; starting over' in capsys.readouterr().err
     np.testing.assert_array_equal(outcome.correct, evaluate(model, examples).correct)
 
 
 def test_results_under_another_key_are_not_used(model, examples, on_disk, capsys):
     evaluate(model, examples, PGD(BALL, 0, 0.1), partial=on_disk('other'))
-    assert 'computing anew' not in capsys.readouterr().err
+    assert 'starting over' not in capsys.readouterr().err
     outcome = evaluate(model, examples, partial=on_disk())
-    assert 'holds results of another network or setting; computing' in capsys.readouterr().err
+    assert 'holds results of another network or setting; starting over' in capsys.readouterr().err
     np.testing.assert_array_equal(outcome.correct, evaluate(model, examples).correct)
     assert outcome.gradients == 3 * N
 
@@ -421,11 +421,11 @@ def test_damaged_partial_results_are_not_used(on_disk, tmp_path, capsys):
     for content in damaged_versions(path.read_bytes()):
         path.write_bytes(content)
         state = on_disk().read(default=dict.fromkeys(STATE, default))
-        if state['restart'] is not default:  # the damage was in a byte that means nothing
+        if state['restart'] is not default:  # the damage was in a byte that has no meaning
             np.testing.assert_array_equal(state['standing'], STATE['standing'])
             assert (state['restart'], state['seconds']) == (3, 0.5)
         else:
-            assert 'computing anew' in capsys.readouterr().err
+            assert 'starting over' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -521,7 +521,7 @@ def test_by_xla_it_is_the_same_attack(model, examples, monkeypatch):
 
 @dataclasses.dataclass(frozen=True)
 class PaintTarget:
-    """An attack whose images tell the class aimed at."""
+    """An attack whose images show the class it aims at."""
 
     gradients = 1
 
@@ -610,7 +610,7 @@ def test_transfer_goes_on_with_the_same_experiment_only(model, examples, tmp_pat
     assert batches(examples=examples.subset(slice(10, 20))) == 2
     assert batches() == 0  # none of these took the first one's place
     monkeypatch.setattr(partial_module.PartialResult, 'write', None)
-    assert batches() == 0  # nothing is written again, so that a folder may be closed to writing
+    assert batches() == 0  # nothing is written again, so the folder may be read-only
 
 
 def test_nothing_is_left_beside_the_results(model, examples, on_disk, tmp_path):

@@ -1,4 +1,4 @@
-"""A cascade: which images survive, what broke the others, and how it is continued."""
+"""A cascade: which images survive, what broke the others, and how it is resumed."""
 
 import dataclasses
 import doctest

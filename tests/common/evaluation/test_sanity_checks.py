@@ -1,4 +1,4 @@
-"""Each check on a network built to trip it, and all on one that hides nothing."""
+"""Each check on a network built to fail it, and all checks on a network that passes."""
 
 import dataclasses
 
@@ -63,7 +63,7 @@ def found(network, **pgd):
     return {
         check.name: check
         for check in sanity_checks.checks(
-            suspect(network, **pgd), queries=100, sources={'plain': lambda: plain}
+            suspect(network, **pgd), queries=100, sources=[('plain', plain)]
         )
     }
 
@@ -114,7 +114,7 @@ def test_networks_built_to_trip_checks(network, tripped):
 
 
 def hurdles(x):
-    """Flat but for steep steps: gradients help where a random start happens to lie on one."""
+    """Flat except for steep steps: gradients help only if a random start lies on a step."""
     return plain(x + 0.02 * tf.sin(400 * x))
 
 
@@ -144,7 +144,7 @@ def test_an_attack_that_has_not_converged():
 
 def test_a_network_on_which_steps_go_on_helping():
     def detour(x):
-        """The second pixel's gradient turns round when the first has come to the border."""
+        """The second pixel's gradient reverses when the first pixel reaches the border."""
         first, second = x[:, 0, 0, 0] - 0.5, x[:, 0, 1, 0] - 0.5
         arrived = tf.stop_gradient(first > 0.04)
         margin = 0.03 - 0.01 * first - tf.where(arrived, 1.0, -0.1) * second
@@ -188,7 +188,7 @@ def test_what_is_markedly_less(lost, won, less):
 
 def test_what_it_tells_is_what_was_measured():
     def half_flat(x):
-        """No gradient in the images that are brighter than most."""
+        """Has no gradient in images that are brighter than most."""
         bright = tf.reduce_mean(x, axis=[1, 2, 3], keepdims=True) > 0.5
         return plain(tf.where(bright, tf.stop_gradient(x), x))
 

@@ -23,7 +23,7 @@ X = np.random.default_rng(0).uniform(0, 1, (N, 4, 4, 1)).astype(np.float32)
 
 
 class Noise(keras.layers.Layer):
-    """Draws anew at every call, whatever the mode."""
+    """Draws random numbers at every call, in any mode."""
 
     def call(self, x):
         return x + tf.random.normal(tf.shape(x))
@@ -38,7 +38,7 @@ def network(*layers):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A network -> the judgement of a short cascade, with attack.npy and rows.json."""
+    """A network -> the verdict of a short cascade, with attack.npy and rows.json."""
     monkeypatch.setattr(
         'common.evaluation.worst_case.checks',
         lambda suspect, **_: iter([Check('a check', True, 'has been made')]),

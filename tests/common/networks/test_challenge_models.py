@@ -1,4 +1,4 @@
-"""Fetching a released model: verified, imported, whole or not at all. The server is in the test."""
+"""Downloading a released model: verified, imported, complete or not at all. The server is local."""
 
 import functools
 import http.server

@@ -1,4 +1,4 @@
-"""Downloads and zips: what is not whole, not expected or not harmless leaves nothing behind."""
+"""Downloads and zips: incomplete, unexpected or harmful ones leave nothing behind."""
 
 import hashlib
 import http.server
@@ -19,7 +19,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """/whole and /unsized serve CONTENT; the others misbehave as they are called."""
+    """/whole and /unsized serve CONTENT; the others misbehave as their names say."""
 
     def do_GET(self):
         if self.path == '/moved':

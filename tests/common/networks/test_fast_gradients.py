@@ -118,7 +118,7 @@ def test_bfloat16_is_near(name):
 
 
 def test_ties_get_a_gradient_of_the_same_size():
-    """On a flat image all four of a window are the largest; one of them has to answer for it."""
+    """In a flat image all four pixels of a window are the largest; one gets the gradient."""
     model = CHAINS['blocks of 3x3']()
     flat = tf.fill([1, 12, 8, 1], 0.5)
     ours = gradient(rearranged(model, 'float32'), flat)[1]

@@ -44,7 +44,7 @@ def test_bfloat16_returns_float32_logits_near_the_models(model, x):
     plain = model(x).numpy()
     assert logits.dtype == tf.float32
     error = np.abs(logits - plain).max() / np.abs(plain).max()
-    assert 0 < error < 4 * 2**-8  # a few roundings to 8 bits, and really computed in them
+    assert 0 < error < 4 * 2**-8  # a few roundings to 8 bits, and really computed in bfloat16
 
 
 def test_bfloat16_gives_float32_input_gradients_near_the_models(model, x):
@@ -70,7 +70,7 @@ def test_bfloat16_leaves_the_model_in_float32(x):
 
 @keras.saving.register_keras_serializable('test_logits')
 class DtypeProbe(layers.Layer):
-    """Keeps its input as it is, and notes the precision in which it arrives."""
+    """Returns its input unchanged and records its precision."""
 
     seen = []
 

@@ -1,4 +1,4 @@
-"""Networks by name, folder, file and prefix, what they stand for, and refusals."""
+"""Networks by name, folder, file and prefix; what they stand for; refusals."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ SMALL, WIDE = {'units': 3}, {'units': 5}
 
 
 def build(config):
-    """A linear network with dropout before it, so that random state has to be coped with too."""
+    """A linear network after dropout, so that there is random state too."""
     return keras.Sequential(
         [
             keras.Input((4,)),
@@ -136,7 +136,7 @@ def test_commands_of_one_stage_and_of_two():
     [
         (mnist.model, 'A_nat', 'A_nat'),
         (mnist.model, 'models/mine', 'A'),
-        # Trained for the greatest worst-case accuracy: nothing that the paper has.
+        # Trained for the greatest worst-case accuracy, which the paper does not do.
         (mnist.model, 'A_best', 'A_best'),
         # The paper's network, trained longer than A.
         (cifar10.model, 'A_best', 'A'),
@@ -202,7 +202,7 @@ def test_a_wrong_digest_is_refused_naming_both(networks, released_file, damage):
     elif damage == 'one bit':
         contents[len(contents) // 2] ^= 1
         released_file.write_bytes(contents)
-    else:  # whole and readable, and still not what was released
+    else:  # complete and readable, but not what was released
         save_weights(network(WIDE, 8), released_file)
     message = refusal(networks, 'N')
     assert f'expected SHA-256 {expected}, found {sha256(released_file)}' in message
@@ -244,7 +244,7 @@ def test_a_file_of_another_kind(networks, tmp_path):
 
 
 def test_weights_of_a_network_with_more_layers(networks, tmp_path):
-    # Keras would leave out the last layer, and what is judged would be another network.
+    # Keras would skip the last layer, and another network would be evaluated.
     longer = keras.Sequential([keras.Input((4,)), *network(SMALL, 1).layers, keras.layers.Dense(2)])
     save_weights(longer, tmp_path / 'longer.weights.h5')
     message = refusal(networks, tmp_path / 'longer.weights.h5')

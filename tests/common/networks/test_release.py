@@ -104,7 +104,7 @@ def test_a_training_in_stages(run, released, tmp_path):
     assert entry['logs'] == ['letters/A.stage1.log.csv', 'letters/A.stage2.log.csv']
     assert all((released / log).read_text() == LOG for log in entry['logs'])
     assert entry['training_seconds'] == 500
-    assert entry['config']['init_from'] == 'models/stage1'  # no place of the maintainer's machine
+    assert entry['config']['init_from'] == 'models/stage1'  # no path of the maintainer's machine
 
 
 def test_other_networks_stay(run, released):

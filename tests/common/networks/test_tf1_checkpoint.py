@@ -1,4 +1,4 @@
-"""TF1 checkpoints: what is written can be read here and by TF1's Saver, and damage is named."""
+"""TF1 checkpoints can be read here and by TF1's Saver; damage is reported."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Weights files are whole or absent, also where the disk is full; copies and digests of weights."""
+"""Weights files are complete or absent, also if the disk is full; copies and digests of weights."""
 
 import os
 import resource
@@ -36,7 +36,7 @@ def test_what_was_saved_is_read(tmp_path):
 
 
 def test_a_full_disk_is_found_before_hdf5_is_at_work(tmp_path, monkeypatch, capsys):
-    # HDF5 crashes the process when a write fails, so it must not come to that.
+    # HDF5 crashes the process when a write fails, so such a write must not be tried.
     path = tmp_path / 'a.weights.h5'
     save_weights(network(1), path)
     before, size = path.read_bytes(), path.stat().st_size

@@ -1,4 +1,4 @@
-"""What an exhibit is called, and how the command is told that made it."""
+"""The name of an exhibit, and the command that made it."""
 
 import functools
 import shlex
@@ -12,7 +12,7 @@ from common.programs import flags as shared_flags
 
 @pytest.fixture
 def told(run_program):
-    """(*flags) -> (name's end, command, chosen images) of a program that makes figures."""
+    """(*flags) -> (end of the name, command, chosen images) of a program that makes figures."""
 
     def run(*arguments):
         found = []
@@ -28,7 +28,11 @@ def told(run_program):
             )
 
         tiny = types.SimpleNamespace(
-            names=('tiny', 'drawn'), epsilon=8.0, capacity_epsilon=None, batch_size=100
+            names=('tiny', 'drawn'),
+            epsilon=8.0,
+            capacity_epsilon=None,
+            batch_size=100,
+            unit='pixels from 0 to 255',
         )
         program = types.SimpleNamespace(
             __name__='tiny.figures',

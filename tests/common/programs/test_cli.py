@@ -1,4 +1,4 @@
-"""Every program: help, wrong flags, the user's mistakes, interruptions, a reader that has gone."""
+"""Every program: help, wrong flags, user errors, interruptions, a closed output."""
 
 import os
 import pathlib
@@ -11,7 +11,7 @@ from absl import flags
 
 from common.errors import UserError
 from common.programs import cli
-from common.programs import flags as shared_flags
+from common.programs.config_flags import define_settings
 
 
 def program(main, define_flags=lambda: None):
@@ -20,7 +20,7 @@ def program(main, define_flags=lambda: None):
 
 
 def define_flags():
-    shared_flags.define_ball(0.3)
+    define_settings(epsilon=0.3)
     flags.DEFINE_integer('own', 1, 'Of this program alone.', lower_bound=0)
 
 
@@ -97,7 +97,7 @@ def test_ctrl_c_has_the_status_that_shells_expect(run_program):
 
 
 def test_a_reader_that_has_gone_makes_no_traceback():
-    # A process of its own, without TensorFlow: `common.programs.cli` needs none.
+    # In a separate process, without TensorFlow, which `common.programs.cli` does not need.
     code = (
         'import sys, types\n'
         f'sys.modules["common"] = package = types.ModuleType("common")\n'

@@ -35,7 +35,7 @@ def load(split, *, dataset='signs', data_dir=None):
 
 
 def build(config):
-    """A small convolutional network of the width that the config says."""
+    """A small convolutional network of the config's width."""
     layers = keras.layers
     return keras.Sequential(
         [
@@ -49,7 +49,7 @@ def build(config):
 
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingConfig):
-    """Settings of a training, with those of this data set's network."""
+    """Settings of a training run, including those of this data set's network."""
 
     network: str = setting('The network.', 'small', choices=('small',))
     width: int = setting('Channels of its convolution.', 8, least=1)

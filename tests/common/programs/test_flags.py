@@ -1,4 +1,4 @@
-"""A radius that is hardly what was meant gets a warning."""
+"""A radius that looks like a mistake gets a warning."""
 
 import types
 
@@ -9,7 +9,7 @@ from common.threat_model import LinfBall
 
 
 def pixels(lower, upper):
-    """What `checked_ball` has to know of a data set."""
+    """What `checked_ball` needs to know about a data set."""
     return types.SimpleNamespace(
         lower=lower, upper=upper, ball=lambda epsilon: LinfBall(epsilon, lower, upper)
     )
@@ -21,7 +21,7 @@ def pixels(lower, upper):
         (0.3, 0, 1),
         (0.499, 0, 1),
         (127, 0, 255),
-        # Small, but in units that fit: no perturbation at all, one grey level, ranges about 1.
+        # Small but plausible: no perturbation at all, one grey level, ranges of about 1.
         (0, 0, 255),
         (1, 0, 255),
         (0.001, 0, 1),

@@ -1,4 +1,4 @@
-"""Exhibits on disk, and the report that gathers them."""
+"""Exhibits on disk, and the report that collects them."""
 
 import dataclasses
 import html.parser
@@ -144,7 +144,7 @@ def test_a_damaged_exhibit_is_named(folder, contents):
 
 
 class Page(html.parser.HTMLParser):
-    """Collects what a browser would fetch, and the text; fails on tags that do not match."""
+    """Collects the text and what a browser would fetch; fails on mismatched tags."""
 
     def __init__(self, text):
         super().__init__()

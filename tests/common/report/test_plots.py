@@ -1,4 +1,4 @@
-"""What stands along the axes of the figures."""
+"""The labels along the axes of the figures."""
 
 import numpy as np
 import pytest

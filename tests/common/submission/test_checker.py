@@ -1,4 +1,4 @@
-"""The checker: what it reads and refuses, where the limits lie, what it predicts and prints."""
+"""The checker: what it reads and refuses, its limits, what it predicts and prints."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def load(path, shape=SHAPE):
 
 
 def refusal(call, *args, **kwargs):
-    """The message of the UserError that the call raises, which has to be a single line."""
+    """The message of the UserError that the call raises; it must be a single line."""
     with pytest.raises(UserError) as caught:
         call(*args, **kwargs)
     message = str(caught.value)
@@ -220,7 +220,7 @@ def test_refuses_a_damaged_or_hostile_file(path, contents):
     message = refusal(load, path)
     assert 'expected a whole .npy file' in message and 'np.save' in message
     assert len(message) < 600 + len(str(path))
-    # NumPy's own advice, which would run whatever the file says.
+    # NumPy's own advice, which would run any code in the file.
     assert 'load it unsafely' not in message
 
 
@@ -366,20 +366,6 @@ def test_refuses_predictions_from_logits_that_are_not_finite(value):
 
     message = refusal(checker.predict, logits_fn, np.ones((5, 2, 2, 1)), 2)
     assert 'expected finite logits' in message and 'damaged' in message
-
-
-@pytest.mark.parametrize('name', ['pred.npy', 'pred', 'new folder/pred.npy'])
-def test_writes_predictions_as_int64_under_the_name_given(tmp_path, name):
-    checker.save_predictions(tmp_path / name, np.array([3, 1, 4], np.int32))
-    saved = np.load(tmp_path / name)
-    np.testing.assert_array_equal(saved, [3, 1, 4])
-    assert saved.dtype == np.int64
-    assert [entry.name for entry in (tmp_path / name).parent.iterdir()] == [(tmp_path / name).name]
-
-
-def test_refuses_to_write_predictions_over_a_folder(tmp_path):
-    message = refusal(checker.save_predictions, tmp_path, np.array([1]))
-    assert f'cannot write {tmp_path}' in message
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Submissions: what is written, and how an interrupted one goes on."""
+"""Submissions: what is written, and how an interrupted one resumes."""
 
 import keras
 import numpy as np
@@ -62,7 +62,7 @@ def write(network, test_set, tmp_path):
 
 
 def interrupt(patch, batches):
-    """Plays Ctrl-C after so many batches; None counts them only."""
+    """Raises KeyboardInterrupt after this many batches; None only counts them."""
     keep, kept = ImagesOnDisk.keep, []
 
     def counted(self, index, x_adv):
@@ -121,7 +121,7 @@ def test_it_begins_anew_if_the_images_are_lost(write, whole, tmp_path, monkeypat
     images.write_bytes(images.read_bytes()[:-4])
     np.testing.assert_array_equal(write(), whole)
     note = capsys.readouterr().err
-    assert f'note: {images}' in note and 'computing anew' in note
+    assert f'note: {images}' in note and 'starting over' in note
 
 
 def test_images_that_do_not_belong_to_the_results_are_not_written(
@@ -131,7 +131,7 @@ def test_images_that_do_not_belong_to_the_results_are_not_written(
         interrupt(patch, 5)
         with pytest.raises(KeyboardInterrupt):
             write()
-    # As if the machine had died before the images reached the disk, which the results did.
+    # As if the machine had crashed after the results reached the disk and before the images did.
     (images,) = (tmp_path / 'attack.npy.partial').glob('*.images')
     np.lib.format.open_memmap(images, mode='r+')[:] = test_set.x
     with pytest.raises(

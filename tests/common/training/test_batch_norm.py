@@ -1,4 +1,4 @@
-"""What training does for networks with batch statistics: modes, precision, decay, augmentation."""
+"""Training networks with batch statistics: modes, precision, decay, augmentation."""
 
 import csv
 import dataclasses
@@ -72,7 +72,7 @@ def trained(folder, **settings):
 
 
 def updates(model):
-    """How often the moving mean moved towards the mean of the batch, which is everything."""
+    """How often the moving mean was updated; the batch is the whole data set."""
     left = 1 - model.layers[0].moving_mean.numpy()[0] / EXAMPLES.x.mean()
     return np.log(left) / np.log(MOMENTUM)
 
@@ -170,7 +170,7 @@ def test_augmentation_comes_before_the_attack_and_differs_from_step_to_step(tmp_
     trainer.train()
     assert len(set(seeds)) == 3
     for _, _, x_adv in shown:
-        # The attack clips to [0, 1] whatever augmentation made of the pixels.
+        # The attack clips to [0, 1], whatever the augmentation did to the pixels.
         assert 0.75 - 1e-6 <= x_adv.numpy().min() and x_adv.numpy().max() <= 1
 
 

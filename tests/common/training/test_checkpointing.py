@@ -1,4 +1,4 @@
-"""Checkpoints that were written before optimizers were functions still serve."""
+"""Checkpoints written before optimizers became functions can still be read."""
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def make_trainer(folder, optimizer=Adam(), network=None, train_steps=2 * STEPS):
 
 
 class KerasMomentum(keras.optimizers.Optimizer):
-    """As this project had it until its optimizers became functions."""
+    """The optimizer of this project before optimizers became functions."""
 
     def build(self, variables):
         super().build(variables)
@@ -96,7 +96,7 @@ def test_a_run_begun_with_an_optimizer_of_keras_goes_on(tmp_path, capsys, optimi
     capsys.readouterr()
     rest = make_trainer(tmp_path / 'old', optimizer)
     rest.train()
-    assert f'going on from step {STEPS} of {2 * STEPS}' in capsys.readouterr().out
+    assert f'resuming from step {STEPS} of {2 * STEPS}' in capsys.readouterr().out
     for a, b in zip(
         tf.nest.flatten(whole._state.variables), tf.nest.flatten(rest._state.variables), strict=True
     ):

@@ -25,7 +25,7 @@ WORKER = textwrap.dedent("""
     import test_batch_norm as t
 
     folder = pathlib.Path(sys.argv[3])
-    for train_steps in (2, 4):  # the second part goes on from the first one's checkpoint
+    for train_steps in (2, 4):  # the second part resumes from the first one's checkpoint
         with strategy.scope():
             model = t.build()
         t.Trainer(network=model, data=t.Data(t.EXAMPLES), model_dir=folder / 'run',
@@ -97,7 +97,7 @@ def start(folder, workers, script):
 
 
 def results(folder, processes):
-    """What each process holds when it has trained, and what it said."""
+    """The arrays that each process saved after training, and its output."""
     said = []
     for process in processes:
         out, err = process.communicate(timeout=300)
@@ -126,14 +126,14 @@ def test_two_hosts_train_as_one_and_only_the_first_writes(tmp_path):
         'run',
         'plain',
     }
-    for name in ('one', 'two'):  # events.* bear the time and the host
+    for name in ('one', 'two'):  # names of events.* contain the time and the host
         files = {path.name for path in (tmp_path / name / 'run').glob('[!e]*')}
         assert files == {'checkpoint', 'log.csv', 'last.weights.h5'} | {
             f'checkpoint-{step}.{suffix}'
             for step in (2, 4)
             for suffix in ('index', 'data-00000-of-00001')
         }
-    assert 'going on from step 2' in said[0] and not said[1]
+    assert 'resuming from step 2' in said[0] and not said[1]
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_agrees_with_tensorflow_1(name):
 
 
 def test_adam_is_keras_to_the_bit():
-    """So that a run begun with Keras' goes on as it would have."""
+    """Otherwise a run begun with Keras' Adam would continue differently."""
     np.testing.assert_array_equal(
         descend(Adam(), np.float32(RATES), GRADIENTS),
         keras_descends(keras.optimizers.Adam(epsilon=1e-8), np.float32(RATES), GRADIENTS),

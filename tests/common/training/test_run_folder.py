@@ -1,4 +1,4 @@
-"""A model folder holds one run: its config is written once, and compared ever after."""
+"""A model folder holds one run: its config is written once, and compared every time."""
 
 import dataclasses
 import json
@@ -130,7 +130,7 @@ def test_a_name_too_long(tmp_path):
 
 
 def test_a_folder_closed_to_this_user(tmp_path, monkeypatch):
-    # The tests may run as root, to whom no folder is closed.
+    # The tests may run as root, who can write to any folder.
     def closed(*args, **kwargs):
         raise PermissionError(13, 'Permission denied')
 
@@ -140,7 +140,7 @@ def test_a_folder_closed_to_this_user(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written():
-    # /proc takes no files from anybody, root included.
+    # Nobody can write files to /proc, not even root.
     with pytest.raises(UserError, match='cannot write /proc/run/config.json'):
         run_folder.prepare('/proc/run', CONFIG)
 

@@ -1,4 +1,4 @@
-"""Schedules at their corners."""
+"""Schedules at their edges."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The training step as a function: same arguments, same bits; nothing read or assigned besides."""
+"""The training step as a function: same arguments, same bits; no other state is used."""
 
 import dataclasses
 
@@ -23,12 +23,12 @@ SHAPE, CLASSES, BATCH = (6, 6, 1), 3, 8
 RNG = np.random.default_rng(0)
 X = tf.constant(RNG.random((BATCH, *SHAPE), dtype=np.float32))
 Y = tf.constant(RNG.integers(0, CLASSES, BATCH), tf.int32)
-ATTACK = PGD(LinfBall(0.2), 12, 0.05)  # so many steps are a tf.while_loop
+ATTACK = PGD(LinfBall(0.2), 12, 0.05)  # with this many steps it is a tf.while_loop
 ARGUMENTS = {'seed': 3, 'factor': 0.5, 'learning_rate': 0.1}
 
 
 def network():
-    """With everything that has a state: batch normalization and dropout."""
+    """A network with every kind of state: batch normalization and dropout."""
     init = keras.initializers.GlorotUniform(seed=1)
     return keras.Sequential(
         [
@@ -43,7 +43,7 @@ def network():
 
 
 def chain():
-    """What `rearranged` knows."""
+    """A network of a kind that `rearranged` supports."""
     init = keras.initializers.GlorotUniform(seed=1)
     return keras.Sequential(
         [
@@ -128,7 +128,7 @@ def test_its_graph_holds_no_variable(step):
 
 @pytest.mark.parametrize('case', ['eval', 'train', 'trades', 'natural', 'chain'])
 def test_eager_is_compiled(case):
-    # A sign that rounding turns around moves a pixel, so few steps.
+    # Few steps, since a sign that rounding flips moves a pixel.
     attack = dataclasses.replace(ATTACK, steps=2)
     changes = CASES[case]
     step = make_step(**{'attack': attack, **changes, 'optimizer': Momentum()})
@@ -175,7 +175,7 @@ def test_seed_step_and_replica_are_what_is_random():
 
 
 def test_two_replicas_that_sum_their_gradients_are_one():
-    """Each with half of the batch, and no batch statistics."""
+    """Two replicas with half of the batch each, and no batch statistics."""
     changes = {'build': chain, 'attack': None, 'optimizer': Momentum(), 'weight_averaging': 0.0}
     step = make_step(**changes)
     step.augment = None

@@ -309,7 +309,7 @@ def test_killed_again_while_resuming(killed, monkeypatch, run_of, owner, name, c
 
 
 def test_a_log_that_is_longer_than_the_checkpoints(killed, run_of):
-    """Rows of steps that are going to be repeated must not stay."""
+    """Rows of steps that will be repeated must be removed."""
     assert [row['step'] for row in log_rows(killed)] == ['0', '2', '4', '6']
     for path in killed.glob('checkpoint-6.*'):
         path.unlink()
@@ -319,7 +319,7 @@ def test_a_log_that_is_longer_than_the_checkpoints(killed, run_of):
 
 @pytest.mark.parametrize('share', [0, 0.9])
 def test_killed_inside_the_first_checkpoint(tmp_path, run_of, share):
-    """The index of a checkpoint that is not listed yet may be there in part."""
+    """The index of a checkpoint that is not listed yet may be incomplete."""
     killed_run(tmp_path, 5, **CASES['natural'])
     index = tmp_path / 'checkpoint-3.index'
     contents = index.read_bytes()
@@ -350,7 +350,7 @@ def stamps(folder):
 
 
 def test_a_restored_checkpoint_is_not_written_again(tmp_path):
-    """Killed in the middle of that, the run would lose the one checkpoint it stands on."""
+    """If killed in the middle of that, the run would lose its only checkpoint."""
     killed_run(tmp_path, 6, attack=None)
     before = stamps(tmp_path)
     assert 'checkpoint-6.index' in before
@@ -408,7 +408,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(killed, run_of,
     log = (killed / 'log.csv').read_text()
     message = refusal(killed)
     assert f'the checkpoint {newest} is damaged' in message
-    assert f'Remove the files {newest}.* to go on from checkpoint-3' in message
+    assert f'Remove the files {newest}.* to resume from checkpoint-3' in message
     assert (killed / 'log.csv').read_text() == log
     for path in killed.glob('checkpoint-6.*'):
         path.unlink()
@@ -487,7 +487,7 @@ def test_a_log_that_is_only_half_there(killed, run_of):
     ],
 )
 def test_a_full_disk(tmp_path, capsys, run_of, limit):
-    # capsys: captured output must not go to a file, for a limit of file sizes stands for the disk.
+    # capsys: captured output must not go to a file, since a limit on file sizes replaces the disk.
     whole = run_of('natural')
     trainer = make_trainer(tmp_path, attack=None)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -567,7 +567,7 @@ def test_a_signal_saves_and_the_run_goes_on(tmp_path, run_of, number):
             **CASES['validation'],
         ).train()
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert (tmp_path / 'checkpoint-5.index').exists()  # the step in progress was finished
+    assert (tmp_path / 'checkpoint-5.index').exists()  # the current step was completed
     finish(tmp_path, 'validation')
     assert_same_run(run_of('validation'), tmp_path, best=True)
 
@@ -580,7 +580,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
             time.sleep(0.001)
         signal.raise_signal(signal.SIGINT)
 
-    # Shells start background jobs, such as this run of pytest may be, with SIGINT ignored.
+    # Shells start background jobs, which pytest may be, with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -815,9 +815,9 @@ def test_the_lines_on_the_terminal(tmp_path, capsys):
 
 def test_a_run_that_goes_on_says_so(killed, capsys):
     finish(killed)
-    assert capsys.readouterr().out.startswith(f'{killed}: going on from step 6 of 10\nstep 6: ')
+    assert capsys.readouterr().out.startswith(f'{killed}: resuming from step 6 of 10\nstep 6: ')
     finish(killed)
-    assert capsys.readouterr().out == f'{killed}: going on from step 10 of 10\n'
+    assert capsys.readouterr().out == f'{killed}: resuming from step 10 of 10\n'
 
 
 def test_summaries_have_the_challenges_tags(tmp_path):

@@ -1,4 +1,4 @@
-"""What held-out images are judged under."""
+"""The attack on held-out images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Trainings in the cache: taken up again, and done anew where they are damaged."""
+"""Trainings in the cache are resumed, or done again if they are damaged."""
 
 import json
 
@@ -118,7 +118,7 @@ def test_what_is_not_the_folders_fault_is_an_error(tmp_path, capsys):
         train_in(tmp_path / 'new', CONFIG, fail, None)
     assert sorted(folder.iterdir()) == before and 'damaged' not in capsys.readouterr().err
     (folder / 'config.json').write_bytes(b'garbage')
-    with pytest.raises(UserError, match='no room'):  # once, and then the error is let through
+    with pytest.raises(UserError, match='no room'):  # once; then the error passes
         train_in(folder, CONFIG, fail, None)
 
 

@@ -1,4 +1,4 @@
-"""What figure 3 says of made-up measurements that support a claim, contradict it, or do both."""
+"""Figure 3's verdicts on made-up measurements that support a claim, contradict it, or do both."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ ORDER = (*WIDTHS, '16')
 
 
 def outcome(accuracy, predictions=None):
-    """Of N images, the first ones are classified correctly."""
+    """The first of N images are classified correctly."""
     correct = np.arange(N) < round(accuracy * N)
     if predictions is None:
         predictions = np.arange(N, dtype=np.int32) % 10
@@ -170,7 +170,7 @@ def test_fgsm_training_that_collapsed_is_left_out():
 
 
 def disagreeing(gained, lost):
-    """A network that is right on so many images only under FGSM, and only when natural."""
+    """A network that is right on this many images only under FGSM, and only without attack."""
     natural, attacked = np.ones(N, bool), np.ones(N, bool)
     natural[:gained] = False
     attacked[gained : gained + lost] = False
@@ -191,7 +191,7 @@ def disagreeing(gained, lost):
         (20, 300, False),
         (0, 0, False),
         (20, 20, False),
-        # Intervals of the two accuracies overlap widely, but of the images that differ all rose.
+        # The two intervals overlap widely, but every image that differs has improved.
         (8, 0, True),
         (5, 0, False),
         (30, 10, True),

@@ -91,7 +91,7 @@ def released(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def shared_study(tmp_path_factory):
-    """For tests of all figures, which find in the cache what another has computed."""
+    """For tests of all figures, which reuse what other tests have put in the cache."""
     return Study(
         'tiny',
         'Tiny',

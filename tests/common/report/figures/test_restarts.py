@@ -1,4 +1,4 @@
-"""Claims about many restarts' losses, also losses at the limits of float32."""
+"""Claims about the losses of many restarts, also at the limits of float32."""
 
 import warnings
 

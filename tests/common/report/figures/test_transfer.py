@@ -117,7 +117,7 @@ def test_trainings_are_read_from_the_manifest():
         ((80, 70), REPRODUCED),
         ((80, 20), PARTLY),
         ((20, 30), CONTRADICTED),
-        ((80, 46), REPRODUCED),  # nothing is known of the second
+        ((80, 46), REPRODUCED),  # nothing is known about the second
         ((45, 46), NOT_TESTED),
     ],
 )
