@@ -396,10 +396,8 @@ def test_the_worst_case_and_its_examples(worst, attack, networks, tmp_path, monk
             [
                 sanity_checks.randomized_outputs(suspect),
                 *(
-                    sanity_checks.transferred(
-                        suspect, suspect.survivors(suspect.pgd), name, source()
-                    )
-                    for name, source in sources.items()
+                    sanity_checks.transferred(suspect, suspect.survivors(suspect.pgd), name, source)
+                    for name, source in sources
                 ),
                 sanity_checks.beyond(suspect, survived),
             ]
