@@ -14,7 +14,7 @@ from common.evaluation.cascade import OnBatch
 from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.evaluation.rows import Row
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 from common.transfer import Source, Sources, partial_result, transfer_accuracy
 
 
@@ -30,7 +30,7 @@ class AttackSettings:
         random_start: whether PGD starts from a random point of the ball.
     """
 
-    ball: LinfBall
+    ball: Ball
     step_size: float
     num_classes: int
     crafting: Crafting

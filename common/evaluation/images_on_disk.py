@@ -13,7 +13,7 @@ from common.evaluation.accuracy import Judge
 from common.evaluation.concurrent_batches import in_order, split
 from common.evaluation.resumable import PartialResult
 from common.files import cannot_write, replacing
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 
 # Images on the very decision boundary may be classified otherwise in batches of another size: this
 # share of them, or this number if that is more.
@@ -57,7 +57,7 @@ class ImagesOnDisk:
         self.images[index] = x_adv
 
     def require(
-        self, judge: Judge, ball: LinfBall, examples: Examples, correct: np.ndarray, batch_size: int
+        self, judge: Judge, ball: Ball, examples: Examples, correct: np.ndarray, batch_size: int
     ) -> None:
         """Fails unless the images are what the attack's results say.
 

@@ -12,7 +12,7 @@ from common.losses import CrossEntropy, Loss
 from common.networks.challenge_models import Release
 from common.networks.registry import Networks
 from common.report.paper_table import PaperTable
-from common.threat_model import LinfBall
+from common.threat_model import Ball, LinfBall
 from common.training.config import TrainingConfig
 
 Load = Callable[..., Examples]
@@ -67,13 +67,14 @@ class DataSet:
         lower: smallest pixel value, from the loader to the submission.
         upper: largest pixel value.
         classes: names of the classes.
-        epsilon: l-inf radius of the challenge, in pixel units.
+        epsilon: radius of the challenge's ball, in pixel units.
         steps: PGD steps of the paper's evaluation.
         step_size: size of a PGD step, in pixel units.
         watched_steps: PGD steps while a training is watched (`eval`).
         batch_size: images a batch of evaluations; the challenge's eval_batch_size.
         submission_shape: shape of one image in a submission.
         networks: builds and loads networks.
+        kind_of_ball: the threat model, without its radius and the pixel range.
         training: settings of a training, the challenge's own as defaults.
         recipes: name -> other settings; the first one is `training` itself.
         augmentation: what --augment does to training images before the attack; None for nothing.
@@ -105,6 +106,7 @@ class DataSet:
     batch_size: int
     submission_shape: tuple[int, ...]
     networks: Networks
+    kind_of_ball: type[Ball] = LinfBall
     watched_steps: int | None = None
     training: TrainingConfig | None = None
     recipes: Mapping[str, TrainingConfig] = dataclasses.field(default_factory=dict)
@@ -152,9 +154,10 @@ class DataSet:
             examples.subset(slice(validation_size)),
         )
 
-    def ball(self, epsilon: float | None = None) -> LinfBall:
+    def ball(self, epsilon: float | None = None) -> Ball:
         """The threat model; by default with the challenge's radius (in pixel units)."""
-        return LinfBall(self.epsilon if epsilon is None else epsilon, self.lower, self.upper)
+        radius = self.epsilon if epsilon is None else epsilon
+        return self.kind_of_ball(radius, self.lower, self.upper)
 
     def pgd(
         self,

@@ -28,7 +28,7 @@ def define_flags(data_set: DataSet) -> None:
     flags.DEFINE_float(
         'epsilon',
         None,
-        f'Radius of the l-inf ball, in pixel units; by default {radius}.',
+        f'Radius of the {data_set.kind_of_ball.norm} ball, in pixel units; by default {radius}.',
         lower_bound=0.0,
     )
     shared_flags.require_finite('epsilon')

@@ -12,7 +12,7 @@ from common.data.batches import Examples
 from common.evaluation.crafting import Crafting
 from common.networks.logits import DTYPES
 from common.programs.data_set import DataSet
-from common.threat_model import LinfBall
+from common.threat_model import Ball, LinfBall
 
 _BYTE_RANGE = 255  # of pixels whose unit is a grey level
 _FINITE = 'expected a finite number'
@@ -35,18 +35,18 @@ def define_data(names: tuple[str, ...]) -> None:
 def define_attack(data_set: DataSet, *, steps: int | None = None, seed: int = 0) -> None:
     """What every program with an attack has: the data, the ball, PGD, the seed, the precision."""
     define_data(data_set.names)
-    define_ball(data_set.epsilon)
+    define_ball(data_set.epsilon, data_set.kind_of_ball.norm)
     define_pgd(data_set.steps if steps is None else steps, data_set.step_size)
     define_seed(seed)
     define_attack_dtype()
 
 
-def define_ball(epsilon: float) -> None:
+def define_ball(epsilon: float, norm: str) -> None:
     """--epsilon."""
     flags.DEFINE_float(
         'epsilon',
         epsilon,
-        'Radius of the l-inf ball, in pixel units of the data set.',
+        f'Radius of the {norm} ball, in pixel units of the data set.',
         lower_bound=0.0,
     )
     require_finite('epsilon')
@@ -239,7 +239,7 @@ def _reach() -> float:
 
 def checked_ball(
     data_set: DataSet, epsilon: float | None = None, reach: float | None = None
-) -> LinfBall:
+) -> Ball:
     """The ball of --epsilon, with a warning on standard error where it is hardly what was meant.
 
     Args:
@@ -251,7 +251,7 @@ def checked_ball(
     epsilon = flags.FLAGS.epsilon if epsilon is None else epsilon
     ball, extent = data_set.ball(epsilon), data_set.upper - data_set.lower
     pixels = f'[{ball.lower:g}, {ball.upper:g}]'
-    if epsilon >= extent / 2:
+    if epsilon >= extent / 2 and isinstance(ball, LinfBall):
         _warn(
             f'--epsilon={epsilon:g} is at least half of the pixel range {pixels}: one grey image '
             'is within reach of every image, so no classifier can be robust. Numbers mean '

@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     shared_flags.define_data(data_set.names)
-    shared_flags.define_ball(data_set.epsilon)
+    shared_flags.define_ball(data_set.epsilon, data_set.kind_of_ball.norm)
     shared_flags.define_network(data_set)
     flags.DEFINE_string('input', 'attack.npy', 'The adversarial images, a .npy file.')
     flags.DEFINE_string(

@@ -9,7 +9,7 @@ from common.evaluation.accuracy import natural_accuracy
 from common.evaluation.crafting import Crafting
 from common.evaluation.images_on_disk import ImagesOnDisk
 from common.files import partial_folder
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 from common.transfer import Source, partial_result, transfer_accuracy
 
 
@@ -19,7 +19,7 @@ def write_submission(
     network: Source,
     test: Examples,
     *,
-    ball: LinfBall,
+    ball: Ball,
     shape: tuple[int, ...],
     crafting: Crafting,
 ) -> None:

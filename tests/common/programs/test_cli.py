@@ -20,7 +20,7 @@ def program(main, define_flags=lambda: None):
 
 
 def define_flags():
-    shared_flags.define_ball(0.3)
+    shared_flags.define_ball(0.3, 'l-inf')
     flags.DEFINE_integer('own', 1, 'Of this program alone.', lower_bound=0)
 
 
