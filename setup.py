@@ -1,4 +1,4 @@
-"""Installs the packages common, mnist and cifar10, and the released weights beside them."""
+"""Installs common, the data sets' packages, and the released weights beside them."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ setup(
     long_description_content_type='text/markdown',
     license='MIT',
     python_requires='>=3.10',
-    packages=['checkpoints', *find_packages(include=['cifar10', 'common', 'common.*', 'mnist'])],
+    packages=find_packages(),  # tests, benchmarks and examples are folders without __init__.py
     package_data={'checkpoints': ['manifest.json', '*/*.weights.h5', '*/*.log.csv']},
     install_requires=[
         'absl-py>=2.1',

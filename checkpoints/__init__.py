@@ -1,1 +1,1 @@
-"""Released weights and their manifest; read through `common.checkpoints`."""
+"""Released weights and their manifest; read through `common.networks.registry`."""

@@ -73,7 +73,7 @@ def sweep(
         # The last stage of the released A used the paper's adversary, not the recipe's shorter one.
         if config.adversary == 'pgd':
             return data_set.pgd(steps=data_set.watched_steps)
-        return training_adversary(config, data_set.lower, data_set.upper)
+        return training_adversary(config, data_set.ball)
 
     records = data_set.networks.manifest()
     return study, Sweep(

@@ -7,7 +7,7 @@ Attacks ask the ball for these and never look at the norm, so that each of them 
 import abc
 import dataclasses
 import numbers
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +25,7 @@ class Ball(abc.ABC):
             norm. Training schedules that change it pass a scalar tensor.
         lower: the smallest pixel value.
         upper: the largest pixel value.
+        norm: its name in texts.
 
     Raises:
         ValueError: epsilon is negative or not finite, or the pixel range is empty.
@@ -33,6 +34,7 @@ class Ball(abc.ABC):
     epsilon: Any
     lower: float = 0.0
     upper: float = 1.0
+    norm: ClassVar[str]
 
     def __post_init__(self):
         if isinstance(self.epsilon, np.generic):  # it would turn float32 images into float64
@@ -112,6 +114,8 @@ class LinfBall(Ball):
     [[  0. 108.]]
     """
 
+    norm: ClassVar[str] = 'l-inf'
+
     @property
     def tolerance(self) -> float:
         """The slack of both challenges' checkers."""
@@ -147,6 +151,8 @@ class L2Ball(Ball):
     >>> print(ball.project(x_adv, x).numpy().round(4))
     [[0.4 0.8]]
     """
+
+    norm: ClassVar[str] = 'l2'
 
     @property
     def tolerance(self) -> float:

@@ -70,7 +70,7 @@ def sweep(
         train,
         data_dir,
         training,
-        lambda config: training_adversary(config, data_set.lower, data_set.upper),
+        lambda config: training_adversary(config, data_set.ball),
         longer=1 if study.quick else _LONGER,
         large_epsilon=epsilon > EPSILON,
     )

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from common.errors import UserError
 from common.networks.logits import LogitsFn
 from common.threat_model import Ball
 
@@ -75,12 +76,16 @@ class Climber(abc.ABC):
         return self.ball.sample(x, seed) if self.random_start else tf.identity(x)
 
 
+class UnsupportedBall(UserError, ValueError):
+    """A ball whose geometry an attack does not have: a mistake in code, or of --method."""
+
+
 def require_ball(who: str, ball: Ball, *supported: type[Ball]) -> None:
     """Refuses a ball that an attack does not support.
 
     Raises:
-        ValueError: `ball` is none of the `supported`.
+        UnsupportedBall: `ball` is none of the `supported`.
     """
     if not isinstance(ball, supported):
         names = ' or '.join(kind.__name__ for kind in supported)
-        raise ValueError(f'{who} supports {names} only; found {type(ball).__name__}')
+        raise UnsupportedBall(f'{who} supports {names} only; found {type(ball).__name__}')

@@ -12,7 +12,7 @@ from common.losses import CrossEntropy, Loss
 from common.networks.challenge_models import Release
 from common.networks.registry import Networks
 from common.report.paper_table import PaperTable
-from common.threat_model import LinfBall
+from common.threat_model import Ball, LinfBall
 from common.training.config import TrainingConfig
 
 Load = Callable[..., Examples]
@@ -68,13 +68,14 @@ class DataSet:
         lower: smallest pixel value, the same from the loader to the submission.
         upper: largest pixel value.
         classes: names of the classes.
-        epsilon: l-inf radius of the challenge, in pixel units.
+        epsilon: radius of the challenge's ball, in pixel units.
         steps: PGD steps of the paper's evaluation.
         step_size: size of a PGD step, in pixel units.
         watched_steps: PGD steps of the program `eval`; None for `steps`.
         batch_size: images per batch in evaluations; the challenge's eval_batch_size.
         submission_shape: shape of one image in a submission.
         networks: builds and loads networks.
+        kind_of_ball: the threat model, without its radius and the pixel range.
         training: default settings of a training run, the challenge's own.
         recipes: name -> settings; the first recipe is `training` itself.
         augmentation: what --augment does to training images before the attack, if anything.
@@ -106,6 +107,7 @@ class DataSet:
     batch_size: int
     submission_shape: tuple[int, ...]
     networks: Networks
+    kind_of_ball: type[Ball] = LinfBall
     watched_steps: int | None = None
     training: TrainingConfig | None = None
     recipes: Mapping[str, TrainingConfig] = dataclasses.field(default_factory=dict)
@@ -153,9 +155,10 @@ class DataSet:
             examples.subset(slice(validation_size)),
         )
 
-    def ball(self, epsilon: float | None = None) -> LinfBall:
-        """The l-inf ball of radius `epsilon`, in pixel units; by default the challenge's radius."""
-        return LinfBall(self.epsilon if epsilon is None else epsilon, self.lower, self.upper)
+    def ball(self, epsilon: float | None = None) -> Ball:
+        """The threat model; by default with the challenge's radius (in pixel units)."""
+        radius = self.epsilon if epsilon is None else epsilon
+        return self.kind_of_ball(radius, self.lower, self.upper)
 
     def pgd(
         self,

@@ -23,13 +23,13 @@ def define_flags(data_set: DataSet) -> None:
         'figure', 'all', [*catalogue.FIGURES, 'all'], f'The figure. {words}; all: all of these.'
     )
     shared_flags.define_data(data_set.names)
-    radius = f'{data_set.epsilon:g}'
+    norm, radius = data_set.kind_of_ball.norm, f'{data_set.epsilon:g}'
     if data_set.capacity_epsilon is not None:
         radius += f', and {data_set.capacity_epsilon:g} for figure 3'
     flags.DEFINE_float(
         'epsilon',
         None,
-        f'Radius of the l-inf ball, for {data_set.unit}; by default {radius}.',
+        f'Radius of the {norm} ball, for {data_set.unit}; by default {radius}.',
         lower_bound=0.0,
     )
     require_finite('epsilon')

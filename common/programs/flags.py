@@ -15,7 +15,7 @@ from common.evaluation.crafting import Crafting
 from common.losses import make_loss
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
-from common.threat_model import LinfBall
+from common.threat_model import Ball, LinfBall
 
 _BYTE_RANGE = 255  # upper - lower where the unit of pixels is a grey level
 
@@ -37,7 +37,7 @@ def define_data(names: tuple[str, ...]) -> None:
 def words_with_unit(data_set: DataSet) -> dict[str, str]:
     """Flag -> its help text, for flags whose unit depends on the data set."""
     return {
-        'epsilon': f'Radius of the l-inf ball, for {data_set.unit}.',
+        'epsilon': f'Radius of the {data_set.kind_of_ball.norm} ball, for {data_set.unit}.',
         'step_size': f'Size of a PGD step, for {data_set.unit}.',
     }
 
@@ -186,7 +186,7 @@ def _reach() -> float:
 
 def checked_ball(
     data_set: DataSet, epsilon: float | None = None, reach: float | None = None
-) -> LinfBall:
+) -> Ball:
     """The ball of --epsilon; warns on standard error if the radius looks like a mistake.
 
     Args:
@@ -198,7 +198,7 @@ def checked_ball(
     epsilon = flags.FLAGS.epsilon if epsilon is None else epsilon
     ball, extent = data_set.ball(epsilon), data_set.upper - data_set.lower
     pixels = f'[{ball.lower:g}, {ball.upper:g}]'
-    if epsilon >= extent / 2:
+    if epsilon >= extent / 2 and isinstance(ball, LinfBall):
         _warn(
             f'--epsilon={epsilon:g} is at least half of the pixel range {pixels}: one grey image '
             'is within reach of every image, so no classifier can be robust. Choose a radius '

@@ -47,7 +47,7 @@ def main(data_set: DataSet) -> None:
     )
     print(
         f'Network {target} on {test.name}, {len(test):,} images, '
-        f'l-inf ball of radius {data_set.epsilon:g}',
+        f'{data_set.kind_of_ball.norm} ball of radius {data_set.epsilon:g}',
         flush=True,
     )
     adversarial = np.empty_like(test.x)

@@ -84,7 +84,7 @@ def train(
     pixels = (data_set.lower, data_set.upper)
     trainer = Trainer(
         network=network,
-        settings=settings_of(config, pixels),
+        settings=settings_of(config, data_set.ball),
         data=Data(
             training,
             validation_of(config, held_out, data_set.pgd),

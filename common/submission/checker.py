@@ -16,11 +16,12 @@ from numpy.lib import format as npy
 
 from common.data.batches import Examples
 from common.errors import UserError, reason
+from common.evaluation.concurrent_batches import split
 from common.files import require_writable, write_array
 from common.networks.logits import LogitsFn
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 
-TOLERANCE = 1e-4  # the challenge's slack, in pixel units of either data set
+_COMPARED = 500  # images at a time
 _ROWS_SHOWN = 5
 
 
@@ -31,7 +32,7 @@ def score(
     load_test: Callable[[], Examples],
     stand_in: bool,
     image_shape: tuple[int, ...],
-    make_ball: Callable[[], LinfBall],
+    make_ball: Callable[[], Ball],
     load_network: Callable[[], LogitsFn],
     batch_size: int,
 ) -> float:
@@ -138,19 +139,19 @@ def read(submission: np.memmap, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def validate(
-    submission: np.ndarray, natural: np.ndarray, ball: LinfBall, tolerance: float = TOLERANCE
+    submission: np.ndarray, natural: np.ndarray, ball: Ball, tolerance: float | None = None
 ) -> None:
     """Refuses a submission that leaves the threat model (run_attack.py of either challenge).
 
-    Every pixel must be finite, at most `tolerance` outside of the pixel range and at most epsilon
-    plus `tolerance` from the natural pixel. Differences are taken in float64. A value exactly at a
-    limit stays valid when it has been rounded to float32.
+    Every pixel must be finite and at most `tolerance` outside of the pixel range, and every image
+    at most epsilon plus `tolerance` from the natural one. Differences are taken in float64. A value
+    exactly at a limit stays valid when it has been rounded to float32.
 
     Args:
         submission: [n, ...] images of any real dtype, in the ball's pixel units.
         natural: [n, ...] natural images in the same order and units.
         ball: the threat model.
-        tolerance: slack in pixel units.
+        tolerance: slack in pixel units; None for the ball's own, the challenge's in l-inf.
 
     Raises:
         UserError: it does; names how many images and which rows, and how far out the worst is.
@@ -170,10 +171,14 @@ def validate(
             'infinity. Fix the attack that made them and save the images again.'
         )
     outside = np.maximum(ball.lower - pixels.min(axis=axes), pixels.max(axis=axes) - ball.upper)
-    # One image at a time, which spares temporary copies of the whole data set.
-    distance = np.array([np.abs(x_adv - x).max() for x_adv, x in zip(pixels, natural, strict=True)])
-    excess = distance - ball.epsilon
+    # A few images at a time, which spares temporary copies of the whole data set.
+    distance = [
+        ball.distance(tf.constant(pixels[i]), tf.constant(natural[i], tf.float64))
+        for i in split(np.arange(len(pixels)), _COMPARED)
+    ]
+    excess = np.concatenate(distance) - ball.epsilon
     pixel_range = f'[{ball.lower:g}, {ball.upper:g}]'
+    tolerance = ball.tolerance if tolerance is None else tolerance
     slack = tolerance + _float32_rounding(ball)
     faults = [
         *_fault(outside, slack, f'leave the pixel range {pixel_range}'),
@@ -229,7 +234,7 @@ def _shape_remedy(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return 'Save one image for every test image, in the order of the test set.'
 
 
-def _float32_rounding(ball: LinfBall) -> float:
+def _float32_rounding(ball: Ball) -> float:
     """The most that rounding to float32 moves a pixel: 6e-8 in 0 to 1, 8e-6 in 0 to 255."""
     return float(np.spacing(np.float32(max(abs(ball.lower), abs(ball.upper))))) / 2
 

@@ -1,12 +1,13 @@
 """The attacks that craft training examples."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from common.attacks import PGD, fgsm
 from common.losses import LOSSES, make_loss
 from common.networks.logits import DTYPES
-from common.threat_model import LinfBall
+from common.threat_model import Ball
 from common.training.setting import Choice, setting
 
 ADVERSARIES = {
@@ -40,7 +41,7 @@ class AdversarySettings:
     """The attack that makes the training examples, and how it sees the network."""
 
     adversary: str = setting('What crafts the training examples.', 'pgd', choices=ADVERSARIES)
-    epsilon: float = setting('Radius of the l-inf ball, in pixel units of the data set.', least=0.0)
+    epsilon: float = setting('Radius of the ball, in pixel units of the data set.', least=0.0)
     steps: int = setting('Number of PGD steps.', least=0, most=2**31 - 1)
     step_size: float = setting('Size of a PGD step, in pixel units.', least=0.0)
     random_start: bool = setting(
@@ -71,17 +72,15 @@ class AdversarySettings:
     )
 
 
-def training_adversary(config: Any, lower: float, upper: float) -> PGD | None:
+def training_adversary(config: Any, ball: Callable[[float], Ball]) -> PGD | None:
     """The attack that makes training examples.
 
     Args:
         config: a TrainingConfig.
-        lower: least pixel value.
-        upper: greatest pixel value.
+        ball: radius in pixel units -> the threat model.
 
     Returns:
         None for natural training.
     """
-    ball = LinfBall(config.epsilon, lower, upper)
     loss = make_loss(config.loss, kappa=config.kappa)
-    return ADVERSARIES[config.adversary].make(config, ball, loss)
+    return ADVERSARIES[config.adversary].make(config, ball(config.epsilon), loss)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from common.networks.logits import DTYPES
+from common.threat_model import LinfBall
 from common.training.adversaries import AdversarySettings, training_adversary
 from common.training.objectives import OBJECTIVES, ObjectiveSettings, training_objective
 from common.training.optimizers import OptimizerSettings
@@ -69,7 +70,7 @@ class TrainingConfig(
     @property
     def reach(self) -> float:
         """How far all steps of the adversary lead, in pixel units; infinite without one."""
-        attack = training_adversary(self, 0.0, 1.0)
+        attack = training_adversary(self, LinfBall)  # no ball changes its steps
         return float('inf') if attack is None else attack.steps * attack.step_size
 
     def settled(self, given: Collection[str] = ()) -> 'TrainingConfig':

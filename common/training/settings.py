@@ -1,8 +1,10 @@
 """What a training config describes, ready to be used by the loop."""
 
 import dataclasses
+from collections.abc import Callable
 
 from common.attacks import PGD
+from common.threat_model import Ball
 from common.training.adversaries import training_adversary
 from common.training.config import TrainingConfig
 from common.training.objectives import Objective, SaddlePoint, training_objective
@@ -54,12 +56,12 @@ class Settings:
     keep: int = 3
 
 
-def settings_of(config: TrainingConfig, pixels: tuple[float, float]) -> Settings:
+def settings_of(config: TrainingConfig, ball: Callable[[float], Ball]) -> Settings:
     """How long and with what to train, as a config says.
 
     Args:
         config: what the run is like.
-        pixels: the range of pixels.
+        ball: radius in pixel units -> the threat model.
 
     Raises:
         UserError: settings that do not go together.
@@ -68,7 +70,7 @@ def settings_of(config: TrainingConfig, pixels: tuple[float, float]) -> Settings
         'learning_rate': learning_rate(config),
         'optimizer': training_optimizer(config),
         'objective': training_objective(config),
-        'attack': training_adversary(config, *pixels),
+        'attack': training_adversary(config, ball),
         'epsilon_factor': LinearRise(config.epsilon_warmup),
         'train_dtype': config.mixed_precision,
     }

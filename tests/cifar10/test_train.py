@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cifar10 import model, train
+from cifar10.data_set import CIFAR10
 from cifar10.recipes import RECIPES
 from cifar10.sources import SOURCES
 from common.attacks import PGD, fgsm
@@ -65,7 +66,7 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
         'checkpoint_every': 1000,
     }
     assert {key: getattr(config, key) for key in expected} == expected
-    rate = settings_of(config, (0.0, 255.0)).learning_rate
+    rate = settings_of(config, CIFAR10.ball).learning_rate
     np.testing.assert_allclose(
         [rate(step) for step in (0, 40_000, 40_001, 60_000, 60_001)], [0.1, 0.1, 0.01, 0.01, 1e-3]
     )
@@ -75,7 +76,7 @@ def test_the_defaults_are_the_challenges_with_the_papers_seven_steps(config_of):
 def test_a_recipe_is_a_whole_config(config_of, recipe):
     config = config_of(f'--recipe={recipe}')
     assert config == RECIPES[recipe]
-    assert settings_of(config, (0.0, 255.0)).train_steps == config.train_steps
+    assert settings_of(config, CIFAR10.ball).train_steps == config.train_steps
 
 
 def test_trades_crafts_in_evaluation_mode_unless_told(config_of):
@@ -85,7 +86,7 @@ def test_trades_crafts_in_evaluation_mode_unless_told(config_of):
 
 
 def test_another_schedule_needs_no_word_about_the_default_boundaries(config_of):
-    assert settings_of(config_of('--schedule=constant'), (0.0, 255.0)).learning_rate(70_000) == 0.1
+    assert settings_of(config_of('--schedule=constant'), CIFAR10.ball).learning_rate(70_000) == 0.1
 
 
 def test_the_released_networks_commands_are_understood(config_of):
@@ -101,7 +102,7 @@ def test_adversaries(config_of):
         (['--adversary=fgsm'], fgsm(ball)),
         (['--adversary=none'], None),
     ):
-        assert training_adversary(config_of(*arguments), 0.0, 255.0) == expected
+        assert training_adversary(config_of(*arguments), CIFAR10.ball) == expected
 
 
 def test_training_is_wired_as_in_the_challenge(config_of, trainer_arguments, few_images):

@@ -26,6 +26,7 @@ from common.programs import train as program
 from common.threat_model import LinfBall
 from common.training.adversaries import training_adversary
 from mnist import model, sources, train
+from mnist.data_set import MNIST
 from mnist.recipes import RECIPES
 
 FEW = {'train': 500, 'test': 500}  # images
@@ -169,7 +170,7 @@ def test_adversaries():
         ('none', 'xent', None),
     ):
         config = dataclasses.replace(config, adversary=name, loss=loss)
-        assert training_adversary(config, 0.0, 1.0) == expected
+        assert training_adversary(config, MNIST.ball) == expected
 
 
 def test_help(run_program):

@@ -21,14 +21,14 @@ from common.attacks import (
 from common.attacks.by_name import METHODS, make_attack
 from common.errors import UserError
 from common.losses import DLR, CrossEntropy, CWMargin, DLRTo, LogOdds, Margin, MarginTo
-from common.threat_model import LinfBall
+from common.threat_model import L2Ball, LinfBall
 
 BALL = LinfBall(8, 0, 255)
 TOWARDS = CrossEntropy(targeted=True)
 
 
-def make(method, **settings):
-    return make_attack(method, BALL, **{'steps': 20, 'step_size': 2, 'num_classes': 10} | settings)
+def make(method, ball=BALL, **settings):
+    return make_attack(method, ball, **{'steps': 20, 'step_size': 2, 'num_classes': 10} | settings)
 
 
 EXPECTED = {
@@ -51,12 +51,23 @@ EXPECTED = {
     'square': Square(BALL, 20),
     'square_apgd': Chained(Square(BALL, 300), APGD(BALL, 20, Margin())),
 }
+LINF_ONLY = {'adam', 'fab_t', 'square', 'square_apgd'}
 EVERY = pytest.mark.parametrize('name', METHODS)
 
 
 @EVERY
 def test_names_are_the_attacks_of_the_paper(name):
     assert make(name) == EXPECTED[name]
+
+
+@EVERY
+def test_l2_makes_the_same_attack_unless_that_knows_the_linf_ball_only(name):
+    ball = L2Ball(BALL.epsilon, BALL.lower, BALL.upper)
+    if name in LINF_ONLY:
+        with pytest.raises(ValueError, match=r'\w+ supports LinfBall only; found L2Ball'):
+            make(name, ball)
+    else:
+        assert repr(make(name, ball)) == repr(make(name)).replace('LinfBall', 'L2Ball')
 
 
 @EVERY

@@ -14,6 +14,7 @@ from common.programs import cli, eval_attack, figures, pgd_attack, run_attack, t
 from common.programs import eval as watch
 from common.programs.data_set import DataSet, FigureRanges
 from common.report.exhibit import read_all
+from common.threat_model import L2Ball
 from common.training.config import TrainingConfig
 from common.training.setting import setting
 
@@ -88,14 +89,17 @@ SIGNS = DataSet(
 
 @pytest.fixture(scope='module')
 def run(run_program):
-    """(program of common.programs, *flags, **changes of the data set) -> what it printed."""
+    """(program of common.programs, *flags, **changes of the data set) -> what it printed.
 
-    def run(program, *arguments, **changes):
+    Where it `fails`, its message.
+    """
+
+    def run(program, *arguments, fails=False, **changes):
         door = cli.Door(program, dataclasses.replace(SIGNS, **changes))
         module = types.SimpleNamespace(__name__=f'signs.{program.__name__}', main=door)
         status, out, err = run_program(module, *arguments)
-        assert status == 0, err
-        return out
+        assert status == int(fails), err
+        return err if fails else out
 
     return run
 
@@ -171,3 +175,22 @@ def test_a_figure(run, networks, tmp_path):
     run(figures, '--figure=epsilons', f'--output_dir={tmp_path}', compared=compared)
     (exhibit,) = read_all(tmp_path)
     assert exhibit.title.startswith('Signs: ')
+
+
+def test_another_threat_model_is_one_value(run, tmp_path):
+    training = dataclasses.replace(TRAINING, epsilon=3.0, steps=2, step_size=2.0, train_steps=20)
+    l2 = {'kind_of_ball': L2Ball, 'epsilon': 3.0, 'step_size': 1.0, 'recipes': {'it': training}}
+    path, network = tmp_path / 'attack.npy', tmp_path / 'network'
+    run(train, f'--model_dir={network}', training=training, **l2)
+    run(pgd_attack, f'--checkpoint={network}', f'--output={path}', **l2)
+    ball, x = L2Ball(3.0, -1.0, 1.0), load('test').x
+    distance = ball.distance(np.load(path), x).numpy()
+    assert 2.99 < distance.max() <= 3 + ball.tolerance
+    judge = f'--input={path}', f'--checkpoint={network}', f'--predictions={tmp_path}/pred.npy'
+    assert 'Accuracy: ' in run(run_attack, *judge, **l2)
+    np.save(path, ball.scaled(2).sample(x, [0, 0]))  # no pixel changes by 3
+    assert 'farther than epsilon = 3' in run(run_attack, *judge, fails=True, **l2)
+    target = f'--target={network}'
+    message = run(eval_attack, target, '--method=square', fails=True, **l2)
+    assert message.startswith('error: ') and 'Square supports LinfBall only' in message
+    assert 'odi' in run(eval_attack, target, '--method=odi', '--steps=3', **l2)

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from common.errors import UserError
+from common.threat_model import LinfBall
 from common.training.adversaries import ADVERSARIES
 from common.training.config import TrainingConfig
 from common.training.objectives import OBJECTIVES
@@ -47,13 +48,13 @@ def config(**changes):
     ],
 )
 def test_learning_rates(changes, rates):
-    settings = settings_of(config(**changes), (0.0, 1.0))
+    settings = settings_of(config(**changes), LinfBall)
     for step, rate in rates.items():
         assert settings.learning_rate(step) == pytest.approx(rate, abs=1e-12)
 
 
 def test_epsilon_warmup():
-    factor = settings_of(config(epsilon_warmup=4), (0.0, 1.0)).epsilon_factor
+    factor = settings_of(config(epsilon_warmup=4), LinfBall).epsilon_factor
     assert [factor(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
 
 
