@@ -1,7 +1,7 @@
 """What the programs have to know of a data set: one value, which says all that differs."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import keras
 
@@ -11,6 +11,7 @@ from common.data.batches import Examples
 from common.losses import CrossEntropy, Loss
 from common.networks.challenge_models import Release
 from common.networks.registry import Networks
+from common.report.figures.catalogue import FigureRanges
 from common.report.paper_table import PaperTable
 from common.threat_model import Ball, LinfBall
 from common.training.config import TrainingConfig
@@ -21,23 +22,6 @@ Load = Callable[..., Examples]
 `dataset` is one of the data set's `names`; `data_dir` a folder of TFDS's prepared data
 sets, or None.
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class FigureRanges:
-    """Where figures measure accuracy.
-
-    Attributes:
-        radii: radii of the ball, in pixel units, from 0.
-        steps: numbers of PGD steps.
-        restarts: numbers of PGD restarts.
-        step_sizes: sizes of a PGD step, in pixel units.
-    """
-
-    radii: Sequence[float]
-    steps: Sequence[int]
-    restarts: Sequence[int]
-    step_sizes: Sequence[float]
 
 
 @dataclasses.dataclass(frozen=True)
