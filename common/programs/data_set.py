@@ -1,7 +1,7 @@
 """DataSet: everything that programs need to know about a data set, in one value."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import keras
 
@@ -11,6 +11,7 @@ from common.data.batches import Examples
 from common.losses import CrossEntropy, Loss
 from common.networks.challenge_models import Release
 from common.networks.registry import Networks
+from common.report.figures.catalogue import FigureRanges
 from common.report.paper_table import PaperTable
 from common.threat_model import Ball, LinfBall
 from common.training.config import TrainingConfig
@@ -21,23 +22,6 @@ Load = Callable[..., Examples]
 `dataset` is one of the data set's `names`; `data_dir` is a folder of data sets prepared by TFDS, or
 None.
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class FigureRanges:
-    """The values at which figures measure accuracy.
-
-    Attributes:
-        radii: radii of the ball, in pixel units, starting with 0.
-        steps: numbers of PGD steps.
-        restarts: numbers of PGD restarts.
-        step_sizes: sizes of a PGD step, in pixel units.
-    """
-
-    radii: Sequence[float]
-    steps: Sequence[int]
-    restarts: Sequence[int]
-    step_sizes: Sequence[float]
 
 
 @dataclasses.dataclass(frozen=True)

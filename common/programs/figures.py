@@ -67,14 +67,10 @@ def main(data_set: DataSet) -> None:
         variant=as_typed.suffix(),
         remark=as_typed.in_words(),
     )
-    ranges = data_set.figure_ranges
     details = catalogue.Details(
         classes=data_set.classes,
         released=data_set.networks.manifest(),
-        radii=ranges.radii,
-        steps=ranges.steps,
-        restarts=ranges.restarts,
-        step_sizes=ranges.step_sizes,
+        ranges=data_set.figure_ranges,
         capacity=lambda study: _capacity(data_set, study),
         restarts_of_an_image=FLAGS.restarts,
         compared_alike=data_set.compared_alike,

@@ -27,16 +27,30 @@ ALL = 'all'
 
 
 @dataclasses.dataclass(frozen=True)
+class FigureRanges:
+    """Where figures measure accuracy.
+
+    Attributes:
+        radii: radii of the ball, in pixel units, from 0.
+        steps: numbers of PGD steps.
+        restarts: numbers of PGD restarts.
+        step_sizes: sizes of a PGD step, in pixel units.
+    """
+
+    radii: Sequence[float]
+    steps: Sequence[int]
+    restarts: Sequence[int]
+    step_sizes: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
 class Details:
     """What the figures of a data set need besides the study.
 
     Attributes:
         classes: their names.
         released: name -> record of the released networks, from manifest.json.
-        radii: of the ball, in pixel units, at which accuracy is measured.
-        steps: numbers of PGD steps at which accuracy is measured.
-        restarts: numbers of PGD restarts at which accuracy is measured.
-        step_sizes: of PGD, in pixel units, at which accuracy is measured.
+        ranges: where accuracy is measured; None for no such figures.
         capacity: makes figure 3's study and its networks from the study of the other figures.
         restarts_of_an_image: of figures 1 and 2 and the landscape; None for the paper's.
         compared_alike: the released networks that claims about transfer compare, because their
@@ -45,13 +59,24 @@ class Details:
 
     classes: Sequence[str]
     released: dict[str, Any]
-    radii: Sequence[float]
-    steps: Sequence[int]
-    restarts: Sequence[int]
-    step_sizes: Sequence[float]
+    ranges: FigureRanges | None
     capacity: Callable[[Study], tuple[Study, capacity.Sweep]]
     restarts_of_an_image: int | None = None
     compared_alike: Collection[str] | None = None
+
+    @property
+    def measured(self) -> FigureRanges:
+        """Where accuracy is measured.
+
+        Raises:
+            UserError: the data set does not say.
+        """
+        if self.ranges is None:
+            raise UserError(
+                'expected a data set that says at which radii and steps accuracy is measured; '
+                'found one that does not. Choose another figure.'
+            )
+        return self.ranges
 
     def record(self, name: str) -> dict[str, Any]:
         """The manifest's record of a released network.
@@ -110,12 +135,15 @@ CATALOGUE: dict[str, Figure] = {
         lambda study, of: transfer.transfer_matrix(study, of.released, of.compared_alike),
     ),
     'epsilons': Figure(
-        'accuracy against epsilon', lambda study, of: strength.epsilons(study, of.radii)
+        'accuracy against epsilon', lambda study, of: strength.epsilons(study, of.measured.radii)
     ),
     'convergence': Figure(
         'accuracy against steps, restarts and step size',
         lambda study, of: strength.convergence(
-            study, steps=of.steps, restarts=of.restarts, step_sizes=of.step_sizes
+            study,
+            steps=of.measured.steps,
+            restarts=of.measured.restarts,
+            step_sizes=of.measured.step_sizes,
         ),
     ),
     'examples': Figure(
@@ -169,6 +197,11 @@ def _require(study: Study, details: Details) -> None:
         raise UserError(
             'expected --epsilon above 0 for figures of the adversary; found 0. Choose '
             "a radius, or drop --epsilon for the paper's."
+        )
+    if len(study.compared) != 2:
+        raise UserError(
+            f'expected two networks that figures compare; found {len(study.compared)} named by the '
+            'data set.'
         )
     missing = [
         name for name in study.compared if name not in details.released and not os.path.exists(name)

@@ -163,10 +163,7 @@ def details(**changes):
         **{
             'classes': CLASSES,
             'released': RELEASED,
-            'radii': RADII,
-            'steps': (1, 2, 3),
-            'restarts': (1, 2),
-            'step_sizes': (0.01, 0.1),
+            'ranges': catalogue.FigureRanges(RADII, (1, 2, 3), (1, 2), (0.01, 0.1)),
             'capacity': sweep,
             'restarts_of_an_image': 5,
             **changes,
@@ -501,6 +498,14 @@ def test_what_no_figure_can_be_made_of(study, changes, ball, words):
     study = dataclasses.replace(study, pgd=dataclasses.replace(study.pgd, ball=ball))
     with pytest.raises(UserError, match=words):
         catalogue.make('all', study, details(**changes))
+
+
+def test_a_data_set_that_lacks_what_a_figure_needs(study):
+    with pytest.raises(UserError, match='radii and steps'):
+        catalogue.make('epsilons', study, details(ranges=None))
+    alone = dataclasses.replace(study, compared={})
+    with pytest.raises(UserError, match='two networks that figures compare; found 0'):
+        catalogue.make('confusion', alone, details())
 
 
 def test_confusion_without_mistakes_or_without_some_classes():
