@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.evaluation.concurrent_batches import in_order, split
 from common.losses import LogOdds
 from common.networks.logits import LogitsFn
-from common.statistics import wilson_interval
+from common.statistics import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +43,14 @@ class Outcome:
         return float(np.mean(self.correct))
 
     @property
+    def measured(self) -> Measured:
+        """The accuracy with its 95% interval (Wilson), 0 to 1."""
+        return Measured.share(self.correct)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """95% interval of the accuracy (Wilson), 0 to 1."""
-        return wilson_interval(int(np.sum(self.correct)), self.n)
+        return self.measured[1:]
 
 
 class Judge:

@@ -146,14 +146,16 @@ class Pairs:
     Attributes:
         distances: [pairs] float32 l2 distances, in pixel units.
         angles: [pairs] float32 angles in degrees, as seen from the natural image.
+        same_signs: [pairs] float32 shares as of `same_signs`.
     """
 
     distances: np.ndarray
     angles: np.ndarray
+    same_signs: np.ndarray
 
 
 def pairs(perturbations: np.ndarray) -> Pairs:
-    """Distances and angles between all pairs of [m, pixels] perturbations of one image."""
+    """Distances, angles and common signs of all pairs of [m, pixels] perturbations of one image."""
     points = perturbations.astype(np.float64)
     products = points @ points.T
     norms = np.sqrt(np.diag(products))
@@ -164,7 +166,22 @@ def pairs(perturbations: np.ndarray) -> Pairs:
     return Pairs(
         np.sqrt(np.maximum(squares, 0)).astype(np.float32),
         np.degrees(np.arccos(cosines)).astype(np.float32),
+        same_signs(perturbations),
     )
+
+
+def same_signs(perturbations: np.ndarray) -> np.ndarray:
+    """How many pixels all pairs of [m, pixels] perturbations move the same way.
+
+    Returns:
+        [m (m - 1) / 2] float32 shares of the pixels that both of a pair move; 0 where there are no
+        such pixels.
+    """
+    up, down = ((sign * perturbations > 0).astype(np.float32) for sign in (1, -1))
+    pair = np.triu_indices(len(perturbations), k=1)
+    same = (up @ up.T + down @ down.T)[pair]
+    both = ((up + down) @ (up + down).T)[pair]
+    return np.divide(same, both, out=np.zeros_like(same), where=both > 0)
 
 
 def random_perturbations(
@@ -195,8 +212,12 @@ def image_gradient(logits_fn: LogitsFn, examples: Examples, image: int) -> np.nd
     The gradient is that of `common.losses.LogOdds`, which is exact where a network is sure.
     """
     x, y = repeated(examples, image, 1)
-    _, gradient = with_gradient(lambda x: LogOdds()(logits_fn(x), y), x)
-    return gradient.numpy().ravel()
+    return log_odds_gradient(logits_fn, x, y).numpy().ravel()
+
+
+def log_odds_gradient(logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """[batch, ...] float32 gradients of `LogOdds` in images x with labels y."""
+    return with_gradient(lambda x: LogOdds()(logits_fn(x), y), x)[1]
 
 
 def correlations(perturbations: np.ndarray, gradient: np.ndarray) -> np.ndarray:

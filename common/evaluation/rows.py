@@ -102,44 +102,40 @@ def strongest(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> list[
     return [row for row in attacks if row.accuracy == least[kind(row)] < most[kind(row)]]
 
 
-def _percent(value: float | None) -> str:
-    return '-' if value is None else f'{value:.1%}'
-
-
-_COLUMNS = (
-    ('method', lambda r: r.method if r.preset is None else f'{r.method} ({r.preset})'),
-    ('steps', lambda r: _or_dash(r.steps)),
-    ('restarts', lambda r: _or_dash(r.restarts)),
-    ('source', lambda r: _or_dash(r.source)),
-    ('target', lambda r: r.target),
-    ('accuracy', lambda r: f'{r.accuracy:.2%}'),
-    ('95% interval', lambda r: f'{r.interval[0]:.2%} to {r.interval[1]:.2%}'),
-    ('n', lambda r: f'{r.n:,}'),
-    ('paper', lambda r: _percent(r.paper)),
-)
-_WORDS = ('method', 'source', 'target')  # to the left; numbers to the right
-_LAST_COLUMN = ('seconds', lambda r: f'{r.seconds:,.1f}')
-
-
-def table(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> str:
-    """The rows as aligned text under headings; the strongest attacks of each kind are marked.
+def cells(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> list[dict[str, str]]:
+    """Heading -> cell of each row; the strongest attacks of each kind are marked, if there are any.
 
     Args:
         rows: the rows of one table.
         kinds: kinds of black-box attacks, as for `strongest`.
     """
-    more = dict.fromkeys(name for row in rows for name in row.more_papers)
-    columns = [
-        *_COLUMNS,
-        *((name, lambda r, name=name: _percent(r.more_papers.get(name))) for name in more),
-        _LAST_COLUMN,
-    ]
     marked = strongest(rows, kinds)
-    if marked:
-        columns.append(('strongest', lambda r: 'yes' if r in marked else ''))
-    cells = [[name for name, _ in columns]]
-    cells += [[show(row) for _, show in columns] for row in rows]
-    return aligned(cells, left=_WORDS)
+    published = dict.fromkeys(name for row in rows for name in row.papers)
+    return [
+        {
+            'method': row.method if row.preset is None else f'{row.method} ({row.preset})',
+            'steps': _or_dash(row.steps),
+            'restarts': _or_dash(row.restarts),
+            'source': _or_dash(row.source),
+            'target': row.target,
+            'accuracy': f'{row.accuracy:.2%}',
+            '95% interval': f'{row.interval[0]:.2%} to {row.interval[1]:.2%}',
+            'n': f'{row.n:,}',
+            **{name: _or_dash(row.papers.get(name), '.1%') for name in published},
+            'seconds': f'{row.seconds:,.1f}',
+            **({'strongest': 'yes' if row in marked else ''} if marked else {}),
+        }
+        for row in rows
+    ]
+
+
+def table(rows: Sequence[Row], kinds: dict[str, str] | None = None) -> str:
+    """The `cells` as aligned text under headings."""
+    if not rows:
+        return 'no rows'
+    shown = cells(rows, kinds)
+    lines = [list(shown[0]), *(list(row.values()) for row in shown)]
+    return aligned(lines, left=('method', 'source', 'target'))
 
 
 def aligned(lines: Sequence[Sequence[str]], left: Collection[str]) -> str:
@@ -170,5 +166,5 @@ def write_rows(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     write_json(path, {'rows': [row.as_json() for row in rows]})
 
 
-def _or_dash(value: Any) -> str:
-    return '-' if value is None else str(value)
+def _or_dash(value: Any, form: str = '') -> str:
+    return '-' if value is None else format(value, form)

@@ -1,13 +1,9 @@
 """Claims of the paper as rows, each beside what was measured."""
 
 import dataclasses
-import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-import numpy as np
-
-from common.statistics import wilson_interval
+from common.statistics import Measured
 
 REPRODUCED, PARTLY, CONTRADICTED, NOT_TESTED = VERDICTS = (
     'reproduced',
@@ -33,6 +29,14 @@ class Case:
     measured: str
     interval: str = ''
     held: bool | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, *measured: Measured, held: bool | None = None, form: str = '.1%'
+    ) -> 'Case':
+        """A case of one or several numbers with intervals, in Python's format `form`."""
+        numbers = ', '.join(f'{m.value:{form}}' for m in measured)
+        return cls(name, numbers, ', '.join(m.ends(form) for m in measured), held)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,39 +110,6 @@ class Claim:
         )
 
 
-class Measured(NamedTuple):
-    """A number with the ends of its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def share(cls, count: int, n: int) -> 'Measured':
-        """`count` of `n`, with Wilson's interval; nothing is known of a share of none."""
-        return cls(count / n, *wilson_interval(count, n)) if n else cls(math.nan, 0.0, 1.0)
-
-    @classmethod
-    def mean(cls, values: np.ndarray, quantile: float = 1.959963984540054) -> 'Measured':
-        """The mean of [n] values that were drawn independently; NaN for no values.
-
-        Args:
-            values: the numbers.
-            quantile: 97.5% quantile of the mean's distribution; by default the normal one, for
-                many values.
-        """
-        n = len(values)
-        if not n:
-            return cls(math.nan, math.nan, math.nan)
-        deviation = float(np.std(values, ddof=1)) if n > 1 else math.inf
-        mean, margin = float(np.mean(values)), quantile * deviation / math.sqrt(n)
-        return cls(mean, mean - margin, mean + margin)
-
-    def above(self, other: 'Measured') -> bool:
-        """Whether it is greater, and the intervals do not meet."""
-        return self.low > other.high
-
-
 def verdict(held: Iterable[bool]) -> str:
     """The verdict on a claim that was looked at in several cases.
 
@@ -151,8 +122,3 @@ def verdict(held: Iterable[bool]) -> str:
     if all(cases):
         return REPRODUCED
     return PARTLY if any(cases) else CONTRADICTED
-
-
-def between(low: float, high: float, form: str = '.1%') -> str:
-    """An interval in words, such as '1.5% to 2.5%'."""
-    return f'{low:{form}} to {high:{form}}'

@@ -10,6 +10,8 @@ import json
 import os
 import pathlib
 import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +19,7 @@ import tensorflow as tf
 from common.errors import UserError, reason
 from common.files import write_json
 from common.report.claims import Claim
+from common.statistics import Measured
 
 SUFFIX = '.exhibit.json'
 
@@ -42,12 +45,19 @@ class Table:
     Attributes:
         title: above the table; may be empty.
         columns: headings.
-        rows: each with one cell a column.
+        rows: each with one cell a column, shown as `str` shows it.
+
+    Raises:
+        ValueError: a row has more cells, or fewer.
     """
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def __post_init__(self):
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f'expected {len(self.columns)} cells in each row of {self.title!r}')
 
     @classmethod
     def of(cls, title: str, rows: list[dict[str, Any]]) -> 'Table':
@@ -57,6 +67,16 @@ class Table:
             title,
             columns,
             tuple(tuple('-' if row[c] is None else str(row[c]) for c in columns) for row in rows),
+        )
+
+    @classmethod
+    def matrix(
+        cls, title: str, columns: Sequence[str], rows: Mapping[str, Iterable[Any]]
+    ) -> 'Table':
+        """A table from name of a row -> its cells, which stand below the columns' names."""
+        return cls.of(
+            title,
+            [{'': row, **dict(zip(columns, cells, strict=True))} for row, cells in rows.items()],
         )
 
 
@@ -71,6 +91,30 @@ class Picture:
 
     file: str
     words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of a panel.
+
+    Attributes:
+        name: in the legend.
+        x: [k] numbers, or names that are drawn at equal distances.
+        y: [k] numbers.
+        low: [k] lower ends of intervals; None for no band.
+        high: [k] upper ends of intervals.
+    """
+
+    name: str
+    x: Sequence[float] | Sequence[str]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+    @classmethod
+    def of(cls, name: str, x: Sequence, measured: Sequence[Measured]) -> 'Line':
+        """A line of [k] numbers with their intervals as its band."""
+        return cls(name, x, *zip(*measured, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +147,7 @@ class Exhibit:
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
     data: Any = None
-    seconds: float = 0.0
+    seconds: float | int = 0.0
     date: str = dataclasses.field(default_factory=lambda: datetime.date.today().isoformat())
     versions: str = f'TensorFlow {tf.__version__}'
 
@@ -121,27 +165,19 @@ class Exhibit:
         return path
 
     def _beside(self, path: pathlib.Path) -> 'Exhibit':
-        if not path.exists():
-            return self
         try:
             older = read(path)
         except UserError:
             return self
-        same = all(
-            json.loads(json.dumps(getattr(self, name)))
-            == json.loads(json.dumps(getattr(older, name)))
-            for name in ('setting', 'networks', 'data')
-        )
-        if not same:
-            return self
-        pictures = self.pictures or tuple(
-            picture for picture in older.pictures if (path.parent / picture.file).exists()
-        )
+        for name in ('setting', 'networks', 'data'):
+            if json.loads(json.dumps(getattr(self, name))) != getattr(older, name):
+                return self
+        there = tuple(p for p in older.pictures if (path.parent / p.file).exists())
         return dataclasses.replace(
             self,
             date=older.date,
             versions=older.versions,
-            pictures=pictures,
+            pictures=self.pictures or there,
             seconds=max(self.seconds, older.seconds),
         )
 
@@ -150,19 +186,10 @@ def read(path: pathlib.Path) -> Exhibit:
     """The exhibit in a file, which may be older than claims.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: there is none, or it is damaged.
     """
     try:
-        values = json.loads(path.read_text(encoding='utf-8'))
-        _require_kinds(values)
-        values['tables'] = tuple(
-            Table(t['title'], tuple(t['columns']), tuple(tuple(map(str, row)) for row in t['rows']))
-            for t in values['tables']
-        )
-        values['pictures'] = tuple(Picture(**picture) for picture in values['pictures'])
-        values['remarks'] = tuple(values['remarks'])
-        values['claims'] = tuple(Claim(**claim) for claim in values.get('claims', ()))
-        return Exhibit(**values)
+        return _decoded(Exhibit, json.loads(path.read_text(encoding='utf-8')))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f'{path} is no exhibit ({reason(error)}). Remove it and run the command that writes it '
@@ -170,28 +197,18 @@ def read(path: pathlib.Path) -> Exhibit:
         ) from error
 
 
-def _require_kinds(values: dict[str, Any]) -> None:
-    """Raises TypeError unless an exhibit's JSON has texts, numbers and lists in their places."""
-    tables, pictures = values['tables'], values['pictures']
-    texts = [values[name] for name in ('key', 'title', 'command', 'setting', 'date', 'versions')]
-    texts += [*values['networks'], *values['networks'].values(), *values['remarks']]
-    texts += [text for t in tables for text in (t['title'], *t['columns'])]
-    texts += [text for picture in pictures for text in (picture['file'], picture['words'])]
-    texts += [
-        text
-        for claim in values.get('claims', ())
-        for name, text in claim.items()
-        if text is not None or name != 'interval'
-    ]
-    wrong = [text for text in texts if not isinstance(text, str)]
-    wrong += [
-        table['title']
-        for table in tables
-        for row in table['rows']
-        if len(row) != len(table['columns'])
-    ]
-    if wrong or not isinstance(values['seconds'], int | float):
-        raise TypeError(f'fields of an unexpected kind: {wrong or values["seconds"]!r}')
+def _decoded(kind: Any, value: Any) -> Any:
+    """A value of JSON as the kind that a field is annotated with; raises where it is another."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _decoded(hints[name], part) for name, part in value.items()})
+    if typing.get_origin(kind) is tuple:
+        return tuple(_decoded(typing.get_args(kind)[0], part) for part in value)
+    if typing.get_origin(kind) is dict:
+        return {_decoded(str, name): _decoded(str, part) for name, part in value.items()}
+    if kind is not Any and not isinstance(value, kind):
+        raise TypeError(f'expected {kind}; found {value!r}')
+    return value
 
 
 def read_all(folder: str | os.PathLike) -> list[Exhibit]:
@@ -201,21 +218,18 @@ def read_all(folder: str | os.PathLike) -> list[Exhibit]:
         UserError: there are none, or one is damaged.
     """
     try:
-        paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'), key=lambda path: _place(path.name))
-    except OSError as error:
-        raise UserError(
-            f'expected a folder of exhibits; found {folder} ({reason(error)}). Name '
-            'the --output_dir of the programs named figures.'
-        ) from error
+        paths = sorted(pathlib.Path(folder).glob(f'*{SUFFIX}'), key=_place)
+    except OSError:  # such as a name that is too long
+        paths = []
     if not paths:
         raise UserError(
-            f'expected exhibits (*{SUFFIX}) in {folder}; found none. Compute some '
-            'first, with the programs named figures.'
+            f'expected a folder of exhibits (*{SUFFIX}); found none in {folder}. Name the '
+            '--output_dir of the programs named figures, which compute some.'
         )
     return [read(path) for path in paths]
 
 
-def _place(name: str) -> tuple[str, int, str]:
-    data_set, _, rest = name.partition('_')
+def _place(path: pathlib.Path) -> tuple[str, int, str]:
+    data_set, _, rest = path.name.partition('_')
     kind = re.match('[a-z]*', rest).group()
-    return data_set, _ORDER.index(kind) if kind in _ORDER else len(_ORDER), rest
+    return data_set, [*_ORDER, kind].index(kind), rest

@@ -2,9 +2,9 @@
 
 import base64
 import dataclasses
-import html
 import pathlib
 from collections.abc import Sequence
+from html import escape
 
 from common.errors import UserError
 from common.files import replacing, write_json
@@ -26,36 +26,23 @@ def write_report(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> None:
             temporary.write_text(text, encoding='utf-8')
 
 
+_CLAIM = 'claim', 'in the paper', 'measured', '95% interval or test', 'n', 'verdict'
+
+
 def _claims(exhibit: Exhibit) -> list[Table]:
     """The claims of the paper as a table; nothing where there are none."""
-    if not exhibit.claims:
-        return []
-    rows = [
-        {
-            'claim': claim.claim,
-            'in the paper': claim.where,
-            'measured': claim.measured,
-            '95% interval or test': claim.interval,
-            'n': claim.n,
-            'verdict': claim.verdict,
-        }
-        for claim in exhibit.claims
-    ]
-    return [Table.of('Claims of the paper', rows)]
+    rows = [dict(zip(_CLAIM, dataclasses.astuple(c), strict=True)) for c in exhibit.claims]
+    return [Table.of('Claims of the paper', rows)] if rows else []
 
 
-def _facts(exhibit: Exhibit) -> list[tuple[str, str]]:
+def _facts(exhibit: Exhibit) -> dict[str, str]:
+    """All but the command."""
     networks = ', '.join(f'{name} ({digest[:12]})' for name, digest in exhibit.networks.items())
-    return [
-        ('command', exhibit.command),
-        ('setting', exhibit.setting),
-        ('networks', networks),
-        (
-            'computed',
-            f'{exhibit.date}, {exhibit.versions}, in {exhibit.seconds:,.0f} s '
-            'without what earlier commands had left in the cache',
-        ),
-    ]
+    computed = (
+        f'{exhibit.date}, {exhibit.versions}, in {exhibit.seconds:,.0f} s '
+        'without what earlier commands had left in the cache'
+    )
+    return {'setting': exhibit.setting, 'networks': networks, 'computed': computed}
 
 
 # Markdown.
@@ -69,12 +56,9 @@ def _markdown(exhibits: Sequence[Exhibit]) -> str:
         parts += [_markdown_text(remark) for remark in exhibit.remarks]
         parts += [f'![{p.words}]({p.file})' for p in exhibit.pictures]
         parts += [_markdown_table(table) for table in exhibit.tables]
-        parts.append('\n'.join(_markdown_fact(*fact) for fact in _facts(exhibit)))
+        facts = [f'- {name}: {_markdown_text(fact)}' for name, fact in _facts(exhibit).items()]
+        parts.append('\n'.join([f'- command: `{exhibit.command}`', *facts]))
     return '\n\n'.join(parts) + '\n'
-
-
-def _markdown_fact(name: str, value: str) -> str:
-    return f'- {name}: ' + (f'`{value}`' if name == 'command' else _markdown_text(value))
 
 
 def _markdown_text(text: str) -> str:
@@ -83,7 +67,7 @@ def _markdown_text(text: str) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    cells = [[_markdown_text(cell) for cell in row] for row in (table.columns, *table.rows)]
+    cells = [[_markdown_text(str(cell)) for cell in row] for row in (table.columns, *table.rows)]
     cells.insert(1, ['---'] * len(table.columns))
     lines = [f'| {" | ".join(row)} |' for row in cells]
     title = [f'**{_markdown_text(table.title)}**', ''] if table.title else []
@@ -110,41 +94,34 @@ dl { font-size: .85rem; color: #555; display: grid; grid-template-columns: max-c
 
 
 def _html(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> str:
-    index = ''.join(
-        f'<li><a href="#{html.escape(e.key)}">{html.escape(e.title)}</a></li>' for e in exhibits
-    )
+    index = ''.join(f'<li><a href="#{escape(e.key)}">{escape(e.title)}</a></li>' for e in exhibits)
     body = ''.join(_section(folder, exhibit) for exhibit in exhibits)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{html.escape(TITLE)}</title><style>{_CSS}</style></head>\n'
-        f'<body><h1>{html.escape(TITLE)}</h1><nav><ul>{index}</ul></nav>\n{body}'
+        f'<title>{escape(TITLE)}</title><style>{_CSS}</style></head>\n'
+        f'<body><h1>{escape(TITLE)}</h1><nav><ul>{index}</ul></nav>\n{body}'
         f'</body></html>\n'
     )
 
 
 def _section(folder: pathlib.Path, exhibit: Exhibit) -> str:
-    parts = [f'<h2>{html.escape(exhibit.title)}</h2>']
+    parts = [f'<h2>{escape(exhibit.title)}</h2>']
     parts += [_html_table(table, ' class="claims"') for table in _claims(exhibit)]
-    parts += [f'<p>{html.escape(remark)}</p>' for remark in exhibit.remarks]
+    parts += [f'<p>{escape(remark)}</p>' for remark in exhibit.remarks]
     parts += [_embedded(folder, exhibit, picture) for picture in exhibit.pictures]
     parts += [_html_table(table) for table in exhibit.tables]
-    facts = ''.join(
-        f'<dt>{name}</dt><dd>{_html_fact(name, value)}</dd>' for name, value in _facts(exhibit)
-    )
-    return f'<section id="{html.escape(exhibit.key)}">{"".join(parts)}<dl>{facts}</dl></section>\n'
-
-
-def _html_fact(name: str, value: str) -> str:
-    text = html.escape(value)
-    return f'<code>{text}</code>' if name == 'command' else text
+    facts = {name: escape(fact) for name, fact in _facts(exhibit).items()}
+    facts = {'command': f'<code>{escape(exhibit.command)}</code>', **facts}
+    parts += ['<dl>', *(f'<dt>{name}</dt><dd>{fact}</dd>' for name, fact in facts.items()), '</dl>']
+    return f'<section id="{escape(exhibit.key)}">{"".join(parts)}</section>\n'
 
 
 def _html_table(table: Table, attributes: str = '') -> str:
     def line(cells: Sequence[str], tag: str) -> str:
-        return '<tr>' + ''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells) + '</tr>'
+        return '<tr>' + ''.join(f'<{tag}>{escape(str(cell))}</{tag}>' for cell in cells) + '</tr>'
 
-    caption = f'<caption>{html.escape(table.title)}</caption>' if table.title else ''
+    caption = f'<caption>{escape(table.title)}</caption>' if table.title else ''
     head = f'<thead>{line(table.columns, "th")}</thead>'
     body = f'<tbody>{"".join(line(row, "td") for row in table.rows)}</tbody>'
     return f'<div class="wide"><table{attributes}>{caption}{head}{body}</table></div>'
@@ -159,4 +136,4 @@ def _embedded(folder: pathlib.Path, exhibit: Exhibit, picture: Picture) -> str:
             f'expected the picture {path}; found none. Run the command that draws it: '
             f'{exhibit.command}'
         ) from error
-    return f'<p><img alt="{html.escape(picture.words)}" src="data:image/png;base64,{contents}"></p>'
+    return f'<p><img alt="{escape(picture.words)}" src="data:image/png;base64,{contents}"></p>'

@@ -59,9 +59,8 @@ class PaperTable:
         settings: AttackSettings,
     ) -> float | None:
         """The paper's accuracy for this evaluation, 0 to 1; None if it reports none."""
-        if settings.ball.epsilon != self.epsilon or settings.step_size != self.step_size:
-            return None
-        if not settings.random_start:
+        measured = (settings.ball.epsilon, settings.step_size, settings.random_start)
+        if measured != (self.epsilon, self.step_size, True):
             return None
         asked = (method, steps, restarts, source, target)
         for row in self.rows:

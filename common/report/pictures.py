@@ -46,10 +46,9 @@ def _to_rgb(x: np.ndarray, lower: float, upper: float) -> np.ndarray:
 
 
 def _row(images: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    n, height, width, _ = images.shape
-    margin = _FRAME + _GAP // 2
-    tiles = np.full((n, height + 2 * margin, width + 2 * margin, 3), 255, int)
-    gap = _GAP // 2
-    tiles[:, gap:-gap, gap:-gap] = frames[:, None, None]
-    tiles[:, margin:-margin, margin:-margin] = images
+    _, height, width, _ = images.shape
+    tiles = np.tile(frames[:, None, None], (1, height + 2 * _FRAME, width + 2 * _FRAME, 1))
+    tiles[:, _FRAME:-_FRAME, _FRAME:-_FRAME] = images
+    gap = _GAP // 2, _GAP // 2
+    tiles = np.pad(tiles, ((0, 0), gap, gap, (0, 0)), constant_values=255)
     return np.concatenate(list(tiles), axis=1)

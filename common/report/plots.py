@@ -2,21 +2,24 @@
 
 import contextlib
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-import matplotlib
+import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
 
 from common.files import replacing
-from common.report.series import Line
+from common.report.exhibit import Line
 
 # Okabe and Ito's colours, distinct for every kind of colour vision.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = 'os^Dv<>'
-_LETTERS_AN_INCH = 14  # of legends
 _NUMBERS = 4  # along an axis, or one more
+_BINS = 40  # over the range of all values of a panel
+_MARKED = 20  # points of a line up to which each has a marker
+_COLUMNS = 4  # panels of histograms in a row
+_PERCENT = matplotlib.ticker.PercentFormatter(1.0)
 _STYLE = {
     'font.size': 10,
     'axes.titlesize': 10,
@@ -37,19 +40,19 @@ _STYLE = {
 
 @contextlib.contextmanager
 def _figure(
-    path: str | os.PathLike,
-    rows: int,
-    columns: int,
+    path: Path,
+    rows: int = 1,
+    columns: int = 1,
     *,
-    width: float = 3.2,
-    height: float = 2.6,
-    sharex: bool = False,
+    width: float | None = None,
+    height: float = 2.9,
     sharey: bool = False,
 ) -> Iterator[np.ndarray]:
-    """Yields [rows, columns] axes, and writes them as a PNG."""
+    """Yields [rows, columns] axes of that size in inches, and writes them as a PNG."""
+    width = width or (5.5 if columns == 1 else 3.4)
     with matplotlib.rc_context(_STYLE):
         figure = Figure((width * columns, height * rows), layout='constrained')
-        yield figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+        yield figure.subplots(rows, columns, squeeze=False, sharey=sharey)
         with replacing(path, suffix='.png') as temporary:
             figure.savefig(temporary, metadata={'Software': None})
 
@@ -60,64 +63,37 @@ def _legend(axes: np.ndarray) -> None:
     for axis in axes.flat:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure = axes.flat[0].figure
-    room = figure.get_figwidth() * _LETTERS_AN_INCH
-    widest = max(map(len, handles)) + 8  # a handle and the space around it
-    columns = max(1, min(len(handles), 4, int(room // widest)))
-    figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=columns)
+    axes.flat[0].figure.legend(
+        handles.values(), handles.keys(), loc='outside lower center', ncols=2 * axes.shape[1]
+    )
 
 
 def histograms(
-    path: str | os.PathLike,
-    panels: Sequence[tuple[str, dict[str, np.ndarray]]],
-    *,
-    xlabel: str,
-    ylabel: str,
-    columns: int = 4,
-    bins: int = 40,
-    density: bool = False,
-    width: float = 3.2,
+    path: Path, panels: Sequence[tuple[str, dict[str, np.ndarray]]], *, xlabel: str
 ) -> None:
-    """Distributions over each other, one panel each.
+    """Densities over each other, one panel each.
 
     Args:
         path: of the PNG file.
-        panels: (title, series name -> [k] values); a name has one colour throughout.
+        panels: (title, series name -> [k] values), one or full rows of them; a name has one colour
+            throughout.
         xlabel: with its unit.
-        ylabel: with its unit.
-        columns: panels in a row.
-        bins: over the range of all values of a panel.
-        density: shows densities instead of counts, for series of different lengths.
-        width: of a panel, in inches.
     """
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    colours = dict(
-        zip(dict.fromkeys(name for _, series in panels for name in series), COLOURS, strict=False)
-    )
-    with _figure(path, rows, columns, width=width) as axes:
-        for axis, (title, series) in zip(axes.flat, panels, strict=False):
-            everything = np.concatenate(list(series.values()))
-            edges = _edges(everything, bins)
+    columns = min(_COLUMNS, len(panels))
+    names = list(dict.fromkeys(name for _, series in panels for name in series))
+    with _figure(path, len(panels) // columns, columns, height=2.6) as axes:
+        for axis, (title, series) in zip(axes.flat, panels, strict=True):
+            edges = _edges(np.concatenate(list(series.values())))
             for name, values in series.items():
-                axis.hist(
-                    values,
-                    edges,
-                    density=density,
-                    alpha=0.65,
-                    color=colours[name],
-                    label=name,
-                    histtype='stepfilled',
-                    edgecolor=colours[name],
-                )
+                colour = COLOURS[names.index(name)]
+                style = {'color': colour, 'edgecolor': colour, 'histtype': 'stepfilled'}
+                axis.hist(values, edges, density=True, alpha=0.65, label=name, **style)
             axis.set_title(title)
             number_axis(axis.xaxis, edges[0], edges[-1])
-        for axis in axes.flat[len(panels) :]:
-            axis.set_visible(False)
         for axis in axes[-1]:
             axis.set_xlabel(xlabel)
         for axis in axes[:, 0]:
-            axis.set_ylabel(ylabel)
+            axis.set_ylabel('density')
         _legend(axes)
 
 
@@ -136,35 +112,15 @@ def number_axis(axis: matplotlib.axis.Axis, low: float, high: float) -> None:
     axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
 
-def _edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """[bins + 1] float64 edges over all values, apart even where the values hardly are."""
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Float64 edges over all values, apart even where the values hardly are."""
     low, high = float(values.min()), float(values.max())
     least = 1e-6 * max(abs(low), abs(high), 1e-30)
-    return np.linspace(low - least, high + least, bins + 1)
-
-
-def bundles(
-    path: str | os.PathLike, panels: Sequence[tuple[str, np.ndarray]], *, xlabel: str, ylabel: str
-) -> None:
-    """Many thin lines a panel, as the paper's figure 2.
-
-    Args:
-        path: of the PNG file.
-        panels: (title, [m, k] values over 0, 1, ..., k - 1).
-        xlabel: with its unit.
-        ylabel: with its unit.
-    """
-    with _figure(path, 1, len(panels)) as axes:
-        for number, (axis, (title, lines)) in enumerate(zip(axes.flat, panels, strict=True)):
-            axis.plot(lines.T, color=COLOURS[number % 2], alpha=0.5, linewidth=0.9)
-            axis.set_title(title)
-            axis.set_xlabel(xlabel)
-            axis.set_ylim(bottom=0)
-        axes[0, 0].set_ylabel(ylabel)
+    return np.linspace(low - least, high + least, _BINS + 1)
 
 
 def lines(
-    path: str | os.PathLike,
+    path: Path,
     panels: Sequence[tuple[str, Sequence[Line]]],
     *,
     xlabel: str,
@@ -173,11 +129,7 @@ def lines(
     yscale: str = 'linear',
     percent: bool = False,
     whole: bool = True,
-    markers: bool = True,
-    sharey: bool = True,
     xticks: Sequence[float] | None = None,
-    xnames: Sequence[str] | None = None,
-    width: float = 3.6,
     marks: Sequence[float] = (),
 ) -> None:
     """Lines with bands, one panel each.
@@ -189,155 +141,82 @@ def lines(
         ylabel: with its unit.
         xscale: matplotlib's name of the scale.
         yscale: matplotlib's name of the scale.
-        percent: y is a share and shown as such.
+        percent: y is a share and shown as such, on one scale for all panels.
         whole: the scale of shares is always 0% to 100%.
-        markers: marks the points that were measured.
-        sharey: one scale for all panels.
         xticks: where the axis is labelled; None leaves it to matplotlib.
-        xnames: the labels there; None shows the numbers.
-        width: of a panel, in inches.
         marks: positions of vertical lines.
     """
-    with _figure(path, 1, len(panels), width=width, height=2.9, sharey=sharey) as axes:
+    with _figure(path, 1, len(panels), sharey=percent) as axes:
         for axis, (title, series) in zip(axes.flat, panels, strict=True):
+            # Scales come first: set later, they would remove names along the axis.
+            axis.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
             for number, line in enumerate(series):
+                marker = MARKERS[number] if len(line.x) <= _MARKED else None
                 style = {'color': COLOURS[number], 'label': line.name}
-                axis.plot(
-                    line.x,
-                    line.y,
-                    marker=MARKERS[number] if markers else None,
-                    markersize=4,
-                    **style,
-                )
+                if np.ndim(line.y) == 2:
+                    style |= {'alpha': 0.5, 'linewidth': 0.9}
+                axis.plot(line.x, line.y, marker=marker, markersize=4, **style)
                 if line.low is not None:
-                    axis.fill_between(
-                        line.x, line.low, line.high, color=style['color'], alpha=0.2, linewidth=0
-                    )
+                    band = {'color': COLOURS[number], 'alpha': 0.2, 'linewidth': 0}
+                    axis.fill_between(line.x, line.low, line.high, **band)
             for mark in marks:
                 axis.axvline(mark, color='grey', linewidth=1, linestyle='--')
-            axis.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
             low, high = axis.get_ylim()
             if yscale == 'log' and high < 10 * low:  # powers of ten alone would say nothing
                 number_axis(axis.yaxis, low, high)
             if xticks is not None:
-                axis.set_xticks(xticks, xnames or [f'{tick:g}' for tick in xticks])
+                axis.set_xticks(xticks, [f'{tick:g}' for tick in xticks])
                 axis.minorticks_off()
+            if percent:
+                axis.yaxis.set_major_formatter(_PERCENT)
             if percent and whole:
                 axis.set_ylim(-0.02, 1.02)
-            if percent:
-                axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
         axes[0, 0].set_ylabel(ylabel if whole or not percent else f'{ylabel} (axis cut)')
         _legend(axes)
 
 
-def bars(
-    path: str | os.PathLike,
-    groups: Sequence[str],
-    series: dict[str, Sequence[Sequence[float]]],
-    *,
-    papers: dict[str, Sequence[float | None]],
-) -> None:
-    """Accuracies as bars with intervals, beside the paper's.
-
-    Args:
-        path: of the PNG file.
-        groups: names of the groups of bars.
-        series: name -> (accuracy, lower end, upper end) of each group.
-        papers: name -> the paper's accuracy of each group, or None.
-    """
-    width = 0.8 / len(series)
-    with _figure(path, 1, 1, width=5.5, height=2.9) as axes:
-        axis = axes[0, 0]
-        for number, (name, values) in enumerate(series.items()):
-            x = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
-            middle, low, high = np.array(values).T
-            axis.bar(
-                x,
-                middle,
-                width * 0.9,
-                color=COLOURS[number],
-                label=name,
-                yerr=(middle - low, high - middle),
-                ecolor='black',
-                capsize=2,
-            )
-            known = [
-                (place, paper)
-                for place, paper in zip(x, papers[name], strict=True)
-                if paper is not None
-            ]
-            if known:
-                axis.scatter(
-                    *zip(*known, strict=True),
-                    marker='D',
-                    s=22,
-                    facecolors='white',
-                    edgecolors='black',
-                    zorder=3,
-                    label='the paper',
-                )
-        axis.set_xticks(range(len(groups)), groups)
-        axis.set(ylabel='accuracy', ylim=(-0.02, 1.02))
-        axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
-        _legend(axes)
-
-
 def heatmap(
-    path: str | os.PathLike,
-    values: np.ndarray,
-    *,
-    rows: Sequence[str],
+    path: Path,
+    rows: Mapping[str, Sequence[float | None]],
     columns: Sequence[str],
-    ylabel: str,
-    xlabel: str,
+    *,
     title: str,
+    ylabel: str = '',
+    xlabel: str = '',
     form: str = '.1%',
-    low: float = 0.0,
-    high: float = 1.0,
 ) -> None:
     """A matrix of colours with its numbers.
 
     Args:
         path: of the PNG file.
-        values: [rows, columns]; NaN is left blank.
-        rows: names of the rows.
-        columns: names of the columns.
+        rows: name -> a value for each column, up to 1, the lightest; None or NaN is left blank.
+        columns: their names.
+        title: a line.
         ylabel: what the rows are.
         xlabel: what the columns are.
-        title: a line.
         form: format of the numbers.
-        low: value of the darkest colour; less where a value is less.
-        high: value of the lightest.
     """
-    low = min(low, float(np.nanmin(values)))
-    size = 0.62 * max(len(rows), len(columns)) + 1.6
-    with _figure(path, 1, 1, width=size + 0.6, height=size) as axes:
+    values = np.array(list(rows.values()), float)
+    low = min(0.0, float(np.nanmin(values)))
+    size = 0.62 * max(values.shape) + 1.6
+    with _figure(path, width=size + 0.6, height=size) as axes:
         axis = axes[0, 0]
-        axis.imshow(values, cmap='cividis', vmin=low, vmax=high)
+        axis.imshow(values, cmap='cividis', vmin=low, vmax=1)
         axis.grid(visible=False)
         axis.set_xticks(range(len(columns)), columns, rotation=45, ha='right')
         axis.set_yticks(range(len(rows)), rows)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        style = {'ha': 'center', 'va': 'center', 'fontsize': 7}
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                dark = (value - low) / (high - low) < 0.5
-                axis.text(
-                    column,
-                    row,
-                    format(value, form),
-                    ha='center',
-                    va='center',
-                    fontsize=7,
-                    color='white' if dark else 'black',
-                )
+                colour = 'white' if (value - low) / (1 - low) < 0.5 else 'black'
+                axis.text(column, row, format(value, form), color=colour, **style)
 
 
 def images(
-    path: str | os.PathLike,
-    grid: Sequence[Sequence[np.ndarray]],
+    path: Path,
+    rows: Sequence[tuple[str, Sequence[np.ndarray], Sequence[str]]],
     *,
-    rows: Sequence[str],
-    titles: Sequence[Sequence[str]],
     lower: float,
     upper: float,
 ) -> None:
@@ -345,19 +224,17 @@ def images(
 
     Args:
         path: of the PNG file.
-        grid: [rows][columns] images [height, width, 1 or 3] in pixel units.
-        rows: what each row shows.
-        titles: [rows][columns] words above each image.
+        rows: (what the row shows, images [height, width, 1 or 3] in pixel units, words above
+            each image).
         lower: pixel value shown as black.
         upper: pixel value shown as white.
     """
-    with _figure(path, len(grid), len(grid[0]), width=1.0, height=1.2) as axes:
-        for row, (images_of_row, words) in enumerate(zip(grid, rows, strict=True)):
-            for column, image in enumerate(images_of_row):
-                axis = axes[row, column]
+    with _figure(path, len(rows), len(rows[0][1]), width=1.0, height=1.2) as axes:
+        for axes_of_row, (words, images_of_row, titles) in zip(axes, rows, strict=True):
+            for axis, image, title in zip(axes_of_row, images_of_row, titles, strict=True):
                 shown = np.clip((image - lower) / (upper - lower), 0, 1)
                 axis.imshow(shown.squeeze(), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
                 axis.set(xticks=[], yticks=[])
                 axis.grid(visible=False)
-                axis.set_title(titles[row][column], fontsize=7, pad=2)
-            axes[row, 0].set_ylabel(words, fontsize=8)
+                axis.set_title(title, fontsize=7, pad=2)
+            axes_of_row[0].set_ylabel(words, fontsize=8)

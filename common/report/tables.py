@@ -6,20 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from common.evaluation.rows import Row, strongest
-from common.evaluation.sanity_checks import Check
+from common.evaluation.rows import Row, cells
 from common.evaluation.verdict import Verdict, records, stage_rows
 from common.evaluation.worst_case import Judgement
-from common.report.claims import (
-    CONTRADICTED,
-    NOT_TESTED,
-    REPRODUCED,
-    Claim,
-    Measured,
-    between,
-    verdict,
-)
+from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, Claim, verdict
 from common.report.exhibit import Exhibit, Table
+from common.statistics import Measured
 
 _ROUNDED = 0.0005  # published accuracies are rounded to a tenth of a percent
 _MUCH = 0.005  # share of the images from which on more broken images are "much" more
@@ -40,13 +32,14 @@ def table_exhibit(
         kinds: of black-box attacks, as for `strongest`.
         **facts: key, title, command, setting and networks of the exhibit.
     """
-    marked, published = strongest(rows, kinds), _published(rows)
+    papers = [column for row in rows for column in row.papers.items()]
+    known = dict.fromkeys(name for name, paper in papers if paper is not None)
     return Exhibit(
         **facts,
-        claims=tuple(_compared(rows, name) for name in published),
-        remarks=tuple(why) if published else (),
+        claims=tuple(_compared(rows, name) for name in known),
+        remarks=tuple(why) if known else (),
         seconds=sum(row.seconds for row in rows),
-        tables=(Table.of('', [_cells(row, row in marked) for row in rows]),),
+        tables=(Table.of('', cells(rows, kinds)),),
         data=[row.as_json() for row in rows],
     )
 
@@ -59,24 +52,33 @@ def worst_case_exhibit(judgement: Judgement, **facts: Any) -> Exhibit:
         **facts: key, title, command, setting and networks of the exhibit.
     """
     worst = judgement.verdict
-    stages = {name: value for name, value in records(worst).items() if name != 'images'}
+    checks = [
+        {'check': c.name, 'found': c.words, 'result': 'ok' if c.passed else 'WARNING'}
+        for c in judgement.checks
+    ]
     return Exhibit(
         **facts,
         claims=(_first_order(worst),),
         remarks=(
-            f'{worst.accuracy:.2%} ({between(*worst.interval, ".2%")}, n = {worst.n:,}) of the '
-            f'images survive all attacks, which spent {worst.spent}; plain PGD, the first of them, '
-            f'leaves {worst.after(1):.2%}.',
-            _warnings(judgement.checks),
+            f'{Measured.share(worst.survived).shown()} of {worst.n:,} images survive all attacks, '
+            f'which spent {worst.spent}; plain PGD, the first one, leaves {worst.after(1):.2%}.',
+            _WHAT_CHECKS_EXAMINE,
         ),
-        tables=(Table.of('', stage_rows(worst)), _checks(judgement.checks)),
+        tables=(Table.of('', stage_rows(worst)), *([Table.of('Checks', checks)] if checks else [])),
         seconds=judgement.row.seconds,
         data={
             'row': judgement.row.as_json(),
-            **stages,
+            'stages': records(worst)['stages'],
             'checks': [dataclasses.asdict(check) for check in judgement.checks],
         },
     )
+
+
+_WHAT_CHECKS_EXAMINE = (
+    'A check that warns casts doubt on this number. Those of more steps, more restarts, the '
+    'score-based attack and transfer examine plain PGD, and "beyond the cascade" whether they '
+    'break what survives the cascade.'
+)
 
 
 def _first_order(worst: Verdict) -> Claim:
@@ -86,7 +88,7 @@ def _first_order(worst: Verdict) -> Claim:
         for number, stage in enumerate(worst.stages)
         if number and stage.source is None and stage.attack.gradients
     ]
-    beyond = Measured.share(int(np.isin(worst.broken_by, stages).sum()), worst.n)
+    beyond = Measured.share(np.isin(worst.broken_by, stages))
     judgement = NOT_TESTED
     if stages and beyond.low >= _MUCH:
         judgement = CONTRADICTED
@@ -96,66 +98,25 @@ def _first_order(worst: Verdict) -> Claim:
         'First-order adversaries find nothing much better than PGD.',
         'section 3.2',
         f'PGD leaves {worst.after(1):.2%}; other attacks by gradients break {beyond.value:.2%} of '
-        f'the images beyond it (much: at least {100 * _MUCH:g} points)',
-        between(*beyond[1:], '.2%'),
+        f'the images beyond it (much: at least {_MUCH:.1%})',
+        beyond.ends('.2%'),
         f'{worst.n:,} images',
         judgement,
     )
 
 
-def _warnings(checks: Sequence[Check]) -> str:
-    names = ', '.join(check.name for check in checks if not check.passed)
-    if not names:
-        return 'None of the checks casts doubt on this number.'
-    return (
-        f'Checks that warn: {names}; those of more steps, more restarts, the score-based attack '
-        'and transfer examine plain PGD, and "beyond the cascade" whether they break what survives '
-        'the cascade.'
-    )
-
-
-def _checks(checks: Sequence[Check]) -> Table:
-    return Table(
-        'Checks',
-        ('check', 'found', 'result'),
-        tuple((check.name, check.words, 'ok' if check.passed else 'WARNING') for check in checks),
-    )
-
-
-def _published(rows: Sequence[Row]) -> list[str]:
-    """Headings of the columns of published numbers that are not empty."""
-    names = dict.fromkeys(name for row in rows for name in row.papers)
-    return [name for name in names if any(row.papers.get(name) is not None for row in rows)]
-
-
-def _cells(row: Row, marked: bool) -> dict[str, object]:
-    low, high = row.interval
-    return {
-        'method': row.method,
-        'steps': row.steps,
-        'restarts': row.restarts,
-        'source': row.source,
-        'target': row.target,
-        'accuracy': f'{row.accuracy:.2%}',
-        '95% interval': f'{low:.2%} to {high:.2%}',
-        'n': f'{row.n:,}',
-        **{name: None if value is None else f'{value:.1%}' for name, value in row.papers.items()},
-        'strongest of its kind': 'yes' if marked else '',
-    }
-
-
 def _compared(rows: Sequence[Row], name: str) -> Claim:
     """Whether the rows agree with a column of published numbers, which are rounded to a tenth."""
     known = [(row, row.papers[name]) for row in rows if row.papers.get(name) is not None]
-    higher = sum(row.interval[0] > paper + _ROUNDED for row, paper in known)
-    lower = sum(row.interval[1] < paper - _ROUNDED for row, paper in known)
-    agree = len(known) - higher - lower
-    sizes = sorted({row.n for row, _ in known})
+    higher = [row.interval[0] > paper + _ROUNDED for row, paper in known]
+    lower = [row.interval[1] < paper - _ROUNDED for row, paper in known]
+    agree = [not (above or below) for above, below in zip(higher, lower, strict=True)]
+    sizes = ' or '.join(f'{n:,}' for n in sorted({row.n for row, _ in known}))
     return Claim(
         "The table's accuracies.",
         f'column {name!r} of the table',
-        f'{agree} of {len(known)} rows agree, {higher} lie above, {lower} below',
+        f'{sum(agree)} of {len(known)} rows agree, {sum(higher)} lie above, {sum(lower)} below',
         "each row's own, and 0.05 points on either side for the rounding of published numbers",
-        ' or '.join(f'{n:,}' for n in sizes) + ' images a row',
-        verdict([True] * agree + [False] * (higher + lower)),
+        f'{sizes} images a row',
+        verdict(agree),
     )

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.evaluation.accuracy import Outcome
-from common.report.claims import Measured
+from common.statistics import Measured
 
 ADVERSARIES = {'none': 'natural', 'fgsm': 'FGSM', 'pgd': 'PGD'}
 """A config's `adversary` -> its name in the paper's figure, from the weakest to the strongest."""
 
 NATURAL, FGSM, EXACT, PGD = JUDGED = ('natural', 'FGSM', 'FGSM, exact gradients', 'PGD')
 """What networks are judged by. The cross-entropy's FGSM loses gradients of very sure networks."""
-
-NOTABLE = 0.01
-"""Difference between the two kinds of FGSM from which on both are shown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,21 +56,9 @@ class Trained:
             np.all(natural.predictions == natural.predictions[0]) and not np.all(natural.correct)
         )
 
-    @property
-    def overstated(self) -> float:
-        """How much higher accuracy is under plain FGSM than with exact gradients, -1 to 1."""
-        return self.outcomes[FGSM].accuracy - self.outcomes[EXACT].accuracy
-
     def measured(self, judged: str) -> Measured:
         """Its accuracy."""
-        return Measured(self.outcomes[judged].accuracy, *self.outcomes[judged].interval)
-
-    def shown(self, judged: str) -> str:
-        """Its accuracy in words; beside exact gradients plain FGSM's too, where they differ."""
-        text = f'{self.outcomes[judged].accuracy:.1%}'
-        if judged == EXACT and abs(self.overstated) > NOTABLE:
-            text += f' (plain FGSM {self.outcomes[FGSM].accuracy:.1%})'
-        return text
+        return self.outcomes[judged].measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +84,11 @@ class Transferred:
         """Whether neither network collapsed."""
         return not (self.source.collapsed or self.target.collapsed)
 
+    @property
+    def known_cosine(self) -> float | None:
+        """The mean cosine; None where a network collapsed or no image has both gradients."""
+        return self.cosine.known if self.is_evidence else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
@@ -107,7 +97,7 @@ class Findings:
     Attributes:
         widths: names, from the narrowest.
         epsilon: radius of training and judgement, in pixel units.
-        trained: a network for each adversary and width.
+        trained: a network for each adversary and width, from the narrowest.
         transferred: examples of some of them on the others.
         longer: the widest network, trained naturally for longer; None for no such training.
         times: how many times longer.
@@ -130,7 +120,4 @@ class Findings:
 
     def of(self, adversary: str) -> list[Trained]:
         """The networks trained against that adversary, from the narrowest."""
-        return sorted(
-            (t for t in self.trained if t.adversary == adversary),
-            key=lambda t: self.widths.index(t.width),
-        )
+        return [t for t in self.trained if t.adversary == adversary]

@@ -1,6 +1,7 @@
 """The table of all figures: a new one is a file in this folder and a row here."""
 
 import dataclasses
+import inspect
 import os
 import sys
 import time
@@ -9,7 +10,6 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import require_writable
-from common.networks.registry import RELEASED
 from common.report.exhibit import Exhibit
 from common.report.figures import (
     capacity,
@@ -64,101 +64,51 @@ class Details:
     restarts_of_an_image: int | None = None
     compared_alike: Collection[str] | None = None
 
-    @property
-    def measured(self) -> FigureRanges:
-        """Where accuracy is measured.
 
-        Raises:
-            UserError: the data set does not say.
-        """
-        if self.ranges is None:
-            raise UserError(
-                'expected a data set that says at which radii and steps accuracy is measured; '
-                'found one that does not. Choose another figure.'
-            )
-        return self.ranges
-
-    def record(self, name: str) -> dict[str, Any]:
-        """The manifest's record of a released network.
-
-        Raises:
-            UserError: the network is not a released one.
-        """
-        if name not in self.released:
-            raise UserError(
-                f'expected a released network, whose training log is known; found {name}. Choose '
-                'another figure.'
-            )
-        return self.released[name]
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """A row of the table.
-
-    Attributes:
-        words: what it shows.
-        make: computes and draws it.
-    """
-
-    words: str
-    make: Callable[[Study, Details], Exhibit]
-
-
-CATALOGUE: dict[str, Figure] = {
-    '1': Figure(
-        'losses of the maxima that PGD finds',
-        lambda study, of: restarts.figure_1(study, of.restarts_of_an_image),
-    ),
-    '2': Figure(
-        'loss along the iterations of PGD',
-        lambda study, of: restarts.figure_2(study, of.restarts_of_an_image),
-    ),
-    '3': Figure(
-        'capacity: trains networks of several widths',
-        lambda study, of: capacity.figure_3(*of.capacity(study)),
-    ),
-    '4': Figure(
-        'adversarial loss during training',
-        lambda study, of: progress.figure_4(study, of.record(study.adversarial), RELEASED),
-    ),
-    'landscape': Figure(
-        "section 3.1, the maxima's geometry",
-        lambda study, of: geometry.landscape(study, of.restarts_of_an_image),
-    ),
-    'directions': Figure(
+CATALOGUE: dict[str, tuple[str, Callable[..., Exhibit]]] = {
+    '1': ('losses of the maxima that PGD finds', restarts.figure_1),
+    '2': ('loss along the iterations of PGD', restarts.figure_2),
+    '3': ('capacity: trains networks of several widths', capacity.figure_3),
+    '4': ('adversarial loss during training', progress.figure_4),
+    'landscape': ("section 3.1, the maxima's geometry", geometry.landscape),
+    'directions': (
         'the loss along random directions and in linear subspaces',
-        lambda study, _: directions.directions(study),
+        directions.directions,
     ),
-    'transfer': Figure(
+    'transfer': (
         'every source against every target, and the cosines of their gradients',
-        lambda study, of: transfer.transfer_matrix(study, of.released, of.compared_alike),
+        transfer.transfer_matrix,
     ),
-    'epsilons': Figure(
-        'accuracy against epsilon', lambda study, of: strength.epsilons(study, of.measured.radii)
-    ),
-    'convergence': Figure(
-        'accuracy against steps, restarts and step size',
-        lambda study, of: strength.convergence(
-            study,
-            steps=of.measured.steps,
-            restarts=of.measured.restarts,
-            step_sizes=of.measured.step_sizes,
-        ),
-    ),
-    'examples': Figure(
-        'images, adversarial ones, perturbations',
-        lambda study, of: examples.examples(study, of.classes),
-    ),
-    'confusion': Figure(
-        'which classes are mistaken for which under attack',
-        lambda study, of: examples.confusion(study, of.classes),
-    ),
+    'epsilons': ('accuracy against epsilon', strength.epsilons),
+    'convergence': ('accuracy against steps, restarts and step size', strength.convergence),
+    'examples': ('images, adversarial ones, perturbations', examples.examples),
+    'confusion': ('which classes are mistaken for which under attack', examples.confusion),
 }
-"""Name, as programs take it, -> figure."""
+"""Name, as programs take it, -> what the figure shows, and what computes and draws it.
 
-FIGURES = {name: figure.words for name, figure in CATALOGUE.items()}
+Each takes the study and, by their names, the fields of `Details` and its ranges that it needs.
+"""
+
+FIGURES = {name: words for name, (words, _) in CATALOGUE.items()}
 """Name -> what it shows."""
+
+
+def exhibit(figure: str, study: Study, details: Details) -> Exhibit:
+    """Computes and draws one of FIGURES.
+
+    Raises:
+        UserError: a network is missing, too few images, or a data set that lacks what the figure
+            needs.
+    """
+    _, compute = CATALOGUE[figure]
+    known = {**vars(details), **(vars(details.ranges) if details.ranges else {})}
+    needed = list(inspect.signature(compute).parameters)[1:]
+    if not known.keys() >= set(needed):
+        raise UserError(
+            'expected a data set that says at which radii and steps accuracy is measured; found '
+            'one that does not. Choose another figure.'
+        )
+    return compute(study, **{name: known[name] for name in needed})
 
 
 def make(figure: str, study: Study, details: Details) -> None:
@@ -178,7 +128,12 @@ def make(figure: str, study: Study, details: Details) -> None:
     failed = []
     for name in FIGURES if figure == ALL else [figure]:
         try:
-            _make_one(name, study, details)
+            start = time.perf_counter()
+            made = exhibit(name, study, details)
+            made = dataclasses.replace(made, seconds=time.perf_counter() - start)
+            print(f'{made.title}: {made.write(study.output_dir)}', flush=True)
+            for line in (*made.claims, *made.remarks):
+                print(f'  {line}')
         except UserError as error:
             if figure != ALL:
                 raise
@@ -212,13 +167,3 @@ def _require(study: Study, details: Details) -> None:
             f'{" and ".join(missing)} in the manifest. Restore checkpoints/ (git checkout, or '
             'install the package again).'
         )
-
-
-def _make_one(name: str, study: Study, details: Details) -> None:
-    start = time.perf_counter()
-    exhibit = CATALOGUE[name].make(study, details)
-    exhibit = dataclasses.replace(exhibit, seconds=time.perf_counter() - start)
-    path = exhibit.write(study.output_dir)
-    print(f'{exhibit.title}: {path}', flush=True)
-    for line in (*exhibit.claims, *exhibit.remarks):
-        print(f'  {line}')

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.report.exhibit import Exhibit, Table
 from common.report.figures.study import CHOSEN, Study
-from common.statistics import wilson_interval
+from common.statistics import Measured
 
 _SHOWN = 8
 
@@ -23,29 +23,25 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
         UserError: a network is missing, or there are too few images.
     """
     images = study.images(_SHOWN)
-    numbers = [study.number(image) for image in images]
     x, y = study.test.x[images], study.test.y[images]
-    grid, words, titles = [list(x)], ['natural'], [[classes[label] for label in y]]
-    rows = [
-        {'image': number, 'class': classes[label]} for number, label in zip(numbers, y, strict=True)
-    ]
-    ball = study.pgd.ball
+    ball, seed = study.pgd.ball, tf.constant([study.seed, 0])
+    middle, half = (ball.upper + ball.lower) / 2, (ball.upper - ball.lower) / 2
+    columns = {'image': study.numbers(images), 'class': [classes[label] for label in y]}
+    drawn = [('natural', x, columns['class'])]
     for name, kind in study.compared.items():
-        x_adv = _attacked(study, name, x, y)
-        predictions, _ = study.judge(name)(x_adv, y)
+        attacked = study.pgd(study.logits(name), tf.constant(x), tf.constant(y), seed=seed)
+        x_adv = attacked.numpy()
+        predicted = [classes[label] for label in study.judge(name)(x_adv, y)[0]]
+        columns[f'{kind}, under attack'] = predicted
         # Grey is no change; the full pixel range shows the ball.
-        middle, half = (ball.upper + ball.lower) / 2, (ball.upper - ball.lower) / 2
-        grid += [list(x_adv), list(middle + (x_adv - x) / ball.epsilon * half)]
-        words += [f'against\n{name}', 'perturbation']
-        titles += [[classes[p] for p in predictions], [''] * len(x)]
-        for row, prediction in zip(rows, predictions, strict=True):
-            row[f'{kind}, under attack'] = classes[prediction]
-
+        perturbations = middle + (x_adv - x) / ball.epsilon * half
+        drawn += [(f'against\n{name}', x_adv, predicted)]
+        drawn += [('perturbation', perturbations, [''] * len(x))]
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     return study.exhibit(
         'examples',
         'adversarial examples',
         setting=f'{study.pgd}, images {CHOSEN}',
-        networks=list(study.compared),
         remarks=[
             'Above each image is its class, or the predicted class; perturbations are stretched '
             'until black and white are epsilon.'
@@ -55,19 +51,12 @@ def examples(study: Study, classes: Sequence[str]) -> Exhibit:
             'examples',
             'Natural images, adversarial ones, and the perturbations',
             'images',
-            grid,
-            rows=words,
-            titles=titles,
+            drawn,
             lower=ball.lower,
             upper=ball.upper,
         ),
-        data={'images': numbers, 'rows': rows},
+        data={'images': columns['image'], 'rows': rows},
     )
-
-
-def _attacked(study: Study, name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    seed = tf.constant([study.seed, 0])
-    return study.pgd(study.logits(name), tf.constant(x), tf.constant(y), seed=seed).numpy()
 
 
 def confusion(study: Study, classes: Sequence[str]) -> Exhibit:
@@ -80,49 +69,33 @@ def confusion(study: Study, classes: Sequence[str]) -> Exhibit:
     Raises:
         UserError: the network is missing.
     """
-    name = study.adversarial
+    name, y = study.adversarial, study.test.y
+    outcome = study.accuracy(study.pgd, name, name)
     counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (study.test.y, study.accuracy(study.pgd, name, name).predictions), 1)
+    np.add.at(counts, (y, outcome.predictions), 1)
+    accuracies = [Measured.share(outcome.correct[y == label]) for label in range(len(classes))]
+    rows = {
+        word: [*line, accuracy.shown('.1%')]
+        for word, line, accuracy in zip(classes, counts, accuracies, strict=True)
+    }
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    rows = [
-        {'': classes[i], **{classes[j]: int(n) for j, n in enumerate(line)}}
-        for i, line in enumerate(counts)
-    ]
-
+    title = 'Images; rows: class, columns: predicted class'
     return study.exhibit(
         'confusion',
         'mistakes under attack',
         setting=f'{study.pgd}, n = {len(study.test):,}',
         networks=[name],
-        remarks=[_mistakes(counts, shares, classes)],
-        tables=[Table.of('Images; rows: class, columns: predicted class', rows)],
+        tables=[Table.matrix(title, [*classes, 'accuracy, with 95% interval'], rows)],
         pictures=study.draw(
             'confusion',
             f'Confusion matrix of {name} under attack',
             'heatmap',
-            shares,
-            rows=classes,
-            columns=classes,
+            dict(zip(classes, shares, strict=True)),
+            classes,
             ylabel='class',
             xlabel='predicted',
             title=f'{name} under PGD-{study.pgd.steps}',
             form='.0%',
         ),
         data={'classes': list(classes), 'counts': counts.tolist()},
-    )
-
-
-def _mistakes(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> str:
-    wrong = shares - np.diag(np.diag(shares))
-    if not wrong.any():
-        return 'No image is misclassified.'
-    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
-    sizes = counts.sum(axis=1)
-    weakest = int(np.where(sizes > 0, np.diag(shares), np.inf).argmin())
-    low, high = wilson_interval(int(counts[weakest, weakest]), int(sizes[weakest]))
-    return (
-        f'The most frequent mistake is {classes[column]} for {classes[row]} '
-        f'({wrong[row, column]:.1%} of that class); the least robust class is '
-        f'{classes[weakest]}, with an accuracy of {shares[weakest, weakest]:.1%} '
-        f'({low:.1%} to {high:.1%}, n = {sizes[weakest]:,}).'
     )

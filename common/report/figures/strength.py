@@ -1,58 +1,21 @@
 """Accuracy over the strength of the adversary: radius, steps, restarts, step size."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from common.attacks import PGD, Attack, Restarts
 from common.evaluation.accuracy import Outcome
-from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, Case, Claim, between
-from common.report.exhibit import Exhibit, Picture, Table
+from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, Case, Claim
+from common.report.exhibit import Exhibit, Line, Table
 from common.report.figures.study import Study
-from common.report.series import Line
+from common.statistics import Measured, paired_difference
 
 _APART = 1.6  # ratio of numbers along a logarithmic axis
 _MARKED = 0.005  # share of the images from which on one attack is called better than another
 
-
-@dataclasses.dataclass(frozen=True)
-class Paired:
-    """How many more of the same images one attack breaks than another.
-
-    Attributes:
-        net: images that only this attack breaks, minus those that only the other one breaks.
-        n: images that both were run on.
-        interval: 95%, of net / n.
-    """
-
-    net: int
-    n: int
-    interval: tuple[float, float]
-
-    @property
-    def share(self) -> float:
-        """Share of all images, -1 to 1."""
-        return self.net / self.n
-
-    @property
-    def marked(self) -> bool:
-        """Whether this attack breaks markedly more."""
-        return self.share >= _MARKED and self.interval[0] > 0
-
-
-def paired(base: Outcome, variant: Outcome) -> Paired:
-    """How much more `variant` breaks than `base`, both on the same images.
-
-    The interval is Agresti and Min's (2005): Wald's with half an image added to each of the four
-    cells, so that it has a width where the two differ in no image.
-    """
-    only_variant = int(np.sum(base.correct & ~variant.correct))
-    only_base = int(np.sum(variant.correct & ~base.correct))
-    net, n = only_variant - only_base, base.n + 2
-    half = 1.959963984540054 / n * math.sqrt(only_variant + only_base + 1 - net * net / n)
-    return Paired(net, base.n, (max(net / n - half, -1.0), min(net / n + half, 1.0)))
+_Outcomes = Mapping[float, Outcome]  # by the number that is varied
 
 
 def epsilons(study: Study, radii: Sequence[float]) -> Exhibit:
@@ -66,38 +29,33 @@ def epsilons(study: Study, radii: Sequence[float]) -> Exhibit:
         UserError: a network is missing.
     """
     radii = radii[::3] if study.quick else radii
+    pgd = study.pgd
+    attacks = {radius: at_radius(pgd, radius) if radius else study.natural for radius in radii}
     outcomes = {
-        name: [study.accuracy(_of_radius(study.pgd, radius), name, name) for radius in radii]
+        name: {radius: study.accuracy(attack, name, name) for radius, attack in attacks.items()}
         for name in study.compared
     }
-    rows = [
-        {'epsilon': f'{radius:g}', **{name: _cell(of[i]) for name, of in outcomes.items()}}
-        for i, radius in enumerate(radii)
-    ]
+    rows = {f'{r:g}': [of[r].measured.shown() for of in outcomes.values()] for r in radii}
     # Radii that double would crowd at the left.
     doubling = {'xscale': 'symlog', 'xticks': _spread(radii)} if radii[-1] > 20 * radii[1] else {}
-
-    lines = [_line(words, radii, outcomes[name]) for name, words in study.compared.items()]
     return study.exhibit(
         'epsilons',
         'accuracy against epsilon',
-        setting=f'PGD, {study.pgd.steps} steps of epsilon times '
-        f'{study.pgd.step_size / study.pgd.ball.epsilon:.3g}, n = {len(study.test):,}',
-        networks=list(study.compared),
-        remarks=_end(study, radii, outcomes),
-        tables=[Table.of('', rows)],
+        setting=f'PGD, {pgd.steps} steps of epsilon times '
+        f'{pgd.step_size / pgd.ball.epsilon:.3g}, n = {len(study.test):,}',
+        remarks=_end(study, radii),
+        tables=[Table.matrix('Accuracy at each epsilon', list(outcomes), rows)],
         pictures=study.draw(
             'epsilons',
             'Accuracy over the radius of the ball, two networks',
             'lines',
-            [(f'PGD-{study.pgd.steps}', lines)],
+            [(f'PGD-{pgd.steps}', [_line(*of) for of in study.in_words(outcomes).items()])],
             xlabel=f'epsilon ({study.unit})',
             ylabel='accuracy',
             percent=True,
-            width=5.5,
             **doubling,
         ),
-        data={name: _data(radii, of) for name, of in outcomes.items()},
+        data={name: _data(of) for name, of in outcomes.items()},
     )
 
 
@@ -125,60 +83,45 @@ def convergence(
         'step size': {s: dataclasses.replace(base, step_size=float(s)) for s in step_sizes},
     }
     own = study.accuracy(base, name, name)
-    outcomes = {
-        varied: {value: study.accuracy(attack, name, name) for value, attack in attacks.items()}
-        for varied, attacks in series.items()
-    }
-    variants = {
-        varied: {
-            value: paired(own, outcomes[varied][value])
+    tables, pictures, data, beyond = [], [], {}, {}
+    for varied, attacks in series.items():
+        outcomes = {value: study.accuracy(of, name, name) for value, of in attacks.items()}
+        beyond[varied] = more = {
+            value: paired_difference(outcomes[value].correct, own.correct)
             for value, attack in attacks.items()
             if attack != base
         }
-        for varied, attacks in series.items()
-    }
+        rows = {
+            f'{value:g}': (
+                of.measured.shown(),
+                more[value].shown('+.2%') if value in more else None,
+            )
+            for value, of in outcomes.items()
+        }
+        columns = 'accuracy', 'broken beyond the base attack, of all images'
+        tables.append(Table.matrix(f'Accuracy against {varied}', columns, rows))
+        pictures += study.draw(
+            f'convergence_{varied.replace(" ", "_")}',
+            f'Accuracy of {name} over {varied}',
+            'lines',
+            [(f'PGD against {name}, {varied}', [_line(name, outcomes)])],
+            xlabel=varied if varied != 'step size' else f'step size ({study.unit})',
+            ylabel='accuracy',
+            xscale='log',
+            percent=True,
+            whole=False,
+            xticks=list(outcomes),
+        )
+        data[varied] = _data(outcomes)
     return study.exhibit(
         'convergence',
         'has the attack converged?',
         setting=f'{base}, varied as the tables say, n = {len(study.test):,}',
         networks=[name],
-        claims=[_converged(own, variants)],
-        tables=[_variants(varied, outcomes[varied], variants[varied]) for varied in series],
-        pictures=[
-            picture for varied, of in outcomes.items() for picture in _curve(study, varied, of)
-        ],
-        data={varied: _data(list(of), list(of.values())) for varied, of in outcomes.items()},
-    )
-
-
-def _variants(
-    varied: str, outcomes: Mapping[float, Outcome], beyond: Mapping[float, Paired]
-) -> Table:
-    rows = [
-        {
-            varied: f'{value:g}',
-            'accuracy': _cell(outcome),
-            'broken beyond the base attack, in points': _points(beyond.get(value)),
-        }
-        for value, outcome in outcomes.items()
-    ]
-    return Table.of(f'Accuracy against {varied}', rows)
-
-
-def _curve(study: Study, varied: str, outcomes: Mapping[float, Outcome]) -> list[Picture]:
-    name, values = study.adversarial, list(outcomes)
-    return study.draw(
-        f'convergence_{varied.replace(" ", "_")}',
-        f'Accuracy of {name} over {varied}',
-        'lines',
-        [(f'PGD against {name}, {varied}', [_line(name, values, list(outcomes.values()))])],
-        xlabel=varied if varied != 'step size' else f'step size ({study.unit})',
-        ylabel='accuracy',
-        xscale='log',
-        percent=True,
-        whole=False,
-        width=5.5,
-        xticks=values,
+        claims=[_converged(own, beyond)],
+        tables=tables,
+        pictures=pictures,
+        data=data,
     )
 
 
@@ -191,9 +134,8 @@ def _spread(radii: Sequence[float]) -> list[float]:
     return kept
 
 
-def _of_radius(attack: PGD, radius: float) -> PGD:
-    if radius == 0:  # there is nowhere to go
-        return dataclasses.replace(attack, steps=0, random_start=False)
+def at_radius(attack: PGD, radius: float) -> PGD:
+    """PGD in a ball of another radius above 0, with steps of the same share of it."""
     radius = float(radius)  # 8 and 8.0 would be two attacks to the cache
     return dataclasses.replace(
         attack,
@@ -202,95 +144,55 @@ def _of_radius(attack: PGD, radius: float) -> PGD:
     )
 
 
-def _cell(outcome: Outcome) -> str:
-    return f'{outcome.accuracy:.2%} ({between(*outcome.interval, ".2%")})'
+def _line(name: str, outcomes: _Outcomes) -> Line:
+    return Line.of(name, list(outcomes), [o.measured for o in outcomes.values()])
 
 
-def _line(name: str, x: Sequence[float], outcomes: Sequence[Outcome]) -> Line:
-    low, high = zip(*(o.interval for o in outcomes), strict=True)
-    return Line(name, x, [o.accuracy for o in outcomes], low, high)
-
-
-def _data(x: Sequence[float], outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+def _data(outcomes: _Outcomes) -> list[dict[str, object]]:
     return [
-        {'x': value, 'accuracy': o.accuracy, 'interval': o.interval, 'n': o.n}
-        for value, o in zip(x, outcomes, strict=True)
+        {'x': x, 'accuracy': o.accuracy, 'interval': o.interval, 'n': o.n}
+        for x, o in outcomes.items()
     ]
 
 
-def _points(beyond: Paired | None) -> str | None:
-    """What an attack breaks beyond the base attack, in points of accuracy, with its interval."""
-    return beyond and f'{100 * beyond.share:+.1f} ({_points_between(beyond)})'
-
-
-def _points_between(beyond: Paired) -> str:
-    return between(*(100 * end for end in beyond.interval), '+.1f')
-
-
-def _converged(base: Outcome, variants: Mapping[str, Mapping[float, Paired]]) -> Claim:
+def _converged(base: Outcome, beyond: Mapping[str, Mapping[float, Measured]]) -> Claim:
     """Whether no more steps, no more restarts and no other step size break markedly more images.
 
     Args:
         base: of the study's own attack.
-        variants: what is varied -> its value -> what that breaks beyond the base attack.
+        beyond: what is varied -> its value -> share of the images that this breaks beyond the base
+            attack.
     """
-    beyond = {
-        f'{varied}={value:g}': variant
-        for varied, values in variants.items()
-        for value, variant in values.items()
-    }
-    marked = [name for name, variant in beyond.items() if variant.marked]
-    possible = [name for name, variant in beyond.items() if variant.interval[1] >= _MARKED]
-    strongest = [
-        max(names, key=lambda name: beyond[name].net)
-        for varied in variants
-        for names in [[name for name in beyond if name.startswith(f'{varied}=')]]
-        if names
-    ]
-    shown = list(dict.fromkeys([*strongest, *marked]))
-    judgement = CONTRADICTED if marked else NOT_TESTED if possible or not beyond else REPRODUCED
-    cases = [Case('the base attack', f'leaves {_cell(base)}')]
-    cases += [Case(name, _more(beyond[name]), _points_between(beyond[name])) for name in shown]
-    if possible and not marked:
-        cases.append(Case('undecided', f'{", ".join(possible)}, by {base.n:,} images'))
+    cases = [Case('the base attack', f'leaves {base.measured.shown()}')]
+    every = [more for variants in beyond.values() for more in variants.values()]
+    marked = [more for more in every if more.value >= _MARKED and more.low > 0]
+    decided = every and max(more.high for more in every) < _MARKED
+    for varied, variants in beyond.items():
+        strongest = max(variants.values(), default=None)
+        for value, more in variants.items():
+            if more is strongest or more in marked:
+                cases.append(Case.of(f'{varied}={value:g}', more, form='+.2%'))
     return Claim.of(
         'PGD as the paper uses it has converged: no variant of it breaks markedly more of the same '
         'images.',
         'section 3.1, tables 1 and 2',
         cases,
         f'{base.n:,} images',
-        f'the strongest variants (markedly: at least {100 * _MARKED:g} points, and a paired '
-        'interval above 0)',
-        judgement,
+        'share that the strongest variants break beyond it (markedly: at least '
+        f'{_MARKED:.1%} of the images, and a paired interval above 0)',
+        CONTRADICTED if marked else REPRODUCED if decided else NOT_TESTED,
     )
 
 
-def _more(beyond: Paired) -> str:
-    if not beyond.net:
-        return 'breaks as many'
-    words = 'more' if beyond.net > 0 else 'fewer'
-    return f'breaks {abs(beyond.net):,} {words} ({100 * beyond.share:+.1f} points)'
-
-
-def _end(
-    study: Study, radii: Sequence[float], outcomes: Mapping[str, Sequence[Outcome]]
-) -> list[str]:
-    """The bound on any classifier where one grey image is near all images, and who exceeds it."""
+def _end(study: Study, radii: Sequence[float]) -> list[str]:
+    """The bound on any classifier where one grey image is near all images."""
     n, ball = len(study.test), study.pgd.ball
     half = (ball.upper - ball.lower) / 2
-    if radii[-1] < half:
+    if max(radii) < half:
         return []
-    share = np.bincount(study.test.y).max() / n
-    weak = [
-        f'{name} keeps {outcome.accuracy:.1%} at epsilon {radius:g}'
-        for name, of in outcomes.items()
-        for radius, outcome in zip(radii, of, strict=True)
-        if radius >= half and outcome.accuracy > share
-    ]
-    bound = (
+    return [
         f'From epsilon {half:g} on one grey image is within reach of every image, so that no '
-        f'classifier keeps more than the largest class, {share:.1%} of these {n:,} images'
-    )
-    if not weak:
-        return [f'{bound}.']
-    return [f'{bound}; the attack is not strong enough there, since {", ".join(weak)}.']
+        'classifier keeps more than the largest class, '
+        f'{np.bincount(study.test.y).max() / n:.1%} of these {n:,} images; where more is left, '
+        'the attack is not strong enough.'
+    ]

@@ -4,30 +4,26 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from common.attacks import PGD, Attack
 from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.accuracy import Judge, Outcome
 from common.evaluation.crafting import Crafting
+from common.evaluation.loss_landscape import BATCH_SIZE, Restarting
 from common.evaluation.resumable import PartialResult
 from common.networks.logits import LogitsFn
 from common.networks.weights import weights_digest
-from common.report.claims import Claim
-from common.report.exhibit import Exhibit, Picture, Table
+from common.report.exhibit import Exhibit, Picture
 from common.transfer import Source, Sources, transfer_accuracies
 
 CHOSEN = 'drawn from those that both networks classify correctly'
 """How `Study.images` were chosen, for an exhibit's setting."""
-
-QUICK, FULL = 'quick', 'full'
-BUDGETS = (FULL, QUICK)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Study:
         unit: of pixels, in words.
         command: what the user typed, without --figure.
         output_dir: folder of the exhibits; its subfolder cache/ keeps what was computed.
-        budget: one of BUDGETS.
+        budget: 'full' or 'quick'.
         crafting: batch size, seed (of everything random), precision and compiler of attacks.
         variant: end of the exhibits' names, where the setting is not the default one.
         remark: end of the exhibits' titles in that case; begins with a space.
@@ -61,7 +57,7 @@ class Study:
     unit: str
     command: str
     output_dir: pathlib.Path
-    budget: str = FULL
+    budget: str = 'full'
     crafting: Crafting = Crafting(200)
     variant: str = ''
     remark: str = ''
@@ -71,7 +67,7 @@ class Study:
     @property
     def quick(self) -> bool:
         """Whether each figure should take only a minute or two."""
-        return self.budget == QUICK
+        return self.budget == 'quick'
 
     @property
     def seed(self) -> int:
@@ -83,6 +79,11 @@ class Study:
         """Reference of the adversarially trained network of the two compared."""
         _, adversarial = self.compared
         return adversarial
+
+    @property
+    def natural(self) -> PGD:
+        """No attack at all."""
+        return dataclasses.replace(self.pgd, steps=0, random_start=False)
 
     @functools.cached_property
     def _networks(self) -> Sources:
@@ -104,41 +105,49 @@ class Study:
         """The network's judge, which always uses float32."""
         return self.network(reference).judge
 
-    def images(self, count: int, classified_by: Sequence[str] | None = None) -> list[int]:
-        """Positions in `test` of images, drawn by the seed.
+    def restarting(self, reference: str, restarts: int, attack: PGD | None = None) -> Restarting:
+        """So many random restarts of the study's PGD, or of another, on one network."""
+        return Restarting(
+            attack or self.pgd,
+            self.logits(reference),
+            self.judge(reference),
+            seed=self.seed,
+            batch_size=min(restarts, BATCH_SIZE),
+        )
 
-        Args:
-            count: how many.
-            classified_by: references of networks that all classify these images correctly, since
-                an image misclassified without an attack says nothing about one; None for
-                `compared`.
+    def in_words(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of the two networks compared, by how these were trained."""
+        return {words: values[name] for name, words in self.compared.items()}
+
+    def images(self, count: int = 4) -> list[int]:
+        """Positions in `test` of images that both networks classify correctly, drawn by the seed.
+
+        An image misclassified without an attack says nothing about one.
 
         Raises:
             UserError: there are not that many, or a network is missing.
         """
-        references = list(self.compared) if classified_by is None else classified_by
+        n = len(self.test)
         rng = np.random.default_rng(self.seed)
-        order = rng.choice(len(self.test), min(count, len(self.test)), replace=False)
-        order = [*order, *rng.permutation(np.setdiff1d(np.arange(len(self.test)), order))]
-        chosen = []
-        for i in range(0, len(order), count):
-            chosen += [int(j) for j in order[i : i + count] if self._correct(j, references)]
+        first = rng.choice(n, min(count, n), replace=False)
+        order = np.append(first, rng.permutation(np.setdiff1d(np.arange(n), first)))
+        chosen: list[int] = []
+        for i in range(0, n, count):
+            drawn = order[i : i + count]
+            x, y = self.test.x[drawn], self.test.y[drawn]
+            right = [self.judge(name)(x, y)[0] == y for name in self.compared]
+            chosen += drawn[np.all(right, axis=0)].tolist()
             if len(chosen) >= count:
                 return sorted(chosen[:count])
         raise UserError(
-            f'expected at least {count} images that {" and ".join(references)} classify '
-            f'correctly; found {len(chosen)} among {len(self.test)}. Take more images (--every, '
+            f'expected at least {count} images that {" and ".join(self.compared)} classify '
+            f'correctly; found {len(chosen)} among {n}. Take more images (--every, '
             '--num_examples, --budget).'
         )
 
-    def _correct(self, image: int, references: Sequence[str]) -> bool:
-        x = tf.constant(self.test.x[image : image + 1])
-        y = tf.constant(self.test.y[image : image + 1])
-        return all(self.judge(name)(x, y)[0] == y.numpy() for name in references)
-
-    def number(self, image: int) -> int:
-        """The image at that position of `test`, as numbered in the whole test set."""
-        return image * self.every
+    def numbers(self, images: Sequence[int]) -> list[int]:
+        """The images at those positions of `test`, as numbered in the whole test set."""
+        return [image * self.every for image in images]
 
     def partial(self, name: str, reference: str, *determines: Any) -> PartialResult:
         """The cached result of that name; each network and setting has its own file.
@@ -214,13 +223,9 @@ class Study:
         title: str,
         *,
         setting: str,
-        networks: Sequence[str],
-        tables: Sequence[Table],
-        pictures: Sequence[Picture],
-        data: Any,
-        claims: Sequence[Claim] = (),
-        remarks: Sequence[str] = (),
+        networks: Iterable[str] | None = None,
         on_test_images: bool = True,
+        **parts: Any,
     ) -> Exhibit:
         """The finished exhibit, with everything that is the same for every figure.
 
@@ -228,14 +233,10 @@ class Study:
             name: of the figure, as in the exhibit's key.
             title: a line.
             setting: this figure's own.
-            networks: references.
-            tables: numbers for reading.
-            pictures: image files.
-            data: all numbers.
-            claims: of the paper.
-            remarks: sentences.
+            networks: references; by default the two compared.
             on_test_images: whether to add this study's images, budget, seed and precision to
                 `setting`.
+            **parts: the exhibit's other fields: claims, remarks, tables, pictures, data.
         """
         images = f'{self.test.name}, {len(self.test):,} images'
         if self.every > 1:
@@ -248,12 +249,13 @@ class Study:
             command=f'{self.command} --figure={name.removeprefix("figure_")}',
             setting=f'{images}; {setting}; {own}' if on_test_images else setting,
             # Folders by their names: their paths mean nothing on another machine.
-            networks={_short(n): weights_digest(self.network(n).model) for n in networks},
-            claims=tuple(claims),
-            remarks=tuple(remarks),
-            tables=tuple(tables),
-            pictures=tuple(pictures),
-            data=data,
+            networks={
+                _short(n): weights_digest(self.network(n).model) for n in networks or self.compared
+            },
+            **{
+                name: tuple(part) if isinstance(part, list) else part
+                for name, part in parts.items()
+            },
         )
 
 

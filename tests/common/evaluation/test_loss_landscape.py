@@ -14,6 +14,7 @@ from common.evaluation.loss_landscape import (
     image_gradient,
     pairs,
     random_perturbations,
+    same_signs,
 )
 from common.evaluation.resumable import PartialResult
 from common.losses import CrossEntropy, LogOdds
@@ -134,3 +135,17 @@ def test_the_gradient_and_its_correlations(network):
     across[:2] = gradient[1], -gradient[0]
     found = correlations(np.stack([3 * gradient, -gradient, across, 0 * gradient]), gradient)
     np.testing.assert_allclose(found, [1, -1, 0, 0], atol=1e-6)
+
+
+def test_shares_of_signs_are_of_the_pixels_that_both_move():
+    perturbations = np.array([[1, -2, 3, 0], [2, 1, 0, 1], [0, 0, 0, 0]], np.float32)
+    np.testing.assert_allclose(same_signs(perturbations), [0.5, 0, 0])
+    assert same_signs(perturbations[:1]).shape == (0,)
+    np.testing.assert_allclose(same_signs(perturbations[[0, 0]]), [1])
+
+
+def test_a_half_of_random_signs_is_shared():
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (12, 2000)).astype(np.float32)
+    assert np.median(pairs(signs).same_signs) == pytest.approx(0.5, abs=0.03)
+    signs[:, :1000] = 1
+    assert np.median(pairs(signs).same_signs) == pytest.approx(0.75, abs=0.03)

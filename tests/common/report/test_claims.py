@@ -1,19 +1,9 @@
 """Claims as rows: verdicts from cases, and numbers with their intervals."""
 
-import numpy as np
 import pytest
 
-from common.report.claims import (
-    CONTRADICTED,
-    NOT_TESTED,
-    PARTLY,
-    REPRODUCED,
-    Case,
-    Claim,
-    Measured,
-    verdict,
-)
-from common.statistics import wilson_interval
+from common.report.claims import CONTRADICTED, NOT_TESTED, PARTLY, REPRODUCED, Case, Claim, verdict
+from common.statistics import Measured
 
 
 @pytest.mark.parametrize(
@@ -52,26 +42,8 @@ def test_other_verdicts_are_refused():
         Claim('It is so.', 'section 1', '5', None, '9 images', 'confirmed')
 
 
-def test_shares_have_wilsons_interval():
-    assert Measured.share(3, 10) == (0.3, *wilson_interval(3, 10))
-    nothing = Measured.share(0, 0)
-    assert np.isnan(nothing.value) and nothing[1:] == (0, 1)
-
-
-def test_the_interval_of_a_mean_covers_it_in_most_samples():
-    rng = np.random.default_rng(0)
-    samples = [Measured.mean(rng.exponential(size=200)) for _ in range(400)]
-    covered = sum(m.low <= 1 <= m.high for m in samples)
-    assert 0.91 * 400 <= covered <= 0.98 * 400
-
-
-def test_means_of_one_value_or_of_none_are_above_nothing():
-    least = Measured(0.0, 0.0, 0.0)
-    assert not Measured.mean(np.array([5.0])).above(least)
-    assert not Measured.mean(np.array([])).above(least)
-    assert Measured.mean(np.array([5.0, 5.1])).above(least)
-
-
-def test_above_needs_intervals_that_do_not_meet():
-    assert Measured(2, 1.1, 3).above(Measured(0, -1, 1))
-    assert not Measured(2, 1, 3).above(Measured(0, -1, 1))
+def test_a_case_shows_its_numbers_and_their_intervals():
+    case = Case.of('A', Measured(0.5, 0.4, 0.6), Measured(0.75, 0.7, 0.8), held=True)
+    assert case == Case('A', '50.0%, 75.0%', '40.0% to 60.0%, 70.0% to 80.0%', True)
+    case = Case.of('A', Measured(0.5, 0.4, 0.6), form='+.2f')
+    assert case == Case('A', '+0.50', '+0.40 to +0.60')

@@ -8,6 +8,7 @@ import pytest
 from common.attacks import PGD
 from common.evaluation.cascade import Stage, Verdict
 from common.evaluation.rows import Row
+from common.evaluation.sanity_checks import Check
 from common.report import tables
 from common.report.claims import CONTRADICTED, NOT_TESTED, PARTLY, REPRODUCED
 from common.threat_model import LinfBall
@@ -99,10 +100,16 @@ def test_pgd_alone_does_not_test_the_conjecture():
     assert tables._first_order(cascade(500, 0, 0, stages=1)).verdict == NOT_TESTED
 
 
-def test_checks_that_warn_are_named():
-    def check(name, passed):
-        return types.SimpleNamespace(name=name, passed=passed)
-
-    assert 'casts doubt' in tables._warnings([check('more steps', True)])
-    said = tables._warnings([check('more steps', False), check('transfer', True)])
-    assert said.startswith('Checks that warn: more steps;')
+def test_checks_that_warn_are_marked():
+    judgement = types.SimpleNamespace(
+        verdict=cascade(500, 50, 0),
+        checks=[Check('more steps', False, 'it breaks more'), Check('transfer', True, 'none')],
+        row=row(0.45, None),
+    )
+    made = tables.worst_case_exhibit(
+        judgement, key='a', title='A', command='c', setting='s', networks={}
+    )
+    assert made.remarks[0].startswith('45.00% (41.9')
+    stages, checks = made.tables
+    assert len(stages.rows) == 4
+    assert checks.rows == (('more steps', 'it breaks more', 'WARNING'), ('transfer', 'none', 'ok'))

@@ -18,7 +18,6 @@ from common.report.figures import (
     capacity,
     catalogue,
     directions,
-    examples,
     geometry,
     progress,
     restarts,
@@ -80,13 +79,14 @@ def released(tmp_path_factory):
     header = 'step,loss_adv,epsilon_factor\n'
     (folder / 'one.csv').write_text(header + '0,2.0,0.5\n5,,\n10,1.0,1\n')
     (folder / 'two.csv').write_text(header + '0,0.9,1\n10,0.5,1\n')
-    return folder, {
+    entry = {
         'logs': ['one.csv', 'two.csv'],
         'command': 'python -m tiny.train',
         'seed': 5,
         'notes': 'The first one against PGD-2.',
         'config': {'attack_dtype': 'bfloat16'},
     }
+    return {'A': entry}, folder
 
 
 @pytest.fixture(scope='module')
@@ -172,7 +172,7 @@ def details(**changes):
 
 
 def make(name, study):
-    return catalogue.CATALOGUE[name].make(study, details())
+    return catalogue.exhibit(name, study, details())
 
 
 @pytest.mark.parametrize('name', ['1', 'transfer', 'confusion'])
@@ -206,9 +206,9 @@ def test_figure_1_shows_the_losses_of_all_restarts(study):
     assert set(exhibit.networks) == {'A', 'A_nat'}
     losses = exhibit.data['losses']['A'][0]
     row = exhibit.tables[0].rows[4]
-    assert len(losses) == 6 and row[0] == 'A'
+    assert len(losses) == 6 and row[0].startswith('A, image ')
     assert float(row[-1]) == pytest.approx(max(losses), rel=1e-3)
-    assert float(row[3]) == pytest.approx(min(losses), rel=1e-3)
+    assert float(row[1]) == pytest.approx(min(losses), rel=1e-3)
 
 
 def test_images_are_numbered_as_in_the_whole_test_set(study):
@@ -325,14 +325,13 @@ def test_means_of_windows():
 
 
 def test_figure_4_joins_the_stages(study, released):
-    folder, entry = released
-    exhibit = progress.figure_4(study, entry, folder)
+    exhibit = progress.figure_4(study, *released)
     assert exhibit.data == {'steps': [[0, 10], [10, 20]], 'losses': [[2.0, 1.0], [0.9, 0.5]]}
     assert 'The first one against PGD-2.' in ' '.join(exhibit.remarks)
 
 
 def test_figure_4_describes_the_training_and_not_test_images(study, released):
-    setting = progress.figure_4(study, released[1], released[0]).setting
+    setting = progress.figure_4(study, *released).setting
     assert 'made-up test' not in setting
     assert 'crafted in bfloat16, seed 5' in setting and 'python -m tiny.train' in setting
 
@@ -341,13 +340,13 @@ def test_figure_4_describes_the_training_and_not_test_images(study, released):
     'contents', [None, '', 'step\n1\n', 'step,loss_adv,epsilon_factor\n0,a,1\n']
 )
 def test_a_damaged_log_is_named(study, released, contents):
-    folder, entry = released
+    _, folder = released
     if contents is None:
         (folder / 'two.csv').unlink()
     else:
         (folder / 'two.csv').write_text(contents)
     with pytest.raises(UserError, match='two.csv'):
-        progress.figure_4(study, entry, folder)
+        progress.figure_4(study, *released)
 
 
 def test_other_networks_can_be_compared(study):
@@ -373,7 +372,6 @@ def test_images_are_such_as_the_networks_classify_correctly(study):
     assert study.images(len(both)) == both.tolist()
     with pytest.raises(UserError, match=f'found {len(both)} among 30'):
         study.images(len(both) + 1)
-    assert len(study.images(30, classified_by=['A'])) == 30
 
 
 def test_a_missing_network_is_an_error(study):
@@ -424,7 +422,7 @@ def test_figure_3_judges_each_network_and_takes_released_ones_as_they_are(study)
     assert found['n'] == np.sum(natural.correct)
     assert found['fooled'] * found['n'] == pytest.approx(np.sum(natural.correct & ~stands.correct))
     assert exhibit.data['longer']['natural'] == rows['none', '2']['natural']  # the same stand-in
-    shown = f'{rows["none", "1"]["PGD"]["accuracy"]:.1%} to '
+    shown = f'{rows["none", "1"]["PGD"]["accuracy"]:.1%}, '
     assert any(shown in claim.measured for claim in exhibit.claims)
 
 
@@ -440,14 +438,14 @@ def test_figure_3_of_one_width_says_nothing_of_capacity(study):
             why='it is smaller',
         )
 
-    exhibit = capacity.figure_3(*one(study))
+    exhibit = capacity.figure_3(study, one)
     assert exhibit.remarks[-1] == 'Why numbers differ from the paper: it is smaller'
     said = ' '.join(claim.claim for claim in exhibit.claims)
     for words in ('Capacity alone', 'saddle point', 'longer', 'fail to converge'):
         assert words not in said
-    how = {row[0]: row[2] for row in exhibit.tables[2].rows}
-    assert how['PGD'] == 'released as A: how A was trained'
-    assert how['FGSM'] == '7 steps of batch 2, seed 0'
+    how = {row[0]: row[-1] for row in exhibit.tables[0].rows}
+    assert how['PGD training, width 2'] == 'released as A: how A was trained'
+    assert how['FGSM training, width 2'] == '7 steps of batch 2, seed 0'
     column = exhibit.tables[0].columns.index('the paper')
     assert [row[column] for row in exhibit.tables[0].rows] == ['-', '-', '90.0% / 50.0% / 40.0%']
     assert {t['source'] for t in exhibit.data['transferred']} == {
@@ -478,8 +476,7 @@ def test_of_all_figures_those_that_can_be_made_are_made(study, monkeypatch, caps
     def refuse(study):
         raise UserError('no such radius')
 
-    made = catalogue.Figure('', lambda study, _: restarts.figure_2(study))
-    refused = catalogue.Figure('', lambda study, _: refuse(study))
+    made, refused = ('', restarts.figure_2), ('', refuse)
     table = {name: made if name == 'confusion' else refused for name in catalogue.FIGURES}
     monkeypatch.setattr(catalogue, 'CATALOGUE', table)
     with pytest.raises(UserError, match='not made.*: 1, 2, .*examples'):
@@ -508,9 +505,17 @@ def test_a_data_set_that_lacks_what_a_figure_needs(study):
         catalogue.make('confusion', alone, details())
 
 
-def test_confusion_without_mistakes_or_without_some_classes():
-    counts = np.diag([3, 0, 2])
-    assert examples._mistakes(counts, np.eye(3), CLASSES) == 'No image is misclassified.'
-    counts[2] = [1, 0, 1]
-    said = examples._mistakes(counts, counts / [[3], [1], [2]], CLASSES)
-    assert 'zero for two (50.0% of that class)' in said and 'least robust class is two' in said
+def test_confusion_shows_the_accuracy_of_each_class_that_has_images(study):
+    labels = np.minimum(TEST.y, 1)
+    of_two = dataclasses.replace(study, test=Examples(X, labels, 'made-up test'))
+    table = make('confusion', of_two).tables[0]
+    assert table.columns[-1].startswith('accuracy') and table.rows[2][1:] == ('0', '0', '0', '-')
+    for row, label in zip(table.rows[:2], (0, 1), strict=True):
+        counts = list(map(int, row[1:4]))
+        assert row[-1].startswith(f'{counts[label] / sum(counts):.1%} (')
+
+
+def test_a_network_without_a_record_has_no_training_log(study, released):
+    study = dataclasses.replace(study, compared={'A_nat': 'natural', 'A_prime': 'robust'})
+    with pytest.raises(UserError, match='A_prime'):
+        progress.figure_4(study, *released)

@@ -40,21 +40,10 @@ def claims(natural, trained, clipped=False):
     )
 
 
-def column(points, name):
-    table = geometry._apart_table({'A': points})
-    return float(table.rows[0][table.columns.index(name)].rstrip('%'))
-
-
-def test_shares_of_signs_are_of_the_pixels_that_both_move():
-    perturbations = np.array([[1, -2, 3, 0], [2, 1, 0, 1], [0, 0, 0, 0]], np.float32)
-    np.testing.assert_allclose(geometry.same_signs(perturbations), [0.5, 0, 0])
-    assert geometry.same_signs(perturbations[:1]).shape == (0,)
-    np.testing.assert_allclose(geometry.same_signs(perturbations[[0, 0]]), [1])
-
-
-def test_a_half_of_random_signs_is_shared():
-    assert np.median(geometry.same_signs(points())) == pytest.approx(0.5, abs=0.03)
-    assert np.median(geometry.same_signs(points(0.5))) == pytest.approx(0.75, abs=0.03)
+def shown(points, statistic, column='50%'):
+    table = geometry._table(0.3, {'A': points})
+    row = next(row for row in table.rows if row[0].startswith(f'A: {statistic}'))
+    return float(row[table.columns.index(column)].rstrip('%'))
 
 
 def test_clipping_narrows_the_angles_of_random_points():
@@ -66,11 +55,19 @@ def test_clipping_narrows_the_angles_of_random_points():
 
 
 def test_shared_signs_and_lengths_stand_in_the_table():
-    assert column(found(points(0.8)), 'moved the same way, median') == pytest.approx(90, abs=1)
-    assert column(uniform(), 'moved the same way, median') == pytest.approx(50, abs=1)
+    assert shown(found(points(0.8)), 'share moved the same way') == pytest.approx(0.9, abs=0.01)
+    assert shown(uniform(), 'share moved the same way') == pytest.approx(0.5, abs=0.01)
     # Signs are as long as 1 a pixel, uniform numbers as the root of a third.
-    ratio = column(found(points()), 'length, median') / column(uniform(), 'length, median')
+    ratio = shown(found(points()), 'l2 length') / shown(uniform(), 'l2 length')
     assert ratio == pytest.approx(3**0.5, abs=0.02)
+
+
+def test_correlations_stand_in_the_table():
+    of_points = found(points(), (0.5, -0.3))
+    for start, mean, negative in (('0.0375', 0.5, 0), ('0.075', -0.3, 100)):
+        words = f"correlation with the image's gradient, epsilon {start}"
+        assert shown(of_points, words, 'mean') == mean
+        assert shown(of_points, words, 'negative') == negative
 
 
 @pytest.mark.parametrize(
@@ -133,7 +130,7 @@ def test_correlations_that_deteriorate(correlations, expected):
     both = found(points(), correlations)
     claim = claims(both, both)[3]
     assert claim.verdict == expected
-    assert '{:.3f} to {:.3f}'.format(*correlations) in claim.measured
+    assert '{:.3f}, {:.3f}'.format(*correlations) in claim.measured
 
 
 def test_a_deterioration_within_the_intervals_is_none():

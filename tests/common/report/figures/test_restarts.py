@@ -15,9 +15,9 @@ def both(values):
 
 def test_small_losses_are_compared_with_each_other_and_not_with_a_floor():
     tiny = np.array([1e-20, 2e-20, 4e-20], np.float32)
-    said = restarts._concentrated(both([tiny]))
+    said = restarts._small(both([tiny]))[0]
     assert '2 to 2 times (' not in said.measured and said.measured.count('2 to 2 times') == 2
-    large = restarts._concentrated(both([tiny * np.float32(1e20)]))
+    large = restarts._small(both([tiny * np.float32(1e20)]))[0]
     assert large == said and said.verdict == CONTRADICTED
 
 
@@ -32,14 +32,14 @@ def test_small_losses_are_compared_with_each_other_and_not_with_a_floor():
 def test_losses_of_zero_and_single_losses_are_compared_without_a_warning(values, most, expected):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        said = restarts._concentrated(both([np.array(values, np.float32)]))
+        said = restarts._small(both([np.array(values, np.float32)]))[0]
     assert f'and {most} times' in said.measured and said.verdict == expected
 
 
 def test_one_image_with_outliers_is_enough_against_concentration():
     close, wide = np.array([1.0, 1.1]), np.array([1.0, 1.0, 1.0, 9.0])
     losses = {'naturally trained': [close, close], 'adversarially trained': [close, wide]}
-    said = restarts._concentrated(losses)
+    said = restarts._small(losses)[0]
     assert said.verdict == PARTLY and said.measured.endswith('(holds for naturally trained)')
     assert said.n == '2 restarts of 2 images'
 
@@ -50,7 +50,7 @@ def test_much_smaller_losses_of_the_adversarially_trained_network():
             'naturally trained': [np.full(3, 10.0)] * 2,
             'adversarially trained': [np.full(3, m) for m in medians],
         }
-        return restarts._smaller(losses)
+        return restarts._small(losses)[1]
 
     assert (
         claim(1.0, 0.01).verdict == REPRODUCED and 'image 2: 10 and 0.01' in claim(1, 0.01).measured
@@ -62,7 +62,7 @@ def test_much_smaller_losses_of_the_adversarially_trained_network():
 def test_levelling_off_does_not_depend_on_the_size_of_the_losses(scale):
     early = np.minimum(np.arange(9), 4)[None] * np.float32(scale)
     late = np.arange(9)[None] * np.float32(scale)
-    said = restarts._levelling({'naturally trained': early, 'adversarially trained': late})
+    said = restarts._rise({'naturally trained': early, 'adversarially trained': late})[1]
     assert 'naturally trained: 0%; adversarially trained: 25%' in said.measured
     assert said.verdict == PARTLY and '(holds for naturally trained)' in said.measured
 
@@ -79,14 +79,14 @@ def test_levelling_off_does_not_depend_on_the_size_of_the_losses(scale):
 )
 def test_what_does_not_rise_is_said_not_to(curve):
     curve = np.array([curve], np.float32)
-    said = restarts._levelling(both(curve))
+    said = restarts._rise(both(curve))[1]
     assert said.measured.count('the mean loss does not rise') == 2
     assert said.verdict == NOT_TESTED
-    assert restarts._percent(restarts._share_by(curve, 0)) is None
+    assert restarts._share_by(curve, 0) is None
 
 
 def test_a_consistent_rise_is_one_of_all_restarts():
     up, down = np.array([[0.0, 1], [0, 2]]), np.array([[0.0, 1], [2, 1]])
-    said = restarts._consistent({'naturally trained': up, 'adversarially trained': down})
+    said = restarts._rise({'naturally trained': up, 'adversarially trained': down})[0]
     assert 'naturally trained: 2 of 2; adversarially trained: 1 of 2' in said.measured
     assert said.verdict == PARTLY

@@ -1,5 +1,6 @@
 """Claims about transfer and gradients, on made-up networks."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from common.evaluation.accuracy import Outcome
 from common.report.claims import CONTRADICTED, NOT_TESTED, PARTLY, REPRODUCED
 from common.report.figures import transfer
+from common.statistics import Measured
 
 NAMES = ['A', 'A_nat', 'B', 'A_prime']
 
@@ -23,7 +25,8 @@ RELEASED = {
     'A_prime': entry('trades'),
     'A_best': entry('pgd'),
 }
-TRAININGS = transfer._Trainings.read(RELEASED, NAMES, 'A')
+TRAININGS = transfer._trainings(RELEASED, NAMES)
+TARGETS = transfer._of_one_architecture(RELEASED, 'A')
 
 
 def outcome(correct, n=100):
@@ -32,18 +35,21 @@ def outcome(correct, n=100):
 
 def matrix(names=NAMES, natural=90, left=50, cosines=0.5, zero=0):
     """`left` images survive of `natural` ones: a number, or a function of source and target."""
-    table = np.ones((len(names), len(names)))
     of = cosines if callable(cosines) else lambda a, b: cosines
     stand = left if callable(left) else lambda a, b: left
-    for i, j in np.ndindex(*table.shape):
-        table[i, j] = 1 if i == j else of(names[i], names[j])
+    pairs = list(itertools.product(names, names))
+    means = {(a, b): 1.0 if a == b else of(a, b) for a, b in pairs}
     return transfer._Matrix(
         list(names),
-        [outcome(natural) for _ in names],
-        [[outcome(stand(a, b)) for b in names] for a in names],
-        table,
+        {('none (natural)', name): outcome(natural) for name in names}
+        | {(a, b): outcome(stand(a, b)) for a, b in pairs},
+        {pair: Measured(mean, mean - 0.01, mean + 0.01) for pair, mean in means.items()},
         [zero] * len(names),
     )
+
+
+def values(measured):
+    return list(transfer._values(measured).values())
 
 
 def robust(name):
@@ -53,24 +59,24 @@ def robust(name):
 def test_a_gradient_of_zero_has_no_cosine():
     a = np.array([[1, 0], [0, 1], [0, 0], [1, 0]], np.float32)
     b = np.array([[1, 0], [1, 0], [1, 0], [0, 0]], np.float32)
-    assert transfer.mean_cosine(a, b) == pytest.approx(0.5)  # of 1 and 0, without the last two
-    assert transfer.mean_cosine(a[:2], b[:2]) == pytest.approx(0.5)
+    np.testing.assert_allclose(transfer.image_cosines(a, b), [1, 0])  # without the last two
+    np.testing.assert_allclose(transfer.image_cosines(a[:2], b[:2]), [1, 0])
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        assert np.isnan(transfer.mean_cosine(a[2:], b[2:]))
+        assert transfer.image_cosines(a[2:], b[2:]).shape == (0,)
 
 
-def test_images_left_out_of_the_cosines_are_named():
-    assert transfer._left_out(matrix(), 100) == []
-    (said,) = transfer._left_out(matrix(zero=7), 100)
-    assert '7 of A, 7 of A_nat' in said and said.endswith('of 100 images.')
+def test_images_left_out_of_the_cosines_stand_in_their_table():
+    cosines = transfer._tables(matrix(zero=7))[2]
+    assert cosines.rows[-1] == ('images without a gradient', '7', '7', '7', '7')
 
 
 def test_missing_cosines_are_dashes_and_no_numbers():
     found = matrix(['A', 'A_nat'], cosines=float('nan'), zero=100)
-    assert transfer._numbers(found.cosines) == [[1.0, None], [None, 1.0]]
-    assert transfer._tables(found)[2].rows == (('A', '1.000', '-'), ('A_nat', '-', '1.000'))
-    assert transfer._by_gradients(found, TRAININGS) == []
+    assert values(found.rows()[2]) == [[1.0, None], [None, 1.0]]
+    one = '1.000 (0.990 to 1.010)'
+    assert transfer._tables(found)[2].rows[:2] == (('A', one, '-'), ('A_nat', '-', one))
+    assert transfer._by_gradients(found, TRAININGS).verdict == NOT_TESTED
 
 
 def test_natural_accuracy_is_the_first_row_of_the_table():
@@ -82,7 +88,7 @@ def test_natural_accuracy_is_the_first_row_of_the_table():
 
 
 def fooled(natural, attacked):
-    return transfer._Matrix(['A'], [natural], [[attacked]], np.ones((1, 1)), [0]).fooled[0][0]
+    return Measured.share(transfer.fooled(natural, attacked))
 
 
 def test_what_was_wrong_before_was_not_fooled():
@@ -96,19 +102,19 @@ def test_a_target_that_is_right_nowhere_cannot_be_fooled():
     assert np.isnan(share.value) and share[1:] == (0, 1)
     found = matrix(natural=0, left=0)
     assert transfer._tables(found)[1].rows[0][1] == '-'
-    assert transfer._numbers([[share.value]]) == [[None]]
-    assert transfer._by_training(found, TRAININGS) == []
+    assert values(found.rows()[1]) == [[None] * 4] * 4
+    assert transfer._by_training(found, TRAININGS, TARGETS).verdict == NOT_TESTED
 
 
 def test_trainings_are_read_from_the_manifest():
-    assert TRAININGS.of == {
+    assert TRAININGS == {
         'A': 'adversarially trained',
         'A_nat': 'naturally trained',
         'B': 'naturally trained',
         'A_prime': 'adversarially trained',
     }
-    assert TRAININGS.targets == {'A', 'A_nat', 'A_prime'}  # B is of another architecture
-    assert 'A_best' in transfer._Trainings.read(RELEASED, None, 'A').of
+    assert TARGETS == {'A', 'A_nat', 'A_prime', 'A_best'}  # B is of another architecture
+    assert 'A_best' in transfer._trainings(RELEASED, None)
 
 
 @pytest.mark.parametrize(
@@ -124,15 +130,14 @@ def test_trainings_are_read_from_the_manifest():
 def test_accuracy_under_transferred_examples_beside_the_networks_own(others, expected):
     left = {'A': 45, 'A_nat': others[0], 'A_prime': others[1]}
     found = matrix(['A', 'A_nat', 'A_prime'], left=lambda a, b: left[a])
-    (said,) = transfer._own_is_stronger(found, TRAININGS, 'A')
+    said = transfer._own_is_stronger(found, TRAININGS, 'A')
     assert said.verdict == expected
     assert '90.00% on natural images, 45.00% on its own' in said.measured
     assert f'A_nat: {others[0]:.2f}%' in said.measured
 
 
 def by_training(found):
-    (said,) = transfer._by_training(found, TRAININGS)
-    return said
+    return transfer._by_training(found, TRAININGS, TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +156,8 @@ def test_whether_stronger_training_weakens_transfer(left, expected):
 def test_examples_of_a_network_on_itself_are_no_transfer():
     said = by_training(matrix(left=lambda a, b: 0 if a == b else 45))
     # 180 images each: A and A_prime on each other, both on A_nat.
-    assert 'examples of adversarially trained networks: 50.0% and 50.0%' in said.measured
-    assert '42.8% to 57.2% and 42.8% to 57.2%' in said.interval
+    assert 'examples of adversarially trained networks: 50.0%, 50.0%' in said.measured
+    assert '42.8% to 57.2%, 42.8% to 57.2%' in said.interval
     assert said.n.startswith('180 and 180; ')
 
 
@@ -171,12 +176,11 @@ def test_a_difference_within_the_intervals_is_not_for_it():
 def test_targets_of_another_architecture_are_not_compared():
     # B alone makes naturally trained targets look easier to fool.
     said = by_training(matrix(left=lambda a, b: 9 if b == 'B' else 45))
-    assert '50.0% and 50.0%' in said.measured and said.verdict == CONTRADICTED
+    assert '50.0%, 50.0%' in said.measured and said.verdict == CONTRADICTED
 
 
 def by_gradients(found):
-    (said,) = transfer._by_gradients(found, TRAININGS)
-    return said
+    return transfer._by_gradients(found, TRAININGS)
 
 
 def test_gradients_are_compared_by_the_training_of_both():
@@ -187,10 +191,12 @@ def test_gradients_are_compared_by_the_training_of_both():
             )
         )
     )
-    assert 'two adversarially trained: 0.600 (A and A_prime)' in said.measured
-    assert 'two naturally trained: 0.400 (A_nat and B)' in said.measured
-    assert 'one of each training: 0.100 (A and A_nat), 0.100 (A and B)' in said.measured
-    assert said.verdict == PARTLY and said.measured.endswith('(holds for one of each training)')
+    robust_too = 'adversarially trained and adversarially trained'
+    one = 'adversarially trained and naturally trained'
+    assert f'{robust_too}: 0.600 (A and A_prime)' in said.measured
+    assert 'naturally trained and naturally trained: 0.400 (A_nat and B)' in said.measured
+    assert f'{one}: 0.100 (A and A_nat), 0.100 (A and B)' in said.measured
+    assert said.verdict == PARTLY and said.measured.endswith(f'(holds for {one})')
     assert 'the paper says so of capacity' in said.claim
 
 
@@ -204,9 +210,16 @@ def test_gradients_that_agree_or_differ_throughout(cosine, expected):
 
 def test_without_two_naturally_trained_networks_gradients_are_not_compared():
     said = by_gradients(matrix(['A', 'A_nat', 'A_prime']))
-    assert 'one of each training: 0.500' in said.measured and said.verdict == NOT_TESTED
+    assert 'naturally trained: 0.500 (A and A_nat)' in said.measured and said.verdict == NOT_TESTED
 
 
 def test_nothing_is_claimed_of_a_single_network():
-    trainings = transfer._Trainings.read({'A': entry('pgd')}, None, 'A')
-    assert transfer._claims(matrix(['A']), trainings, 'A') == []
+    trainings = transfer._trainings({'A': entry('pgd')}, None)
+    found = matrix(['A'])
+    claims = [
+        transfer._own_is_stronger(found, trainings, 'A'),
+        transfer._by_training(found, trainings, {'A'}),
+        transfer._by_gradients(found, trainings),
+    ]
+    assert {claim.verdict for claim in claims} == {NOT_TESTED}
+    assert {claim.interval for claim in claims} == {None}
