@@ -210,6 +210,8 @@ def test_num_examples(attack):
 
 def interrupt(monkeypatch, batches):
     """Ctrl-C after a number of batches have been attacked and classified."""
+    # One batch at a time, so that it is the last one that is not attacked any more.
+    monkeypatch.setattr('common.evaluation.concurrent_batches.workers', lambda: 1)
     original, calls = CompiledAttack.__call__, []
 
     def attacked(*args, **kwargs):
