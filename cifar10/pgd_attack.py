@@ -7,19 +7,12 @@ In Python, `PGDAttack` is the challenge's `LinfPGDAttack`, for any Keras model t
 """
 
 from cifar10.data_set import CIFAR10
-from common.attacks import PGD, CompiledAttack
+from common.attacks import CompiledAttack
 from common.networks.logits import LogitsFn
 from common.programs import cli, pgd_attack
 
-
-def challenge_pgd(**settings) -> PGD:
-    """The challenge's PGD for CIFAR-10's pixel range.
-
-    Args:
-        **settings: epsilon, steps, step_size, loss and random_start, as for `DataSet.pgd`; by
-            default the challenge's.
-    """
-    return CIFAR10.pgd(**settings)
+challenge_pgd = CIFAR10.pgd
+"""The challenge's PGD for CIFAR-10's pixel range, as `DataSet.pgd` describes it."""
 
 
 class PGDAttack(CompiledAttack):
@@ -27,7 +20,7 @@ class PGDAttack(CompiledAttack):
 
     Args:
         logits_fn: [batch, 32, 32, 3] float32 -> [batch, 10] logits: a Keras model or ModelLogits.
-        **settings: as for `challenge_pgd`.
+        **settings: epsilon, steps, step_size, loss and random_start, as for `challenge_pgd`.
     """
 
     def __init__(self, logits_fn: LogitsFn, **settings):

@@ -5,10 +5,11 @@ python examples/own_model.py my_model.keras
 
 import sys
 
-import keras
-
-from mnist import dataset
+from mnist import dataset  # before Keras, since this package imports TensorFlow quietly
 from mnist.pgd_attack import PGDAttack
+
+# isort: split
+import keras
 
 if len(sys.argv) != 2:
     sys.exit('usage: python examples/own_model.py my_model.keras')

@@ -6,20 +6,13 @@
 In Python, `PGDAttack` is the challenge's `LinfPGDAttack`, for any Keras model that returns logits.
 """
 
-from common.attacks import PGD, CompiledAttack
+from common.attacks import CompiledAttack
 from common.networks.logits import LogitsFn
 from common.programs import cli, pgd_attack
 from mnist.data_set import MNIST
 
-
-def challenge_pgd(**settings) -> PGD:
-    """The challenge's PGD for MNIST's pixel range.
-
-    Args:
-        **settings: epsilon, steps, step_size, loss and random_start, as for `DataSet.pgd`; by
-            default the challenge's.
-    """
-    return MNIST.pgd(**settings)
+challenge_pgd = MNIST.pgd
+"""The challenge's PGD for MNIST's pixel range, as `DataSet.pgd` describes it."""
 
 
 class PGDAttack(CompiledAttack):
@@ -27,7 +20,7 @@ class PGDAttack(CompiledAttack):
 
     Args:
         logits_fn: [batch, 28, 28, 1] float32 -> [batch, 10] logits: a Keras model or ModelLogits.
-        **settings: as for `challenge_pgd`.
+        **settings: epsilon, steps, step_size, loss and random_start, as for `challenge_pgd`.
     """
 
     def __init__(self, logits_fn: LogitsFn, **settings):

@@ -42,7 +42,7 @@ class PartialResult:
         """
         key = repr((name, *determines))
         short = hashlib.sha256(key.encode()).hexdigest()[:16]
-        return cls(pathlib.Path(folder) / f'{name}-{short}.npz', key)
+        return cls(pathlib.Path(os.path.expanduser(folder)) / f'{name}-{short}.npz', key)
 
     def read(self, default: dict[str, Any]) -> dict[str, Any]:
         """The state on disk; `default`, with a note on standard error, if the file is unusable.

@@ -152,7 +152,15 @@ class DataSet:
         loss: Loss = CrossEntropy(),
         random_start: bool = True,
     ) -> PGD:
-        """The challenge's PGD (`LinfPGDAttack`); arguments that are None take its own values."""
+        """The challenge's PGD (`LinfPGDAttack`), within this data set's ball and pixel range.
+
+        Args:
+            epsilon: radius in pixel units; by default the challenge's, as for the next two.
+            steps: gradient steps.
+            step_size: length of a step in pixel units.
+            loss: what it maximizes.
+            random_start: start from a random point of the ball, not from the image.
+        """
         return PGD(
             self.ball(epsilon),
             self.steps if steps is None else steps,

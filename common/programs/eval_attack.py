@@ -101,7 +101,7 @@ def main(data_set: DataSet) -> None:
     elif FLAGS.method == WORST_CASE:
         rows, exhibit = _worst_case(data_set, attacks)
     else:
-        source = FLAGS.source or FLAGS.target
+        source = FLAGS.target if FLAGS.source is None else FLAGS.source
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, source)]
     # Files before the table: printing fails if the reader of the output is gone.
     written = exhibit.write(FLAGS.output_dir) if exhibit is not None else None

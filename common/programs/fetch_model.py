@@ -3,6 +3,7 @@
 from absl import flags
 
 from common.networks.challenge_models import chosen, fetch_model
+from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
 
 FLAGS = flags.FLAGS
@@ -12,8 +13,8 @@ def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     names = ', '.join(data_set.challenge_models.releases)
     flags.DEFINE_string('name', None, f'The model to download, one of: {names}. Required.')
-    flags.DEFINE_string(
-        'output_dir', 'models', 'Folder to download to; the model gets a subfolder of its name.'
+    shared_flags.define_output_dir(
+        'models', 'Folder to download to; the model gets a subfolder of its name.'
     )
 
 

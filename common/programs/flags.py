@@ -3,6 +3,7 @@
 A program calls the functions that it needs. Defaults that differ between data sets are arguments.
 """
 
+import os
 import sys
 from collections.abc import Collection
 
@@ -114,13 +115,20 @@ def define_num_examples() -> None:
     )
 
 
-def define_output_dir() -> None:
-    """Defines --output_dir, the folder of the report."""
-    flags.DEFINE_string(
-        'output_dir',
-        'report',
-        'Folder for the tables and figures of the report. Results are kept there and reused.',
-    )
+class _Path(flags.ArgumentParser):
+    """Takes '~' for the home folder, which no shell replaces after '--output_dir='."""
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
+
+
+def define_output_dir(
+    default: str = 'report',
+    words: str = 'Folder for the tables and figures of the report. Results are kept there and '
+    'reused.',
+) -> None:
+    """Defines --output_dir, by default the folder of the report."""
+    flags.DEFINE(_Path(), 'output_dir', default, words, serializer=flags.ArgumentSerializer())
 
 
 def define_budget() -> None:

@@ -4,6 +4,7 @@ import pathlib
 
 from absl import flags
 
+from common.programs import flags as shared_flags
 from common.report.exhibit import read_all
 from common.report.page import write_report
 
@@ -12,9 +13,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines this program's flags."""
-    flags.DEFINE_string(
-        'output_dir', 'report', 'Folder that has the tables and figures, and gets the report.'
-    )
+    shared_flags.define_output_dir(words='Folder with the tables and figures; gets the report.')
 
 
 def main() -> None:

@@ -104,8 +104,8 @@ def open_submission(path: str | os.PathLike) -> np.memmap:
         ) from error
     except Exception as error:  # NumPy passes on whatever damaged bytes make its parsers raise
         raise UserError(
-            f'{path}: expected a whole .npy file; found one that is damaged, cut off or of another '
-            f'format ({reason(error)}). Write the images with np.save, as one array of plain '
+            f'{path}: expected a whole .npy file; found {_kind_of_file(path, error)} '
+            f'({reason(error).rstrip(".")}). Write the images with np.save, as one array of plain '
             'numbers.'
         ) from error
     if submission.dtype.kind not in 'fiu':
@@ -114,6 +114,20 @@ def open_submission(path: str | os.PathLike) -> np.memmap:
             f'{str(submission.dtype)[:200]}. Convert the images to np.float32 and save them again.'
         )
     return submission
+
+
+def _kind_of_file(path: str | os.PathLike, error: Exception) -> str:
+    with open(path, 'rb') as file:
+        head = file.read(len(npy.MAGIC_PREFIX))
+    if not head:
+        return 'an empty file'
+    if head.startswith(b'PK'):
+        return 'an .npz or other zip archive'
+    if not npy.MAGIC_PREFIX.startswith(head):
+        return 'another format'
+    if 'Python objects' in str(error):
+        return 'an array of Python objects'
+    return 'one that is damaged or cut off'
 
 
 def read(submission: np.memmap, shape: tuple[int, ...]) -> np.ndarray:

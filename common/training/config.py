@@ -1,15 +1,16 @@
 """Every setting that shapes a training run, as one typed value."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from common.errors import UserError
 from common.networks.logits import DTYPES
 from common.threat_model import LinfBall
 from common.training.adversaries import AdversarySettings, training_adversary
 from common.training.objectives import OBJECTIVES, ObjectiveSettings, training_objective
-from common.training.optimizers import OptimizerSettings
-from common.training.schedules import ScheduleSettings, learning_rate, unused
+from common.training.optimizers import OPTIMIZERS, OptimizerSettings
+from common.training.schedules import SCHEDULES, ScheduleSettings, learning_rate
 from common.training.setting import setting
 from common.training.validation import ValidationSettings
 
@@ -74,13 +75,12 @@ class TrainingConfig(
         return float('inf') if attack is None else attack.steps * attack.step_size
 
     def settled(self, given: Collection[str] = ()) -> 'TrainingConfig':
-        """The config without settings that its schedule ignores, with those its objective prefers.
+        """The config without settings that would be ignored, with those its objective prefers.
 
         Args:
             given: settings that the user gave, which stay.
         """
-        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
-        changes = {name: defaults[name] for name in unused(self.schedule)}
+        changes = {name: default for name, default, _, _ in self._ignored()}
         changes.update(OBJECTIVES[self.objective].prefers)
         return dataclasses.replace(
             self, **{name: value for name, value in changes.items() if name not in given}
@@ -90,10 +90,27 @@ class TrainingConfig(
         """Checks that settings do not contradict each other.
 
         Raises:
-            UserError: some do; the message names them as flags.
+            UserError: some do, or would be ignored; the message names them as flags.
         """
+        for name, _, choice, needed in self._ignored():
+            raise UserError(
+                f'--{name}: expected --{choice}={needed} with it; found '
+                f'--{choice}={getattr(self, choice)}, which does not use it. Drop one of them.'
+            )
         learning_rate(self)
         training_objective(self)
+
+    def _ignored(self) -> Iterator[tuple[str, Any, str, str]]:
+        """Settings that differ from their defaults to no effect, as (setting, default, x, y).
+
+        It would have an effect if the setting x were y.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for choice, table in (('schedule', SCHEDULES), ('optimizer', OPTIMIZERS)):
+            for needed, row in table.items():
+                for name in row.uses if needed != getattr(self, choice) else ():
+                    if getattr(self, name) != defaults[name]:
+                        yield name, defaults[name], choice, needed
 
     def to_json(self) -> dict[str, Any]:
         """The contents of config.json, which `Networks.build` and manifest.json understand."""

@@ -120,8 +120,11 @@ OPTIMIZERS = {
     'adam': Choice(
         "TensorFlow 1's Adam",
         lambda config: Adam(config.adam_beta_1, config.adam_beta_2, config.adam_epsilon),
+        uses=('adam_beta_1', 'adam_beta_2', 'adam_epsilon'),
     ),
-    'momentum': Choice("TensorFlow 1's momentum", lambda config: Momentum(config.momentum)),
+    'momentum': Choice(
+        "TensorFlow 1's momentum", lambda config: Momentum(config.momentum), uses=('momentum',)
+    ),
 }
 """Name -> config -> optimizer."""
 

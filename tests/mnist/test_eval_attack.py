@@ -542,6 +542,7 @@ def test_restarts_of_what_is_not_random(attack, flags):
 @pytest.mark.parametrize('flag', ['source', 'target'])
 def test_networks_that_are_not_there(attack, tmp_path, flag):
     assert "there is no network 'no/such'" in refusal(attack, f'--{flag}=no/such')
+    assert "there is no network ''" in refusal(attack, f'--{flag}=')  # an empty shell variable
     path = tmp_path / 'a.weights.h5'
     path.write_bytes(b'damaged')
     assert sha256(path) in refusal(attack, f'--{flag}={path}')

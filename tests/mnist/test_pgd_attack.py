@@ -60,6 +60,7 @@ def challenge_loop(network, name, x_nat, y, start, steps):
 
 def test_defaults_are_the_challenges():
     assert challenge_pgd() == PGD(LinfBall(0.3, 0.0, 1.0), 40, 0.01, CrossEntropy(), True)
+    assert challenge_pgd(0.2, 7) == PGD(LinfBall(0.2, 0.0, 1.0), 7, 0.01, CrossEntropy(), True)
     assert MNIST.batch_size == 200
 
 

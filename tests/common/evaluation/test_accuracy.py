@@ -636,3 +636,10 @@ def test_losses_below_the_rounding_of_probabilities_are_exact():
 def test_the_interval_holds_accuracies_of_0_and_1(n):
     assert wilson_interval(0, n)[0] == 0
     assert wilson_interval(n, n)[1] == 1
+
+
+def test_partial_results_in_the_home_folder_are_found_again(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    partial = PartialResult.of('~/results', 'x', 1)
+    partial.write({'a': 1})
+    assert partial.read({'a': 0}) == {'a': 1}

@@ -8,6 +8,7 @@ import pytest
 
 from common.programs import as_typed, figures
 from common.programs import flags as shared_flags
+from common.threat_model import LinfBall
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def told(run_program):
 
         tiny = types.SimpleNamespace(
             names=('tiny', 'drawn'),
+            kind_of_ball=LinfBall,
             epsilon=8.0,
             capacity_epsilon=None,
             batch_size=100,

@@ -43,7 +43,7 @@ def test_help_lists_own_and_shared_flags_and_is_no_failure(run_program, flag):
     status, out, _ = run_program(program(never, define_flags), flag)
     assert status == 0
     assert '--own: Of this program alone.' in out
-    assert '--epsilon: Radius of the l-inf ball' in out
+    assert '--epsilon: Radius of the ball' in out
 
 
 def test_full_help_is_no_failure(run_program):

@@ -1,9 +1,11 @@
-"""A radius that looks like a mistake gets a warning."""
+"""Shared flags: a radius that looks like a mistake gets a warning; paths."""
 
 import types
 
 import pytest
+from absl import flags
 
+from common.programs import flags as shared_flags
 from common.programs.flags import checked_ball
 from common.threat_model import LinfBall
 
@@ -69,3 +71,16 @@ def test_warns_of_steps_that_cannot_cross_the_ball(reach, warns, capsys):
     assert (err.count('\n'), err.startswith('warning: --steps times --step_size is ')) == (
         (1, True) if warns else (0, False)
     )
+
+
+def test_the_output_folder_may_be_written_as_a_tilde(run_program, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    found = []
+    program = types.SimpleNamespace(
+        __name__='prog',
+        main=lambda: found.append(flags.FLAGS.output_dir),
+        define_flags=shared_flags.define_output_dir,
+    )
+    assert run_program(program, '--output_dir=~/tables')[0] == 0
+    assert run_program(program)[0] == 0
+    assert found == [f'{tmp_path}/tables', 'report']

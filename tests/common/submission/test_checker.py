@@ -224,6 +224,24 @@ def test_refuses_a_damaged_or_hostile_file(path, contents):
     assert 'load it unsafely' not in message
 
 
+@pytest.mark.parametrize(
+    'name, words',
+    {
+        'empty file': 'an empty file',
+        'npz': 'an .npz or other zip archive',
+        'text': 'another format',
+        'half a magic': 'damaged or cut off',
+        'objects in a record': 'an array of Python objects',
+        'a byte too few': 'damaged or cut off',
+    }.items(),
+)
+def test_says_what_kind_of_file_it_found(path, name, words):
+    path.write_bytes(_DAMAGED[name])
+    assert f'found {words}' in refusal(load, path) or f'found one that is {words}' in refusal(
+        load, path
+    )
+
+
 def test_takes_a_file_with_more_behind_the_array(path):
     path.write_bytes(_WHOLE + b'more')
     np.testing.assert_array_equal(load(path), np.ones(SHAPE))

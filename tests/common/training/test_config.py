@@ -65,13 +65,18 @@ def test_boundaries_that_do_not_increase(boundaries):
     assert repr(','.join(map(str, boundaries))) in str(error.value)
 
 
-UNUSED = {'boundaries': (5,), 'learning_rate_warmup': 5}
+def test_a_piecewise_schedule_needs_boundaries():
+    with pytest.raises(UserError, match='--boundaries: expected at least one step'):
+        config(schedule='piecewise').check()
+
+
+UNUSED = {'boundaries': (5,), 'learning_rate_warmup': 5, 'momentum': 0.5}
 
 
 @pytest.mark.parametrize('name', UNUSED)
-def test_a_schedule_setting_that_would_be_ignored_is_refused_or_dropped(name):
+def test_a_setting_that_would_be_ignored_is_refused_or_dropped(name):
     changed = config(**{name: UNUSED[name]})
-    with pytest.raises(UserError, match=f'--{name}: expected --schedule='):
+    with pytest.raises(UserError, match=f'--{name}: expected --(schedule|optimizer)='):
         changed.check()
     changed.settled().check()
     assert changed.settled() == CONFIG and changed.settled({name}) == changed
@@ -92,7 +97,8 @@ def test_what_an_objective_prefers_yields_to_what_is_given():
 @pytest.mark.parametrize('objective', OBJECTIVES)
 @pytest.mark.parametrize('schedule', SCHEDULES)
 def test_every_name_makes_something(objective, schedule):
-    made = config(objective=objective, schedule=schedule)
+    boundaries = (40, 60) if schedule == 'piecewise' else ()
+    made = config(objective=objective, schedule=schedule, boundaries=boundaries)
     made.check()
     assert learning_rate(made)(0) > 0
 
