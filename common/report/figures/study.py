@@ -206,7 +206,7 @@ class Study:
         try:
             from common.report import plots
         except ModuleNotFoundError as error:
-            if error.name != 'matplotlib':
+            if (error.name or '').partition('.')[0] != 'matplotlib':
                 raise
             print(
                 f'warning: {path.name} was not drawn, because matplotlib is not installed; the '
