@@ -9,6 +9,7 @@ import pytest
 
 import cifar10.capacity
 from cifar10.data_set import CIFAR10
+from cifar10.recipes import FAST
 from common import attacks
 from common.data.batches import Examples
 from common.evaluation.accuracy import Outcome
@@ -30,8 +31,6 @@ from common.report.figures.capacity_findings import (
 from common.report.figures.study import Study
 from common.statistics import Measured
 from common.threat_model import LinfBall
-from common.training.config import TrainingConfig
-from common.training.setting import setting
 
 N = 1000
 WIDTHS = ('1', '2', '4')
@@ -400,24 +399,6 @@ def test_the_papers_numbers_stand_beside_its_data_alone(tmp_path, name):
     assert bool(sweep.papers) == (name == 'cifar10')
 
 
-@dataclasses.dataclass(frozen=True)
-class Config(TrainingConfig):
-    width: str = setting('Width.', '1')
-
-
-CONFIG = Config(
-    dataset='x',
-    seed=0,
-    epsilon=0.1,
-    steps=2,
-    step_size=0.05,
-    train_steps=7,
-    learning_rate=0.1,
-    optimizer='momentum',
-    batch_size=2,
-)
-
-
 def constant(reference):
     """One network that tells images apart and, after PGD training of width 1, one that cannot."""
     model = build()
@@ -441,7 +422,7 @@ def test_figure_3_marks_what_collapsed(tmp_path):
     )
     sweep = capacity.Sweep(
         {'1': {'width': '1'}, '2': {'width': '2'}},
-        CONFIG,
+        FAST,
         lambda config, folder, data_dir: folder.mkdir(parents=True),
         None,
         test,
