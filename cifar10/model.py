@@ -15,6 +15,7 @@ from cifar10.dataset import IMAGE_SHAPE, NUM_CLASSES
 from cifar10.layers import BatchNormalization, LeakyReLU, Shortcut, Standardize
 from cifar10.sources import SOURCES
 from common.networks import registry
+from common.networks.keras_defaults import published_defaults
 from common.randomness import layer_seeds
 
 WIDTHS = {'wide': (16, 160, 320, 640), 'simple': (16, 16, 32, 64)}
@@ -24,6 +25,7 @@ _UNITS = 5  # residual units a stage
 _SEEDS = 2 + 2 * 3 * _UNITS  # the first convolution, the logits and two convolutions a unit
 
 
+@published_defaults()
 def network_a(width: str = 'wide', *, seed: int = 0) -> keras.Model:
     """The challenge's residual network (cifar10_challenge/model.py).
 
@@ -93,6 +95,7 @@ class _Builder:
         return layers.Dense(NUM_CLASSES, kernel_initializer=init, name='logits')(x)
 
 
+@published_defaults()
 def network_b(*, seed: int = 0) -> keras.Model:
     """A plain convolutional network: three pairs of convolutions, max-pooling, no shortcuts.
 

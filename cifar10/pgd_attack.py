@@ -6,9 +6,11 @@
 In Python, `PGDAttack` is the challenge's `LinfPGDAttack`, for any Keras model that returns logits.
 """
 
+from typing import Any
+
 from cifar10.data_set import CIFAR10
-from common.attacks import CompiledAttack
-from common.networks.logits import LogitsFn
+from common.attacks import PGD, CompiledAttack
+from common.losses import Loss
 from common.programs import cli, pgd_attack
 
 challenge_pgd = CIFAR10.pgd
@@ -19,12 +21,28 @@ class PGDAttack(CompiledAttack):
     """The challenge's attack on one network, compiled once and used for every batch.
 
     Args:
-        logits_fn: [batch, 32, 32, 3] float32 -> [batch, 10] logits: a Keras model or ModelLogits.
-        **settings: epsilon, steps, step_size, loss and random_start, as for `challenge_pgd`.
+        network: [batch, 32, 32, 3] float32 -> [batch, 10] logits: a Keras model, which is computed
+            as it was built, or anything else that `common.networks.logits.as_logits` takes.
+        epsilon: radius of the l-inf ball, in pixel units.
+        steps: gradient steps.
+        step_size: length of a step, in pixel units.
+        loss: what it maximizes: 'xent', 'cw', or one of `common.losses`.
+        random_start: start from a random point of the ball, not from the image.
+        bounds: range of pixels; images outside of it are refused.
     """
 
-    def __init__(self, logits_fn: LogitsFn, **settings):
-        super().__init__(challenge_pgd(**settings), logits_fn)
+    def __init__(
+        self,
+        network: Any,
+        epsilon: float = CIFAR10.epsilon,
+        steps: int = CIFAR10.steps,
+        step_size: float = CIFAR10.step_size,
+        loss: str | Loss = 'xent',
+        random_start: bool = True,
+        bounds: tuple[float, float] = (CIFAR10.lower, CIFAR10.upper),
+    ):
+        ball = CIFAR10.kind_of_ball(epsilon, *bounds)
+        super().__init__(PGD(ball, steps, step_size, loss, random_start), network)
 
 
 main = cli.Door(pgd_attack, CIFAR10)

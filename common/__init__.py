@@ -13,3 +13,8 @@ import tensorflow as tf  # noqa: E402  (after the quiet import)
 # Predictions always use float32; on recent GPUs, float32 products would otherwise keep only 10 bits
 # of the mantissa.
 tf.config.experimental.enable_tensor_float_32_execution(False)
+
+from common.attacks.on_arrays import attack  # noqa: E402
+from common.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy  # noqa: E402
+
+__all__ = ['RobustAccuracy', 'attack', 'robust_accuracy']

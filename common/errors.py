@@ -11,6 +11,13 @@ class UserError(Exception):
     """
 
 
+class BadInput(UserError, ValueError):
+    """Images, labels, a network or an argument that is not what a function takes.
+
+    A `ValueError` for callers in Python, and one line on the command line.
+    """
+
+
 def reason(error: BaseException, limit: int = 300) -> str:
     """A library's error in one short line, for use inside a message of our own.
 

@@ -12,6 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
+from common.errors import BadInput
+
+_BYTE_RANGE = 255  # upper - lower where the unit of pixels is a grey level
+
 
 @dataclasses.dataclass(frozen=True)
 class Ball(abc.ABC):
@@ -98,6 +102,26 @@ class Ball(abc.ABC):
         """The same ball with the radius times `factor`, a number or a scalar tensor."""
         return dataclasses.replace(self, epsilon=self.epsilon * factor)
 
+    def covering(self, shape: tuple[int, ...]) -> 'Ball':
+        """The same ball, so large that every image of the pixel range is in it.
+
+        Args:
+            shape: of one image.
+        """
+        corners = tf.fill([1, *shape], self.lower), tf.fill([1, *shape], self.upper)
+        return dataclasses.replace(self, epsilon=float(self.distance(*corners)[0]))
+
+    def warnings(self) -> list[str]:
+        """What makes the radius look like a mistake, in words that begin with its name; or []."""
+        extent = self.upper - self.lower
+        if not 0 < self.epsilon < 1 or extent < _BYTE_RANGE:
+            return []
+        return [
+            f'epsilon={self.epsilon:g} is less than one grey level, since pixels are '
+            f'{self.lower:g} to {self.upper:g} here. If it was meant on the scale from 0 to 1, '
+            f'multiply it by {extent:g}: 8/{extent:g} = {8 / extent:.2g} there is epsilon=8.'
+        ]
+
     def _in_range(self, x: tf.Tensor) -> tf.Tensor:
         return tf.clip_by_value(x, self.lower, self.upper)
 
@@ -133,6 +157,17 @@ class LinfBall(Ball):
     def steepest(self, gradient: tf.Tensor) -> tf.Tensor:
         """The gradient's sign."""
         return tf.sign(gradient)
+
+    def warnings(self) -> list[str]:
+        """See `Ball`; also a radius at which no classifier can be robust."""
+        half = (self.upper - self.lower) / 2
+        if self.epsilon < half:
+            return super().warnings()
+        return [
+            f'epsilon={self.epsilon:g} is at least half of the pixel range '
+            f'[{self.lower:g}, {self.upper:g}]: one grey image is within reach of every image, so '
+            f'no classifier can be robust. Choose a radius below {half:g}.'
+        ]
 
     def distance(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """[batch]: the largest change of a pixel."""
@@ -187,6 +222,33 @@ class L2Ball(Ball):
     def distance(self, x_adv: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """[batch]: the Euclidean length of the difference."""
         return tf.reshape(_direction_and_length(x_adv - x)[1], [-1])
+
+
+NORMS: dict[str, type[Ball]] = {'linf': LinfBall, 'l2': L2Ball}
+
+
+def make_ball(norm: str, epsilon: float, bounds: tuple[float, float]) -> Ball:
+    """The threat model in a norm by name.
+
+    Args:
+        norm: one of NORMS.
+        epsilon: radius, in pixel units.
+        bounds: smallest and largest pixel value.
+
+    Raises:
+        BadInput: unknown norm, or `bounds` are not two numbers.
+        ValueError: see `Ball`.
+    """
+    if norm not in NORMS:
+        raise BadInput(f'unknown norm {norm!r}; expected one of: {", ".join(NORMS)}')
+    try:
+        lower, upper = (float(bound) for bound in bounds)
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            'expected bounds as the smallest and the largest pixel value, such as (0, 255); found '
+            f'{bounds!r}.'
+        ) from error
+    return NORMS[norm](epsilon, lower, upper)
 
 
 def _direction_and_length(vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

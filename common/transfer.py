@@ -18,7 +18,7 @@ from common.evaluation.accuracy import Judge, Outcome
 from common.evaluation.cascade import OnBatch, compiled_accuracy, single_run
 from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
-from common.networks.logits import LogitsFn, ModelLogits
+from common.networks.logits import LogitsFn
 from common.networks.weights import weights_digest
 
 
@@ -37,7 +37,7 @@ class Source:
     @functools.cached_property
     def judge(self) -> Judge:
         """Classifies images with this network in float32; compiled once."""
-        return Judge(ModelLogits(self.model))
+        return Judge(self.model)
 
 
 class Sources:
@@ -181,10 +181,11 @@ class _Once(CompiledAttack):
         super().__init__(attack, logits_fn)
         self._crafted: dict[bytes, tf.Tensor] = {}
 
-    def __call__(self, x: tf.Tensor, y: tf.Tensor, *, seed) -> tf.Tensor:
+    def craft(self, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
+        """See `CompiledAttack`."""
         asked = hashlib.sha256()
         for array in (x, y, seed):
             asked.update(array.numpy().tobytes())
         if asked.digest() not in self._crafted:
-            self._crafted[asked.digest()] = super().__call__(x, y, seed=seed)
+            self._crafted[asked.digest()] = super().craft(x, y, seed=seed)
         return self._crafted[asked.digest()]

@@ -12,6 +12,7 @@ from keras import layers
 
 from common.errors import UserError
 from common.networks import registry
+from common.networks.keras_defaults import published_defaults
 from common.randomness import layer_seeds
 from mnist import tf1
 from mnist.dataset import IMAGE_SHAPE, NUM_CLASSES
@@ -29,6 +30,7 @@ INITS = {
 }
 
 
+@published_defaults()
 def network_a(
     filters: tuple[int, int] = (32, 64),
     hidden: int = 1024,
@@ -93,6 +95,7 @@ def network_a(
     )
 
 
+@published_defaults()
 def network_b(*, seed: int = 0) -> keras.Model:
     """Architecture B of Tramer et al. (2017a), the source of Table 1's last black-box rows.
 

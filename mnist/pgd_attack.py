@@ -6,8 +6,10 @@
 In Python, `PGDAttack` is the challenge's `LinfPGDAttack`, for any Keras model that returns logits.
 """
 
-from common.attacks import CompiledAttack
-from common.networks.logits import LogitsFn
+from typing import Any
+
+from common.attacks import PGD, CompiledAttack
+from common.losses import Loss
 from common.programs import cli, pgd_attack
 from mnist.data_set import MNIST
 
@@ -19,12 +21,28 @@ class PGDAttack(CompiledAttack):
     """The challenge's attack on one network, compiled once and used for every batch.
 
     Args:
-        logits_fn: [batch, 28, 28, 1] float32 -> [batch, 10] logits: a Keras model or ModelLogits.
-        **settings: epsilon, steps, step_size, loss and random_start, as for `challenge_pgd`.
+        network: [batch, 28, 28, 1] float32 -> [batch, 10] logits: a Keras model, which is computed
+            as it was built, or anything else that `common.networks.logits.as_logits` takes.
+        epsilon: radius of the l-inf ball, in pixel units.
+        steps: gradient steps.
+        step_size: length of a step, in pixel units.
+        loss: what it maximizes: 'xent', 'cw', or one of `common.losses`.
+        random_start: start from a random point of the ball, not from the image.
+        bounds: range of pixels; images outside of it are refused.
     """
 
-    def __init__(self, logits_fn: LogitsFn, **settings):
-        super().__init__(challenge_pgd(**settings), logits_fn)
+    def __init__(
+        self,
+        network: Any,
+        epsilon: float = MNIST.epsilon,
+        steps: int = MNIST.steps,
+        step_size: float = MNIST.step_size,
+        loss: str | Loss = 'xent',
+        random_start: bool = True,
+        bounds: tuple[float, float] = (MNIST.lower, MNIST.upper),
+    ):
+        ball = MNIST.kind_of_ball(epsilon, *bounds)
+        super().__init__(PGD(ball, steps, step_size, loss, random_start), network)
 
 
 main = cli.Door(pgd_attack, MNIST)

@@ -7,10 +7,11 @@ import tensorflow as tf
 from common.attacks.base import Attack, Climber
 from common.attacks.restarts import restart_seed
 from common.networks.logits import LogitsFn
+from common.threat_model import Ball
 
 
 @dataclasses.dataclass(frozen=True)
-class Chained:
+class Chained(Attack):
     """`then` climbs from the result of `first` instead of from a random point.
 
     A search without gradients leads to places that are hard to reach along gradients, and gradients
@@ -25,13 +26,18 @@ class Chained:
     then: Climber
 
     @property
+    def ball(self) -> Ball | None:
+        """The threat model."""
+        return getattr(self.then, 'ball', None)
+
+    @property
     def gradients(self) -> int:
         """Input gradients spent on each image."""
         return self.first.gradients + self.then.gradients
 
-    def __call__(
+    def perturb(
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
-        start = self.first(logits_fn, x, y, seed=restart_seed(seed, 0))
+        """See `Attack`."""
+        start = self.first.perturb(logits_fn, x, y, seed=restart_seed(seed, 0))
         return self.then.ascend(logits_fn, start, x, y)

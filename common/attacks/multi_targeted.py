@@ -9,12 +9,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from common.attacks.base import Attack
 from common.attacks.restarts import restart_seed, worst_of
 from common.networks.logits import LogitsFn
+from common.threat_model import Ball
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiTargeted:
+class MultiTargeted(Attack):
     """Runs an attack towards the likeliest wrong classes in turn; the worst result counts.
 
     Attributes:
@@ -39,14 +41,19 @@ class MultiTargeted:
             )
 
     @property
+    def ball(self) -> Ball | None:
+        """The threat model."""
+        return getattr(self.attack, 'ball', None)
+
+    @property
     def gradients(self) -> int:
         """Input gradients spent on each image."""
         return self.targets * self.attack.gradients
 
-    def __call__(
+    def perturb(
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`.
+        """See `Attack`.
 
         Raises:
             ValueError: the network has fewer wrong classes.
@@ -56,7 +63,7 @@ class MultiTargeted:
         def run(i: tf.Tensor) -> tf.Tensor:
             loss = self.attack.loss.towards(tf.gather(order, self.first + i, axis=1))
             attack = dataclasses.replace(self.attack, loss=loss)
-            return attack(logits_fn, x, y, seed=restart_seed(seed, self.first + i))
+            return attack.perturb(logits_fn, x, y, seed=restart_seed(seed, self.first + i))
 
         return worst_of(run, self.targets, logits_fn, x, y)
 

@@ -5,14 +5,15 @@ import dataclasses
 
 import tensorflow as tf
 
-from common.attacks.base import Climber
+from common.attacks.base import Attack, Climber
 from common.attacks.restarts import restart_seed
 from common.attacks.steps import repeat, with_gradient
 from common.networks.logits import LogitsFn
+from common.threat_model import Ball
 
 
 @dataclasses.dataclass(frozen=True)
-class ODI:
+class ODI(Attack):
     """Starts an attack where the logits have moved along a direction drawn for each image.
 
     Random points of a ball look alike to the network, so restarts from them lead to similar images;
@@ -36,14 +37,19 @@ class ODI:
             raise ValueError(f'steps must be at least 1; found {self.steps}')
 
     @property
+    def ball(self) -> Ball | None:
+        """The threat model."""
+        return getattr(self.attack, 'ball', None)
+
+    @property
     def gradients(self) -> int:
         """Input gradients spent on each image."""
         return self.steps + self.attack.gradients
 
-    def __call__(
+    def perturb(
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        """See `Attack`."""
         ball = self.attack.ball
         size = ball.epsilon if self.step_size is None else self.step_size
         start = self.attack.start(x, restart_seed(seed, 0))

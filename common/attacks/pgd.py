@@ -38,7 +38,7 @@ class PGD(Climber):
     >>> logits_fn = lambda x: tf.stack([-3 * x[:, 0], 4 * x[:, 1]], axis=1)  # any network
     >>> attack = PGD(L2Ball(epsilon=0.1), steps=10, step_size=0.05, random_start=False)
     >>> x, y = tf.constant([[0.5, 0.5]]), tf.constant([0])
-    >>> print(attack(logits_fn, x, y, seed=tf.constant([0, 0])).numpy().round(4))
+    >>> print(attack(logits_fn, x, y, seed=0).numpy().round(4))
     [[0.56 0.58]]
     """
 
@@ -53,6 +53,7 @@ class PGD(Climber):
             raise ValueError(f'steps must be at least 0; found {self.steps}')
         if isinstance(self.step_size, numbers.Real) and not 0 <= self.step_size < float('inf'):
             raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
+        self._name_loss()
 
     def scaled(self, factor: Any) -> 'PGD':
         """The same attack with radius and step size times `factor`, a number or scalar tensor."""

@@ -8,10 +8,11 @@ from common.attacks.base import Attack
 from common.attacks.steps import where
 from common.losses import true_margin
 from common.networks.logits import LogitsFn, exact
+from common.threat_model import Ball
 
 
 @dataclasses.dataclass(frozen=True)
-class Restarts:
+class Restarts(Attack):
     """Runs `attack` several times and keeps each image's most adversarial result.
 
     Restart r depends on the seed and r only, so r restarts are the first r of any larger number,
@@ -33,17 +34,22 @@ class Restarts:
             raise ValueError(f'restarts must be at least 1; found {self.restarts}')
 
     @property
+    def ball(self) -> Ball | None:
+        """The threat model."""
+        return getattr(self.attack, 'ball', None)
+
+    @property
     def gradients(self) -> int:
         """Input gradients spent on each image."""
         return self.restarts * self.attack.gradients
 
-    def __call__(
+    def perturb(
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Adversarial images [batch, ...] float32; arguments as in `Attack`."""
+        """See `Attack`."""
 
         def run(r: tf.Tensor) -> tf.Tensor:
-            return self.attack(logits_fn, x, y, seed=restart_seed(seed, r))
+            return self.attack.perturb(logits_fn, x, y, seed=restart_seed(seed, r))
 
         return worst_of(run, self.restarts, logits_fn, x, y)
 

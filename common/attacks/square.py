@@ -1,11 +1,13 @@
 """Square Attack (Andriushchenko, Croce, Flammarion and Hein 2020), which needs no gradients."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from common.attacks.base import require_ball
+from common.attacks.base import Attack, require_ball
 from common.attacks.precision import rounding
 from common.attacks.steps import where
 from common.losses import true_margin
@@ -17,12 +19,12 @@ _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
 @dataclasses.dataclass(frozen=True)
-class Square:
+class Square(Attack):
     """Random search: squares of +-epsilon at random places are kept where they lower the margin.
 
-    It starts from vertical stripes of +-epsilon and needs the network's margins only, so misleading
-    gradients do not stop it. Images that fool the network (in lower precision, by more than
-    rounding) stay as they are.
+    The images may have channels last, channels first or none. It starts from vertical stripes of
+    +-epsilon and needs the network's margins only, so misleading gradients do not stop it. Images
+    that fool the network (in lower precision, by more than rounding) stay as they are.
 
     Attributes:
         ball: the threat model; `LinfBall` only, since the l2 version is another algorithm.
@@ -49,13 +51,15 @@ class Square:
         """Input gradients spent on each image: none."""
         return 0
 
-    def __call__(
+    def perturb(
         self, logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Adversarial images [batch, height, width, channels] float32; arguments as in `Attack`."""
+        """See `Attack`."""
+        spatial, back = _layouts(tuple(x.shape[1:]))
+        x = spatial(x)
 
         def queried(image: tf.Tensor) -> _Found:
-            logits = logits_fn(image)
+            logits = logits_fn(back(image))
             margin = true_margin(logits, y)
             return _Found(image, margin, margin < -rounding(logits_fn, logits))
 
@@ -77,7 +81,7 @@ class Square:
             parallel_iterations=1,
             shape_invariants=(tf.TensorShape([]), _Found(x.shape, one, one)),
         )
-        return found.x_adv
+        return back(found.x_adv)
 
     def _with_square(
         self, x_adv: tf.Tensor, x: tf.Tensor, query: tf.Tensor, seed: tf.Tensor
@@ -109,6 +113,20 @@ class Square:
 
     def _signs(self, shape: list, seed: tf.Tensor) -> tf.Tensor:
         return self.ball.steepest(tf.random.stateless_uniform(shape, seed) - 0.5)
+
+
+def _layouts(shape: tuple[int, ...]) -> tuple[Callable, Callable]:
+    """Turns images of a shape into [batch, height, width, channels], where squares are, and back.
+
+    Channels come last, unless there are 1 or 3 on the first axis and another number on the last
+    one. Images without channels get one; numbers in a row are squares of one number each.
+    """
+    if len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3):
+        return (lambda x: tf.transpose(x, [0, 2, 3, 1]), lambda x: tf.transpose(x, [0, 3, 1, 2]))
+    if len(shape) == 3:
+        return tf.identity, tf.identity
+    sides = (*shape, 1, 1)[:3] if len(shape) < 3 else (math.prod(shape[:-2]), *shape[-2:])
+    return (lambda x: tf.reshape(x, [-1, *sides]), lambda x: tf.reshape(x, [-1, *shape]))
 
 
 class _Found(NamedTuple):

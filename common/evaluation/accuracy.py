@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +11,7 @@ from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation.concurrent_batches import in_order, split
 from common.losses import LogOdds
-from common.networks.logits import LogitsFn
+from common.networks.logits import as_logits
 from common.statistics import Measured
 
 
@@ -56,11 +57,15 @@ class Outcome:
 class Judge:
     """Classifies images with one network, in float32 whatever the attack computed in.
 
+    A Keras model of another precision is judged in its own, as `model.predict` computes it.
+
     Args:
-        logits_fn: the network: [batch, ...] float32 pixels -> [batch, classes] float32 logits.
+        network: anything that `common.networks.logits.as_logits` takes.
     """
 
-    def __init__(self, logits_fn: LogitsFn):
+    def __init__(self, network: Any):
+        logits_fn = as_logits(network, dtype=None)
+
         @tf.function(autograph=False, reduce_retracing=True)
         def judge(x, y):
             logits = logits_fn(x)

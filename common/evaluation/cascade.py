@@ -22,7 +22,7 @@ from common.evaluation.concurrent_batches import in_order, split
 from common.evaluation.crafting import Crafting
 from common.evaluation.resumable import PartialResult
 from common.evaluation.verdict import SURVIVES, Stage, Verdict
-from common.networks.logits import LogitsFn, ModelLogits
+from common.networks.logits import LogitsFn
 
 OnBatch = Callable[[np.ndarray, np.ndarray], None]
 """Receives [k] indices and the [k, ...] float32 adversarial images of each attacked batch.
@@ -79,7 +79,7 @@ def adversarial_accuracy(
     single, restarts = single_run(attack)
     return compiled_accuracy(
         CompiledAttack(single, crafting.logits(source)),
-        Judge(_exact(target)),
+        Judge(target),
         examples,
         restarts=restarts,
         crafting=crafting,
@@ -314,7 +314,7 @@ class _Cascade:
         def attacked(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]:
             index = batches[number]
             x, y = tf.constant(self.examples.x[index]), tf.constant(self.examples.y[index])
-            x_adv = perturb(x, y, seed=tf.random.fold_in(seed, number))
+            x_adv = perturb.craft(x, y, seed=tf.random.fold_in(seed, number))
             return index, x_adv, *self.judge(x_adv, y)
 
         return in_order(attacked, range(first, len(batches)))
@@ -338,8 +338,3 @@ class _Cascade:
             # Where no terminal rewrites the line, one line in a while is enough.
             mininterval=0.2 if sys.stderr.isatty() else 60,
         )
-
-
-def _exact(network: keras.Model | LogitsFn) -> LogitsFn:
-    """The network in float32."""
-    return ModelLogits(network) if isinstance(network, keras.Model) else network

@@ -1,10 +1,12 @@
 """How adversarial examples are crafted: all that is neither the attack nor the network."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
-from common.networks.logits import LogitsFn, ModelLogits
+from common.errors import BadInput
+from common.networks.logits import Logits, LogitsFn, ModelLogits, as_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,35 +18,51 @@ class Crafting:
         seed: seed of the attack's randomness.
         dtype: precision of the gradients, 'float32' or 'bfloat16'; predictions always use float32.
         jit_compile: whether XLA compiles the network and its gradients.
+        as_built: whether the network's layers are computed one after the other, as the challenges
+            do. Otherwise it may be rearranged so that gradients take less time: the same function
+            to rounding, but where pixels of a pooling window are equal the gradient may go to
+            another one of them, so that steps differ there.
     """
 
     batch_size: int
     seed: int = 0
     dtype: str = 'float32'
     jit_compile: bool = False
+    as_built: bool = False
 
-    def logits(self, network: keras.Model | LogitsFn) -> LogitsFn:
+    def logits(self, network: Any, output: str | int | None = None) -> LogitsFn:
         """The network as an attack computes it.
 
         Args:
-            network: a Keras model; any other function from pixels to logits is used as it is.
+            network: a Keras model; anything else that `common.networks.logits.as_logits` takes is
+                used as it is, and a `Logits` has its precision already.
+            output: name or number of the output that holds the logits, where there are several.
 
         Raises:
-            ValueError: another function than a Keras model is to be computed in bfloat16 or by XLA.
+            BadInput: another function than a Keras model is to be computed in bfloat16 or by XLA.
         """
+        if isinstance(network, Logits):
+            return network
         if isinstance(network, keras.Model):
-            return ModelLogits(network, self.dtype, jit_compile=self.jit_compile)
-        if self.precision != ('float32',):
-            raise ValueError(
+            return ModelLogits(
+                network,
+                self.dtype,
+                jit_compile=self.jit_compile,
+                as_built=self.as_built,
+                output=output,
+            )
+        if self.dtype != 'float32' or self.jit_compile:
+            raise BadInput(
                 f'expected a Keras model to compute by {" and ".join(self.precision)}; found '
                 f'{type(network).__name__}'
             )
-        return network
+        return as_logits(network, output=output)
 
     @property
     def precision(self) -> tuple[str, ...]:
         """How gradients are computed, as a part of keys: ('float32',) or ('float32', 'XLA')."""
-        return (self.dtype, 'XLA') if self.jit_compile else (self.dtype,)
+        more = {'XLA': self.jit_compile, 'as built': self.as_built}
+        return (self.dtype, *(name for name, chosen in more.items() if chosen))
 
     def __str__(self) -> str:
         return (

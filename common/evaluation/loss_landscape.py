@@ -99,7 +99,7 @@ class Restarting:
     def _batch(self, examples: Examples, image: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         x, y = repeated(examples, image, self.batch_size)
         seed = tf.random.fold_in(tf.constant([self._seed, image]), number)
-        x_adv = self._perturb(x, y, seed=seed)
+        x_adv = self._perturb.craft(x, y, seed=seed)
         _, losses = self._judge(x_adv, y)
         return losses, (x_adv - x).numpy().reshape(len(losses), -1)
 

@@ -255,8 +255,7 @@ def beyond(suspect: Suspect, survived: np.ndarray) -> Check:
 
 def large_radius(suspect: Suspect) -> Check:
     """Fails if any image survives where the adversary may choose any image at all."""
-    ball = suspect.pgd.ball
-    whole = dataclasses.replace(ball, epsilon=ball.upper - ball.lower)
+    whole = suspect.pgd.ball.covering(suspect.examples.x.shape[1:])
     survived = dataclasses.replace(suspect, tried=[]).survivors(APGD(whole, 100, Margin()))
     return Check(
         'large epsilon',

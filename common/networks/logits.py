@@ -1,15 +1,15 @@
 """How attacks and evaluation see a network: as a function from pixels to logits."""
 
+import abc
 import dataclasses
 import functools
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from common.errors import UserError, reason
+from common.errors import BadInput, UserError, reason
 from common.networks.fast_gradients import rearranged
 
 LogitsFn = Callable[[tf.Tensor], tf.Tensor]
@@ -18,8 +18,16 @@ LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 DTYPES = ('float32', 'bfloat16')
 
 
+class Logits(abc.ABC):
+    """A network as a LogitsFn: in evaluation mode unless it says otherwise, logits in float32."""
+
+    @abc.abstractmethod
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """[batch, classes] float32 logits of [batch, ...] float32 pixels."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Logits):
     """A network with its weights read once, as a LogitsFn for many calls in one graph.
 
     Attributes:
@@ -35,41 +43,51 @@ class Snapshot:
         return self.logits(x)
 
 
-class ModelLogits:
+class ModelLogits(Logits):
     """A Keras model that returns logits, as a LogitsFn, computed in a chosen precision.
 
     bfloat16 about doubles the speed of gradients on processors and GPUs that have it, and is for
-    crafting only: predictions always use float32.
+    crafting only: predictions always use float32, or the model's own precision where that is
+    another one.
 
     Args:
-        model: Keras model, [batch, ...] -> [batch, classes].
+        model: Keras model, [batch, ...] -> [batch, classes]. One logit is that of class 1 of two.
         dtype: 'float32' or 'bfloat16', the precision of the layers' arithmetic. A dense layer at
-            the end stays in float32, and logits are always returned as float32.
+            the end stays in float32, and logits are always returned as float32. None leaves each
+            layer its own precision, as `model.predict` does.
         training: whether layers run in training mode (batch statistics, dropout).
         update: whether training mode updates the model's moving averages.
         jit_compile: whether XLA compiles the network and its gradients, once for each batch size.
+        as_built: whether `snapshot` computes the layers one after the other, too.
+        output: name or number of the output that holds the logits, for models with several.
 
     Raises:
-        ValueError: unknown dtype; when called, a model with several outputs.
+        ValueError: unknown dtype.
+        BadInput: when called, a model with several outputs and no `output`.
         UserError: bfloat16 for a model whose layers cannot be cloned in another precision.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        dtype: str = 'float32',
+        dtype: str | None = 'float32',
         training: bool = False,
         update: bool = True,
         jit_compile: bool = False,
+        as_built: bool = False,
+        output: str | int | None = None,
     ):
-        if dtype not in DTYPES:
+        if dtype not in (*DTYPES, None):
             raise ValueError(f'unknown dtype {dtype!r}; expected one of: {", ".join(DTYPES)}')
         self.model = model
         self.dtype = dtype
         self.training = training
         self.update = update
         self.jit_compile = jit_compile
-        self._clone = None if dtype == 'float32' else _clone_in(model, f'mixed_{dtype}')
+        self.as_built = as_built
+        self.output = output
+        if dtype == 'bfloat16':
+            _ = self._clone  # fails early
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         return self._plain()(x)
@@ -80,22 +98,39 @@ class ModelLogits:
         Where the network allows, it is rearranged so that input gradients take less time.
         """
         logits = self._rearranged(self.dtype) or self._plain()
-        if self.dtype == 'float32':
+        if self.dtype != 'bfloat16':
             return Snapshot(logits)
         return Snapshot(logits, exact=self._rearranged('float32') or self._layers)
 
-    def _layers(self, x: tf.Tensor) -> tf.Tensor:
-        return _float32(self.model(x, training=self.training))
+    @functools.cached_property
+    def _clone(self) -> keras.Model | None:
+        """The model rebuilt in `dtype`; None where its own layers are used."""
+        if self.dtype == 'bfloat16':
+            return _clone_in(self.model, 'mixed_bfloat16')
+        if self.dtype is None or all(
+            layer.compute_dtype == 'float32' for layer in self.model._flatten_layers()
+        ):
+            return None
+        try:
+            # Gradients of float16 would vanish.
+            return _clone_in(self.model, 'float32')
+        except UserError:  # attacks warn where gradients do vanish
+            return None
 
-    def _rearranged(self, dtype: str) -> LogitsFn | None:
+    def _layers(self, x: tf.Tensor) -> tf.Tensor:
+        return logits_of(self.model(x, training=self.training), self.output)
+
+    def _rearranged(self, dtype: str | None) -> LogitsFn | None:
         # On GPUs this was measured with XLA only.
         on_gpu = bool(tf.config.list_physical_devices('GPU'))
-        if self.training or (on_gpu and not self.jit_compile):
+        if self.as_built or dtype is None or self.training or (on_gpu and not self.jit_compile):
             return None
         fast = rearranged(self.model, dtype)
-        if fast is None or not self.jit_compile:
-            return fast
-        return tf.function(fast, autograph=False, jit_compile=True)
+        if fast is None:
+            return None
+        if self.jit_compile:
+            fast = tf.function(fast, autograph=False, jit_compile=True)
+        return lambda x: logits_of(fast(x))
 
     def _plain(self) -> LogitsFn:
         """The layers one after the other, exactly as Keras computes them."""
@@ -107,7 +142,7 @@ class ModelLogits:
         kept = {id(v) for layer in _dense_at_the_end(self.model) for v in layer.weights}
         trainable = [
             tf.cast(v, self.dtype)
-            if len(v.shape) > 1 and id(v) not in kept
+            if self.dtype and len(v.shape) > 1 and id(v) not in kept
             else tf.convert_to_tensor(v)
             for v in self.model.trainable_variables
         ]
@@ -132,48 +167,142 @@ class ModelLogits:
                 for variable, value in zip(state, after, strict=True):
                     variable.assign(value)
             # Losses of bfloat16 logits would flatten small differences between classes.
-            return _float32(z)
+            return logits_of(z, self.output)
 
         return logits
 
 
-def _float32(outputs: Any) -> tf.Tensor:
-    """A model's output in float32, whatever its own precision."""
-    if not tf.is_tensor(outputs):
-        raise ValueError(
-            f'expected one tensor of logits; the model returned a {type(outputs).__name__}. Attack '
-            'one of its outputs: keras.Model(model.inputs, model.outputs[0])'
-        )
-    return tf.cast(outputs, tf.float32)
+class AnyLogits(Logits):
+    """Any network that is not a Keras model as a LogitsFn.
 
-
-def check_logits(logits: tf.Tensor) -> None:
-    """Checks some logits for mistakes that would make an attack meaningless.
+    Keras models inside of it are called with training=False unless it says otherwise itself.
 
     Args:
-        logits: [batch, classes] float32, as the network returned them.
+        network: a function, a `tf.Module` that can be called, what `tf.saved_model.load` returns,
+            or one of its signatures; [batch, ...] pixels -> [batch, classes] logits.
+        output: name or number of the output that holds the logits, where there are several.
 
     Raises:
-        ValueError: not one row of numbers for each image.
-
-    Warns:
-        UserWarning: every row is a probability distribution: a softmax was applied, and saturated
-            probabilities have gradients of zero, which look like robustness and are not.
+        BadInput: it cannot be called, or is a SavedModel without the usual signature.
     """
-    if len(logits.shape) != 2 or logits.shape[1] < 2:
-        raise ValueError(f'expected logits of shape [batch, classes]; found {logits.shape}')
-    values = tf.cast(logits, tf.float32)
-    one = tf.abs(tf.reduce_sum(values, axis=1) - 1)
-    if bool(tf.reduce_all(values >= 0) & tf.reduce_all(one < 1e-3)):
-        warnings.warn(
-            'the network returns probabilities (every row is positive and sums to 1), but attacks '
-            'need logits: saturated probabilities have no gradient. Remove its last softmax.',
-            stacklevel=4,
+
+    def __init__(self, network: Any, output: str | int | None = None):
+        self.network, self.output = network, output
+        self._evaluated = _InEvaluationMode(_function(network))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return logits_of(self._evaluated(x, training=False), self.output)
+
+
+class _InEvaluationMode(keras.layers.Layer):
+    """A function inside of which Keras' layers, even random ones, are in evaluation mode."""
+
+    def __init__(self, function: Callable[[tf.Tensor], Any]):
+        super().__init__(name='network', dtype='float32', autocast=False)
+        self._function = function
+        self.built = True
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> Any:
+        return self._function(x)
+
+
+_SIGNATURE = 'serving_default'
+
+
+def _function(network: Any) -> Callable[[tf.Tensor], Any]:
+    """What maps pixels to outputs in a SavedModel, its signature or anything that is callable."""
+    signatures = getattr(network, 'signatures', None)
+    if signatures is not None and not callable(network):
+        if _SIGNATURE not in signatures:
+            names = ', '.join(map(repr, signatures)) or 'none'
+            raise BadInput(
+                f'expected a SavedModel with the signature {_SIGNATURE!r}; found {names}. '
+                'Give one of its signatures: loaded.signatures[NAME].'
+            )
+        network = signatures[_SIGNATURE]
+    inputs = getattr(network, 'structured_input_signature', ((), {}))[1]
+    if len(inputs) == 1:  # a signature, which takes its arguments by name
+        ((name, spec),) = inputs.items()
+        return lambda x: network(**{name: tf.cast(x, spec.dtype)})
+    if not callable(network):
+        raise BadInput(
+            'expected a Keras model, a SavedModel or a function from pixels to logits as the '
+            f'network; found {type(network).__name__}.'
         )
+    return lambda x: network(tf.convert_to_tensor(x))
+
+
+def as_logits(
+    network: Any, *, dtype: str | None = 'float32', output: str | int | None = None
+) -> LogitsFn:
+    """Any network as a LogitsFn in evaluation mode.
+
+    Args:
+        network: a Keras model, or whatever `AnyLogits` takes. A `Logits` is returned as it is.
+        dtype: precision of a Keras model; None for its own, which `model.predict` computes in.
+        output: name or number of the output that holds the logits, where there are several.
+
+    Raises:
+        BadInput: `network` is nothing that can be called.
+    """
+    if isinstance(network, Logits):
+        return network
+    if isinstance(network, keras.Model):
+        return ModelLogits(network, dtype, as_built=True, output=output)
+    return AnyLogits(network, output)
+
+
+def logits_of(outputs: Any, output: str | int | None = None) -> tf.Tensor:
+    """[batch, classes] float32 logits in what a network returned, whatever its precision.
+
+    A single logit z is taken as that of class 1 of two: it becomes (0, z).
+
+    Args:
+        outputs: [batch, classes], [batch, 1] or [batch] logits, or several outputs.
+        output: name or number of the one that holds the logits.
+
+    Raises:
+        BadInput: there are several and `output` is none of them.
+    """
+    if isinstance(outputs, Mapping):
+        names = list(outputs)
+        if output is None and len(names) == 1:
+            output = names[0]
+        if output not in names:
+            raise BadInput(_several(', '.join(map(repr, names)), output))
+        outputs = outputs[output]
+    elif isinstance(outputs, (list, tuple)):
+        if output is None and len(outputs) == 1:
+            output = 0
+        if not isinstance(output, int) or not -len(outputs) <= output < len(outputs):
+            raise BadInput(_several(f'0 to {len(outputs) - 1}', output))
+        outputs = outputs[output]
+    logits = tf.cast(outputs, tf.float32)
+    if len(logits.shape) == 1:
+        logits = logits[:, None]
+    if len(logits.shape) == 2 and logits.shape[1] == 1:
+        logits = tf.concat([tf.zeros_like(logits), logits], axis=1)
+    return logits
+
+
+def input_shape(logits_fn: LogitsFn) -> tuple[int | None, ...] | None:
+    """Shape of one image as a network takes it, None for open sides; None where it is not known."""
+    model = getattr(logits_fn, 'model', None)
+    shape = getattr(model, 'input_shape', None) if model is not None and model.built else None
+    if not isinstance(shape, tuple) or any(isinstance(side, tuple) for side in shape):
+        return None
+    return shape[1:]
+
+
+def _several(names: str, found: str | int | None) -> str:
+    return (
+        f'expected one tensor of logits; the network returned several. Say which one: output= one '
+        f'of {names}; found {found!r}'
+    )
 
 
 def snapshot(logits_fn: LogitsFn) -> LogitsFn:
-    """`ModelLogits` with its weights read once; any other function as it is."""
+    """`ModelLogits` with its weights read once; any other `Logits` or function as it is."""
     return logits_fn.snapshot() if isinstance(logits_fn, ModelLogits) else logits_fn
 
 

@@ -16,9 +16,7 @@ from common.evaluation.crafting import Crafting
 from common.losses import make_loss
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
-from common.threat_model import Ball, LinfBall
-
-_BYTE_RANGE = 255  # upper - lower where the unit of pixels is a grey level
+from common.threat_model import Ball
 
 
 def define_data(names: tuple[str, ...]) -> None:
@@ -204,20 +202,9 @@ def checked_ball(
     """
     reach = _reach() if reach is None else reach
     epsilon = flags.FLAGS.epsilon if epsilon is None else epsilon
-    ball, extent = data_set.ball(epsilon), data_set.upper - data_set.lower
-    pixels = f'[{ball.lower:g}, {ball.upper:g}]'
-    if epsilon >= extent / 2 and isinstance(ball, LinfBall):
-        _warn(
-            f'--epsilon={epsilon:g} is at least half of the pixel range {pixels}: one grey image '
-            'is within reach of every image, so no classifier can be robust. Choose a radius '
-            f'below {extent / 2:g}.'
-        )
-    if 0 < epsilon < 1 and extent >= _BYTE_RANGE:
-        _warn(
-            f'--epsilon={epsilon:g} is less than one grey level, since pixels are {ball.lower:g} '
-            f'to {ball.upper:g} here. If it was meant on the scale from 0 to 1, multiply it by '
-            f'{extent:g}: 8/{extent:g} = {8 / extent:.2g} there is --epsilon=8.'
-        )
+    ball = data_set.ball(epsilon)
+    for words in ball.warnings():
+        _warn(f'--{words}')
     if 0 < reach < epsilon * (1 - 1e-6):
         _warn(
             f'--steps times --step_size is {reach:g}, less than --epsilon={epsilon:g}: the '

@@ -22,7 +22,7 @@ class Objective(Protocol):
 
         Arguments as in `Attack`.
         """
-        return attack(logits_fn, x, y, seed=seed)
+        return attack.perturb(logits_fn, x, y, seed=seed)
 
     def losses(
         self, logits_fn: LogitsFn, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor
@@ -68,7 +68,7 @@ class Trades(Objective):
     ) -> tf.Tensor:
         """See `Objective`; the attack's own loss is replaced."""
         moved = dataclasses.replace(attack, loss=Divergence(tf.stop_gradient(logits_fn(x))))
-        return moved(logits_fn, x, y, seed=seed)
+        return moved.perturb(logits_fn, x, y, seed=seed)
 
     def losses(
         self, logits_fn: LogitsFn, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor

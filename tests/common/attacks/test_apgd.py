@@ -94,7 +94,7 @@ def test_it_is_the_published_algorithm(network, y, loss, steps):
         return loss(logits, y)
 
     object.__setattr__(attack, 'loss', judged_by_truth)
-    found = attack(network, X, unreachable, seed=SEED).numpy()
+    found = attack.perturb(network, X, unreachable, seed=SEED).numpy()
     start, halved = BALL.sample(X, SEED).numpy(), 0
     for i in range(12):
         best, f, halvings = reference(network, loss, BALL, X[i].numpy(), int(y[i]), start[i], steps)
@@ -129,7 +129,7 @@ def test_it_returns_what_fools_the_network_if_it_found_that(network, y):
 def test_its_loss_is_at_least_that_of_the_start_where_nothing_fools(network, y):
     ball = LinfBall(0.02)
     attack = APGD(ball, 10)
-    x_adv, start = attack(network, X, y, seed=SEED), ball.sample(X, SEED)
+    x_adv, start = attack.perturb(network, X, y, seed=SEED), ball.sample(X, SEED)
     stands = true_margin(network(x_adv), y).numpy() > 0
     assert stands.any()
     gained = CrossEntropy()(network(x_adv), y) - CrossEntropy()(network(start), y)
@@ -143,7 +143,7 @@ def test_it_judges_as_often_as_it_says(network, y):
         calls.append(1)
         return network(x)
 
-    APGD(BALL, 11)(counting, X, y, seed=SEED)
+    APGD(BALL, 11).perturb(counting, X, y, seed=SEED)
     assert len(calls) == 11 + 1  # the last point without a gradient
     assert APGD(BALL, 11).gradients == 11
 

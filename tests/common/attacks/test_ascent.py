@@ -67,7 +67,7 @@ def test_it_is_the_published_rule_and_keeps_the_greatest_loss(y, rule, reference
     # Every image is told a class that it will never be left for, so that only the loss decides.
     attack = Ascent(BALL, STEPS, 0.05, rule, decays=decays, targeted=True)
     object.__setattr__(attack, 'loss', lambda logits, _: CrossEntropy()(logits, y))
-    found = attack(network, X, tf.fill([12], 9), seed=SEED).numpy()
+    found = attack.perturb(network, X, tf.fill([12], 9), seed=SEED).numpy()
     start = BALL.sample(X, SEED).numpy().astype(np.float64)
     for i in range(12):
         image, z, direction = X[i].numpy().astype(np.float64), start[i], reference()
@@ -85,8 +85,8 @@ def test_it_is_the_published_rule_and_keeps_the_greatest_loss(y, rule, reference
 
 def test_without_memory_it_is_pgd_but_for_what_it_keeps(y):
     ball = LinfBall(0.02)  # where nothing overshoots, the last point is the best one
-    found = Ascent(ball, 25, 0.001, Momentum(0.0))(network, X, y, seed=SEED).numpy()
-    plain = PGD(ball, 25, 0.001)(network, X, y, seed=SEED).numpy()
+    found = Ascent(ball, 25, 0.001, Momentum(0.0)).perturb(network, X, y, seed=SEED).numpy()
+    plain = PGD(ball, 25, 0.001).perturb(network, X, y, seed=SEED).numpy()
     np.testing.assert_allclose(found, plain, atol=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_it_returns_what_fools_the_network_if_it_met_that(y, rule):
     met = np.zeros(12, bool)
     for steps in range(1, 13):
         shorter = Ascent(BALL, steps, 0.2, rule, CWMargin(50))
-        met |= true_margin(network(shorter(network, X, y, seed=SEED)), y).numpy() < 0
+        met |= true_margin(network(shorter.perturb(network, X, y, seed=SEED)), y).numpy() < 0
     fooled = true_margin(network(x_adv), y).numpy() < 0
     assert fooled.any() and not (met & ~fooled).any()
 
@@ -110,7 +110,7 @@ def test_adam_sees_gradients_whose_squares_vanish(y):
     def found(loss):
         attack = Ascent(BALL, 6, 0.05, Adam(), random_start=False, targeted=True)
         object.__setattr__(attack, 'loss', lambda logits, _: loss(logits, y))
-        return attack(network, X, tf.fill([12], 9), seed=SEED).numpy()
+        return attack.perturb(network, X, tf.fill([12], 9), seed=SEED).numpy()
 
     np.testing.assert_allclose(found(confident), found(CrossEntropy()), atol=1e-5)
 

@@ -196,7 +196,7 @@ def runs(request):
     def counting(x):
         return tf.identity(x), lambda upstream: spent.append(1) or upstream
 
-    eager = attack(lambda x: net(counting(x)), x, y, seed=SEED).numpy()
+    eager = attack.perturb(lambda x: net(counting(x)), x, y, seed=SEED).numpy()
     return Runs(
         name,
         ball,
@@ -262,7 +262,7 @@ def test_it_spends_the_gradients_that_it_counts(runs):
 def test_radius_zero_returns_the_images(case):
     name, ball = case[0], case[1].scaled(0)
     attack, x = ATTACKS[name][0](ball), natural(ball)
-    np.testing.assert_array_equal(attack(TinyNet(ball), x, labels(), seed=SEED), x)
+    np.testing.assert_array_equal(attack.perturb(TinyNet(ball), x, labels(), seed=SEED), x)
 
 
 @pytest.mark.parametrize('case', each_in(UNIT, L2))
@@ -270,7 +270,9 @@ def test_a_network_without_gradients_is_no_error(case):
     name, ball = case
     net, x = TinyNet(ball), natural(ball)
     step = ball.upper / 8
-    x_adv = ATTACKS[name][0](ball)(lambda x: net(tf.round(x / step) * step), x, labels(), seed=SEED)
+    x_adv = ATTACKS[name][0](ball).perturb(
+        lambda x: net(tf.round(x / step) * step), x, labels(), seed=SEED
+    )
     require_within(ball, x_adv.numpy(), x)
 
 
@@ -309,9 +311,9 @@ def test_what_fools_counts_before_the_greatest_loss(attack):
     net, x = TinyNet(), natural(UNIT)
     start = UNIT.sample(x, SEED)
     y = (tf.argmax(net(start), axis=1, output_type=tf.int32) + 1) % CLASSES  # fooled at the start
-    end = PGD(UNIT, 20, 0.1, AwayFromTheBoundary())(net, x, y, seed=SEED)
+    end = PGD(UNIT, 20, 0.1, AwayFromTheBoundary()).perturb(net, x, y, seed=SEED)
     assert (true_margin(net(end), y).numpy() > 0).any()  # and no longer where the loss leads
-    assert (true_margin(net(attack(net, x, y, seed=SEED)), y).numpy() < 0).all()
+    assert (true_margin(net(attack.perturb(net, x, y, seed=SEED)), y).numpy() < 0).all()
 
 
 def test_a_margin_within_rounding_fools_nobody():
@@ -349,7 +351,7 @@ AWAY = np.where(BINARY.numpy() == 0, 1, -1).reshape(-1, 1) * np.sign(W)
 def test_pgd_reaches_the_optimum_of_a_linear_model(ball, loss, random_start):
     x = natural(ball)
     attack = PGD(ball, steps=12, step_size=ball.epsilon / 5, loss=loss, random_start=random_start)
-    x_adv = attack(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
+    x_adv = attack.perturb(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
     expected = np.stack([corner(ball, x[i], AWAY[i]) for i in range(8)])
     np.testing.assert_array_equal(x_adv, expected)
 
@@ -357,7 +359,7 @@ def test_pgd_reaches_the_optimum_of_a_linear_model(ball, loss, random_start):
 @BALLS
 def test_fgsm_reaches_the_optimum_of_a_linear_model_in_its_one_step(ball):
     x = natural(ball)
-    x_adv = fgsm(ball)(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
+    x_adv = fgsm(ball).perturb(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
     expected = np.stack([corner(ball, x[i], AWAY[i]) for i in range(8)])
     np.testing.assert_array_equal(x_adv, expected)
 
@@ -367,7 +369,7 @@ def test_fgsm_reaches_the_optimum_of_a_linear_model_in_its_one_step(ball):
 def test_targeted_pgd_runs_towards_the_labels_given(ball, loss):
     x = natural(ball)
     attack = PGD(ball, steps=12, step_size=ball.epsilon / 5, loss=loss)
-    x_adv = attack(LinearNet(W, ball.upper), x, 1 - BINARY, seed=SEED)
+    x_adv = attack.perturb(LinearNet(W, ball.upper), x, 1 - BINARY, seed=SEED)
     expected = np.stack([corner(ball, x[i], AWAY[i]) for i in range(8)])
     np.testing.assert_array_equal(x_adv, expected)
 
@@ -395,14 +397,14 @@ def linear_attacks(ball, random_start):
 def test_in_l2_the_optimum_of_a_linear_model_is_along_its_weights(ball, random_start, name):
     x = ball.upper * tf.random.stateless_uniform([8, *SHAPE], SEED, 0.3, 0.7)
     attack = linear_attacks(ball, random_start)[name]
-    x_adv = attack(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
+    x_adv = attack.perturb(LinearNet(W, ball.upper), x, BINARY, seed=SEED)
     expected = x.numpy() + ball.epsilon * DIRECTION
     np.testing.assert_allclose(x_adv, expected, rtol=0, atol=1e-3 * ball.epsilon)
 
 
 def test_in_l2_fgsm_reaches_it_in_its_one_step():
     ball, x = L2Ball(0.2), tf.random.stateless_uniform([8, *SHAPE], SEED, 0.3, 0.7)
-    x_adv = fgsm(ball)(LinearNet(W), x, BINARY, seed=SEED)
+    x_adv = fgsm(ball).perturb(LinearNet(W), x, BINARY, seed=SEED)
     np.testing.assert_allclose(x_adv, x.numpy() + 0.2 * DIRECTION, rtol=0, atol=1e-6)
 
 
@@ -417,7 +419,7 @@ def test_in_linf_all_reach_the_corner_of_the_ball(name):
 def test_in_l2_the_pixel_range_may_shorten_the_way_but_the_loss_still_rises():
     x = natural(L2)  # some pixels are at the ends of the range
     network = LinearNet(W)
-    x_adv = PGD(L2, 20, 0.2, random_start=False)(network, x, BINARY, seed=SEED)
+    x_adv = PGD(L2, 20, 0.2, random_start=False).perturb(network, x, BINARY, seed=SEED)
     require_within(L2, x_adv.numpy(), x)
     before, after = (true_margin(network(z), BINARY).numpy() for z in (x, x_adv))
     assert (after < before).all()
@@ -426,7 +428,7 @@ def test_in_l2_the_pixel_range_may_shorten_the_way_but_the_loss_still_rises():
 def test_targeted_each_reaches_the_optimum_of_a_linear_model():
     x = natural(UNIT)
     pgd = PGD(UNIT, steps=12, step_size=0.06, loss=CrossEntropy(targeted=True))
-    x_adv = TargetedEach(pgd, 2)(LinearNet(W), x, BINARY, seed=SEED)
+    x_adv = TargetedEach(pgd, 2).perturb(LinearNet(W), x, BINARY, seed=SEED)
     expected = np.stack([corner(UNIT, x[i], AWAY[i]) for i in range(8)])
     np.testing.assert_array_equal(x_adv, expected)
 
@@ -438,10 +440,10 @@ def test_cw_without_confidence_stops_just_past_the_boundary():
     net = LinearNet(W, bias=1 + 2 * score)
     lowered = 0.02 * np.abs(W).sum()
     attack = PGD(UNIT, 12, 0.01, CWMargin(), random_start=False)
-    x_adv = attack(net, x, tf.constant([0]), seed=SEED)
+    x_adv = attack.perturb(net, x, tf.constant([0]), seed=SEED)
     margin = float(true_margin(net(x_adv), tf.constant([0]))[0])
     assert -lowered < margin <= 0
-    np.testing.assert_array_equal(attack(net, x_adv, tf.constant([0]), seed=SEED), x_adv)
+    np.testing.assert_array_equal(attack.perturb(net, x_adv, tf.constant([0]), seed=SEED), x_adv)
 
 
 def test_pixels_without_gradient_stay_where_they_are():
@@ -449,18 +451,18 @@ def test_pixels_without_gradient_stay_where_they_are():
     w[[2, 7, 11]] = 0
     net, x = LinearNet(w), natural(UNIT)
     blind = np.reshape(w == 0, SHAPE)
-    still = PGD(UNIT, 5, 0.1, random_start=False)(net, x, BINARY, seed=SEED).numpy()
+    still = PGD(UNIT, 5, 0.1, random_start=False).perturb(net, x, BINARY, seed=SEED).numpy()
     np.testing.assert_array_equal(still[:, blind], x.numpy()[:, blind])
     assert (still[:, ~blind] != x.numpy()[:, ~blind]).mean() > 0.9
-    started = PGD(UNIT, 5, 0.1)(net, x, BINARY, seed=SEED).numpy()
+    started = PGD(UNIT, 5, 0.1).perturb(net, x, BINARY, seed=SEED).numpy()
     np.testing.assert_array_equal(started[:, blind], UNIT.sample(x, SEED).numpy()[:, blind])
 
 
 def test_no_steps_return_the_starting_point():
     x = natural(UNIT)
-    start = PGD(UNIT, 0, 0.1)(TinyNet(), x, labels(), seed=SEED)
+    start = PGD(UNIT, 0, 0.1).perturb(TinyNet(), x, labels(), seed=SEED)
     np.testing.assert_array_equal(start, UNIT.sample(x, SEED))
-    start = PGD(UNIT, 0, 0.1, random_start=False)(TinyNet(), x, labels(), seed=SEED)
+    start = PGD(UNIT, 0, 0.1, random_start=False).perturb(TinyNet(), x, labels(), seed=SEED)
     np.testing.assert_array_equal(start, x)
 
 
@@ -542,8 +544,8 @@ def test_scaled_pgd_has_smaller_radius_and_steps():
     assert (float(half.ball.epsilon), float(half.step_size)) == (4, 1)
     assert (half.steps, half.ball.upper, half.loss) == (7, 255, CrossEntropy())
     x = natural(BYTE)
-    x_adv = half(TinyNet(BYTE), x, labels(), seed=SEED)
-    expected = PGD(LinfBall(4, 0, 255), 7, 1)(TinyNet(BYTE), x, labels(), seed=SEED)
+    x_adv = half.perturb(TinyNet(BYTE), x, labels(), seed=SEED)
+    expected = PGD(LinfBall(4, 0, 255), 7, 1).perturb(TinyNet(BYTE), x, labels(), seed=SEED)
     np.testing.assert_array_equal(x_adv, expected)
 
 
@@ -590,18 +592,20 @@ def test_restarts_refuse_to_be_none():
 def test_one_restart_is_the_attack_itself():
     net, x, y = TinyNet(), natural(UNIT), labels()
     attack = in_ball(UNIT)
-    once = Restarts(attack, 1)(net, x, y, seed=SEED)
-    np.testing.assert_array_equal(once, attack(net, x, y, seed=tf.random.fold_in(SEED, 0)))
+    once = Restarts(attack, 1).perturb(net, x, y, seed=SEED)
+    np.testing.assert_array_equal(once, attack.perturb(net, x, y, seed=tf.random.fold_in(SEED, 0)))
 
 
 def test_restarts_keep_the_smallest_margin_of_each_image():
     net, x, y = TinyNet(), natural(UNIT, 40), labels(40)
     attack = in_ball(UNIT)
-    runs = np.stack([attack(net, x, y, seed=tf.random.fold_in(SEED, r)).numpy() for r in range(4)])
+    runs = np.stack(
+        [attack.perturb(net, x, y, seed=tf.random.fold_in(SEED, r)).numpy() for r in range(4)]
+    )
     margins = np.stack([true_margin(net(tf.constant(run)), y).numpy() for run in runs])
     winner = margins.argmin(axis=0)
     assert len(set(winner)) == 4  # every run has its images
-    kept = Restarts(attack, 4)(net, x, y, seed=SEED)
+    kept = Restarts(attack, 4).perturb(net, x, y, seed=SEED)
     np.testing.assert_array_equal(kept, runs[winner, np.arange(40)])
 
 
@@ -627,7 +631,7 @@ def test_a_gradient_that_is_nan_is_not_taken_for_robustness(name, label):
         name, UNIT, steps=3, step_size=0.05, restarts=1, random_start=False, num_classes=4
     )
     dark = tf.fill([2, *SHAPE], 0.1)
-    x_adv = attack(length, dark, tf.fill([2], label), seed=SEED)
+    x_adv = attack.perturb(length, dark, tf.fill([2], label), seed=SEED)
     fooled = tf.argmax(length(x_adv), axis=1, output_type=tf.int32) != label
     assert np.all(np.isnan(x_adv.numpy()).any(axis=(1, 2, 3)) | fooled.numpy())
 
@@ -636,13 +640,15 @@ def test_numbers_of_numpy_are_as_good_as_pythons():
     ball, net, x = LinfBall(np.float64(0.3)), TinyNet(), natural(UNIT)
     assert ball == UNIT and repr(ball) == repr(UNIT)
     for attack, same in ((APGD(ball, 4), APGD(UNIT, 4)), (ODI(in_ball(ball)), ODI(in_ball(UNIT)))):
-        np.testing.assert_array_equal(*(a(net, x, labels(8), seed=SEED) for a in (attack, same)))
+        np.testing.assert_array_equal(
+            *(a.perturb(net, x, labels(8), seed=SEED) for a in (attack, same))
+        )
 
 
 def test_more_restarts_never_raise_the_margin_of_an_image():
     net, x, y = TinyNet(), natural(UNIT, 40), labels(40)
     margins = [
-        true_margin(net(Restarts(in_ball(UNIT), r)(net, x, y, seed=SEED)), y).numpy()
+        true_margin(net(Restarts(in_ball(UNIT), r).perturb(net, x, y, seed=SEED)), y).numpy()
         for r in (1, 2, 3, 6)
     ]
     assert np.all(np.diff(margins, axis=0) <= 0)
@@ -658,7 +664,7 @@ class Recorder:
 
     gradients = 1
 
-    def __call__(self, logits_fn, x, y, *, seed):
+    def perturb(self, logits_fn, x, y, *, seed):
         self.log.append(y.numpy())
         self.seeds.append(tuple(seed.numpy()))
         return tf.broadcast_to(tf.cast(y, tf.float32)[:, None, None, None], tf.shape(x))
@@ -666,7 +672,7 @@ class Recorder:
 
 def test_targeted_each_tries_every_wrong_class_and_never_the_true_one():
     recorder, y = Recorder([]), labels(CLASSES)
-    TargetedEach(recorder, CLASSES)(TinyNet(), natural(UNIT, CLASSES), y, seed=SEED)
+    TargetedEach(recorder, CLASSES).perturb(TinyNet(), natural(UNIT, CLASSES), y, seed=SEED)
     assert len(set(recorder.seeds)) == CLASSES - 1  # each with its own start
     targets = np.stack(recorder.log)
     assert targets.shape == (CLASSES - 1, CLASSES)
@@ -681,7 +687,7 @@ def test_targeted_each_keeps_the_target_that_hurts_most():
         return t * tf.cast(tf.range(CLASSES)[None] == tf.cast(t, tf.int32), tf.float32)
 
     y = tf.constant([0, 1, 2, 3, 4])
-    x_adv = TargetedEach(Recorder([]), CLASSES)(logits_fn, natural(UNIT, 5), y, seed=SEED)
+    x_adv = TargetedEach(Recorder([]), CLASSES).perturb(logits_fn, natural(UNIT, 5), y, seed=SEED)
     assert x_adv[:, 0, 0, 0].numpy().tolist() == [4, 4, 4, 4, 3]
 
 
@@ -690,7 +696,7 @@ def test_random_targets_are_all_the_wrong_classes_alike(dtype):
     log, n = [], 20_000
     y = tf.cast(labels(n), dtype)
     attack = RandomTarget(Recorder(log), CLASSES)
-    attack(TinyNet(), tf.zeros([n, 1, 1, 1]), y, seed=SEED)
+    attack.perturb(TinyNet(), tf.zeros([n, 1, 1, 1]), y, seed=SEED)
     offset = (log[0] - y.numpy()) % CLASSES
     shares = np.bincount(offset, minlength=CLASSES) / n
     assert shares[0] == 0
@@ -700,7 +706,7 @@ def test_random_targets_are_all_the_wrong_classes_alike(dtype):
 def test_random_targets_follow_the_seed():
     log, y = [], labels(100)
     for seed in ([1, 2], [1, 2], [1, 3]):
-        RandomTarget(Recorder(log), CLASSES)(
+        RandomTarget(Recorder(log), CLASSES).perturb(
             TinyNet(), tf.zeros([100, 1, 1, 1]), y, seed=tf.constant(seed)
         )
     np.testing.assert_array_equal(log[0], log[1])

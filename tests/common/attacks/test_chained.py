@@ -45,9 +45,10 @@ def test_gradients_of_both_are_counted():
 def test_it_is_the_second_attack_from_the_firsts_result():
     steps = PGD(BALL, 3, 0.02, random_start=False)
     first = PGD(BALL, 2, 0.05, random_start=False)
-    between = first(network, X, Y, seed=SEED)
+    between = first.perturb(network, X, Y, seed=SEED)
     np.testing.assert_array_equal(
-        Chained(first, steps)(network, X, Y, seed=SEED), steps.ascend(network, between, X, Y)
+        Chained(first, steps).perturb(network, X, Y, seed=SEED),
+        steps.ascend(network, between, X, Y),
     )
 
 

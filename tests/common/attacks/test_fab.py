@@ -83,7 +83,7 @@ def test_it_finds_an_adversarial_image_exactly_where_the_ball_has_one():
 def test_an_image_that_fools_the_network_by_itself_still_does(steps):
     y = tf.argmin(linear(X), axis=1, output_type=tf.int32)
     target = tf.argmax(linear(X), axis=1, output_type=tf.int32)
-    x_adv = FAB(LinfBall(0.3), steps, MarginTo(target))(linear, X, y, seed=SEED)
+    x_adv = FAB(LinfBall(0.3), steps, MarginTo(target)).perturb(linear, X, y, seed=SEED)
     np.testing.assert_array_equal(x_adv, X)
 
 
@@ -92,7 +92,7 @@ def test_what_it_finds_comes_nearer_with_more_steps():
     ball = LinfBall(1.0)
     distances = []
     for steps in (1, 4, 16):
-        x_adv = MultiTargeted(FAB(ball, steps), 1)(linear, X, y, seed=SEED)
+        x_adv = MultiTargeted(FAB(ball, steps), 1).perturb(linear, X, y, seed=SEED)
         assert (true_margin(linear(x_adv), y).numpy() < 0).all()
         distances.append(ball.distance(x_adv, X).numpy())
     for more, fewer in zip(distances[1:], distances, strict=False):
@@ -141,7 +141,7 @@ def test_it_is_the_published_iteration():
     y = tf.argmax(curved(tf.constant(x, tf.float32)), axis=1, output_type=tf.int32)
     target = (y + 1) % 4
     attack = FAB(LinfBall(1.0), 6, MarginTo(target))
-    found = attack(curved, tf.constant(x, tf.float32), y, seed=SEED).numpy()
+    found = attack.perturb(curved, tf.constant(x, tf.float32), y, seed=SEED).numpy()
     expected = np.stack(
         [reference(image, int(a), int(b), 6) for image, a, b in zip(x, y, target, strict=True)]
     )
@@ -162,7 +162,7 @@ def test_lower_precision_finds_images_as_near_and_float32_has_the_last_word():
     ball = LinfBall(1.0)
     distances = []
     for network in (curved, Snapshot(rough, exact=curved)):
-        x_adv = FAB(ball, 20, MarginTo((y + 1) % 4))(network, x, y, seed=SEED)
+        x_adv = FAB(ball, 20, MarginTo((y + 1) % 4)).perturb(network, x, y, seed=SEED)
         fooled = true_margin(curved(x_adv), y).numpy() < 0
         distances.append(np.where(fooled, ball.distance(x_adv, x).numpy(), 1.0))
     assert np.mean(distances[1] > distances[0] + 0.03) < 0.05

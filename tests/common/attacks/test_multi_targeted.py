@@ -43,8 +43,8 @@ def test_all_targets_together_reach_the_optimum_of_a_linear_model(y):
 
 def test_targets_one_by_one_are_the_same_attack(y):
     pgd = PGD(BALL, 3, 0.02, MarginTo())
-    together = MultiTargeted(pgd, 3)(linear, X, y, seed=SEED)
-    single = [MultiTargeted(pgd, 1, first=i)(linear, X, y, seed=SEED) for i in range(3)]
+    together = MultiTargeted(pgd, 3).perturb(linear, X, y, seed=SEED)
+    single = [MultiTargeted(pgd, 1, first=i).perturb(linear, X, y, seed=SEED) for i in range(3)]
     margins = np.stack([true_margin(linear(x_adv), y).numpy() for x_adv in single])
     np.testing.assert_allclose(true_margin(linear(together), y), margins.min(axis=0), atol=1e-6)
     assert len(set(margins.argmin(axis=0))) > 1  # no target is the best for all
@@ -60,15 +60,17 @@ def test_the_likeliest_wrong_classes_by_hand():
 @pytest.mark.parametrize('targets, first', [(0, 0), (1, -1), (5, 0), (1, 4)])
 def test_refuses_targets_that_there_are_not(y, targets, first):
     with pytest.raises(ValueError, match='expected at least|must be at least'):
-        MultiTargeted(PGD(BALL, 1, 0.1, MarginTo()), targets, first)(linear, X, y, seed=SEED)
+        MultiTargeted(PGD(BALL, 1, 0.1, MarginTo()), targets, first).perturb(
+            linear, X, y, seed=SEED
+        )
 
 
 def test_starts_are_parted_by_the_logits(y):
     """Over many restarts of one image, logits spread more widely than those of random points."""
     x, label = tf.repeat(X[:1], 200, axis=0), tf.repeat(y[:1], 200)
     nothing = PGD(BALL, 0, 0.1, CrossEntropy())
-    parted = linear(ODI(nothing)(linear, x, label, seed=SEED)).numpy()
-    random = linear(nothing(linear, x, label, seed=SEED)).numpy()
+    parted = linear(ODI(nothing).perturb(linear, x, label, seed=SEED)).numpy()
+    random = linear(nothing.perturb(linear, x, label, seed=SEED)).numpy()
     assert (parted.std(axis=0) > 1.5 * random.std(axis=0)).all()
 
 
@@ -76,7 +78,7 @@ def test_each_image_has_a_direction_of_its_own_that_the_logits_follow(y):
     weights = tf.random.stateless_uniform(
         [20, 5], tf.random.fold_in(SEED, 1), minval=-1.0, maxval=1.0
     )
-    start = ODI(PGD(BALL, 0, 0.1, random_start=False), steps=2)(linear, X, y, seed=SEED)
+    start = ODI(PGD(BALL, 0, 0.1, random_start=False), steps=2).perturb(linear, X, y, seed=SEED)
     # In a linear model a step of epsilon along the sign is the optimum.
     gained = tf.reduce_sum(weights * (linear(start) - linear(X)), axis=1)
     most = 0.2 * tf.reduce_sum(tf.abs(weights @ W.T), axis=1)

@@ -41,7 +41,7 @@ def test_it_comes_near_the_optimum_of_a_linear_model():
 
 def test_it_starts_from_stripes_and_changes_one_square_at_a_time():
     network = Linear(np.zeros(SHAPE, np.float32), bias=1.0)  # nothing is ever better
-    Square(BALL, 40)(network, X, Y, seed=SEED)
+    Square(BALL, 40).perturb(network, X, Y, seed=SEED)
     assert len(network.seen) == 40
     start = (network.seen[0] - X).numpy()
     np.testing.assert_allclose(np.abs(start), 0.1, atol=1e-6)
@@ -71,13 +71,13 @@ def test_what_fools_the_network_is_left_alone():
     weights = RNG.standard_normal(SHAPE).astype(np.float32)
     network = Linear(weights, bias=-50.0)  # class 1 wins in every image
     y = tf.constant([0, 1, 0, 1, 0, 1])
-    found = Square(BALL, 50)(network, X, y, seed=SEED).numpy()
+    found = Square(BALL, 50).perturb(network, X, y, seed=SEED).numpy()
     assert len(network.seen) == 50
     start = network.seen[0].numpy()
     np.testing.assert_array_equal(found[::2], start[::2])  # misclassified at once
     assert (np.abs(found - start)[1::2].max(axis=(1, 2, 3)) > 0).all()
     all_fooled = Linear(weights, bias=-50.0)
-    Square(BALL, 50)(all_fooled, X, Y, seed=SEED)
+    Square(BALL, 50).perturb(all_fooled, X, Y, seed=SEED)
     assert len(all_fooled.seen) == 1
 
 
@@ -88,7 +88,7 @@ def test_in_lower_precision_it_goes_on_until_rounding_cannot_matter():
         score, zero = tf.unstack(exact(x), axis=1)
         return tf.stack([score - 1.5, zero], axis=1) + 100  # says too soon that it is fooled
 
-    x_adv = Square(BALL, 300)(Snapshot(rough, exact), X, Y, seed=SEED)
+    x_adv = Square(BALL, 300).perturb(Snapshot(rough, exact), X, Y, seed=SEED)
     assert (true_margin(exact(X), Y).numpy() > 0).all()
     assert (true_margin(exact(x_adv), Y).numpy() < 0).all()
 
@@ -97,7 +97,7 @@ def test_more_queries_never_leave_a_larger_margin():
     network = Linear(RNG.standard_normal(SHAPE).astype(np.float32), bias=50.0)
     # The schedule of areas depends on the budget; a network of one area shows the rest.
     margins = [
-        true_margin(network(Square(BALL, n, p=1e-9)(network, X, Y, seed=SEED)), Y).numpy()
+        true_margin(network(Square(BALL, n, p=1e-9).perturb(network, X, Y, seed=SEED)), Y).numpy()
         for n in (1, 20, 60)
     ]
     assert (margins[0] >= margins[1]).all() and (margins[1] >= margins[2]).all()

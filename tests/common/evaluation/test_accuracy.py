@@ -279,7 +279,7 @@ def test_an_attack_that_makes_nan_of_images_is_not_blamed_on_the_weights(model, 
     class Broken:
         gradients = 1
 
-        def __call__(self, logits_fn, x, y, *, seed):
+        def perturb(self, logits_fn, x, y, *, seed):
             return x + np.nan
 
     with pytest.raises(UserError, match='images that hold NaN themselves.*gradient that is NaN'):
@@ -525,7 +525,7 @@ class PaintTarget:
 
     gradients = 1
 
-    def __call__(self, logits_fn, x, y, *, seed):
+    def perturb(self, logits_fn, x, y, *, seed):
         return tf.broadcast_to(tf.cast(y, tf.float32)[:, None, None, None], tf.shape(x))
 
 

@@ -115,17 +115,18 @@ def test_weights_assigned_later_are_used(dtype, x):
 
 
 @pytest.mark.parametrize('policy', ['mixed_bfloat16', 'float16', 'float64'])
-@pytest.mark.parametrize(
-    'call', [ModelLogits, lambda model: snapshot(ModelLogits(model))], ids=['direct', 'snapshot']
-)
+@pytest.mark.parametrize('call', [lambda logits: logits, snapshot], ids=['direct', 'snapshot'])
 def test_logits_of_models_in_any_precision_are_float32(policy, call, x):
     model = keras.Sequential(
         [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4, dtype=policy)]
     )
     assert model(x).dtype != tf.float32
-    logits = call(model)(x)
-    assert logits.dtype == tf.float32
-    np.testing.assert_array_equal(logits, tf.cast(model(x), tf.float32))
+    as_predicted, exact = (call(ModelLogits(model, dtype))(x) for dtype in (None, 'float32'))
+    assert as_predicted.dtype == exact.dtype == tf.float32
+    np.testing.assert_array_equal(as_predicted, tf.cast(model(x), tf.float32))
+    dense = model.layers[-1]
+    expected = np.float64(x).reshape(len(x), -1) @ np.float64(dense.kernel)
+    np.testing.assert_allclose(exact, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_several_outputs_are_refused(x):
@@ -133,8 +134,10 @@ def test_several_outputs_are_refused(x):
     flat = keras.layers.Flatten()(inputs)
     model = keras.Model(inputs, [keras.layers.Dense(4)(flat), keras.layers.Dense(2)(flat)])
     for dtype in DTYPES:
-        with pytest.raises(ValueError, match='expected one tensor of logits; .* a list.*outputs'):
+        with pytest.raises(ValueError, match='returned several. Say which one: output= one of 0 '):
             ModelLogits(model, dtype)(x)
+        second = ModelLogits(model, dtype, output=1)(x)
+        np.testing.assert_allclose(second, model(x)[1], atol=0.02)
 
 
 def test_snapshot_and_exact_of_any_other_function_are_that_function():

@@ -100,7 +100,7 @@ def test_examples_are_crafted_with_the_network_that_crafting_names(tmp_path, cra
         def scaled(self, factor):
             return self
 
-        def __call__(self, logits_fn, x, y, *, seed):
+        def perturb(self, logits_fn, x, y, *, seed):
             return x + tf.reduce_mean(logits_fn(x))
 
     reference = build()

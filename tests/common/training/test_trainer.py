@@ -659,7 +659,7 @@ class Shift:
     def scaled(self, factor):
         return Shift(self.size * factor)
 
-    def __call__(self, logits_fn, x, y, *, seed):
+    def perturb(self, logits_fn, x, y, *, seed):
         return x + self.size
 
 
