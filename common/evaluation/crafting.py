@@ -22,6 +22,9 @@ class Crafting:
             do. Otherwise it may be rearranged so that gradients take less time: the same function
             to rounding, but where pixels of a pooling window are equal the gradient may go to
             another one of them, so that steps differ there.
+
+    Raises:
+        BadInput: a batch size below 1.
     """
 
     batch_size: int
@@ -57,6 +60,10 @@ class Crafting:
                 f'{type(network).__name__}'
             )
         return as_logits(network, output=output)
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise BadInput(f'expected a batch_size of at least 1; found {self.batch_size}.')
 
     @property
     def precision(self) -> tuple[str, ...]:

@@ -262,7 +262,7 @@ def logits_of(outputs: Any, output: str | int | None = None) -> tf.Tensor:
         output: name or number of the one that holds the logits.
 
     Raises:
-        BadInput: there are several and `output` is none of them.
+        BadInput: there are several and `output` is none of them, or a single one has no name.
     """
     if isinstance(outputs, Mapping):
         names = list(outputs)
@@ -277,6 +277,10 @@ def logits_of(outputs: Any, output: str | int | None = None) -> tf.Tensor:
         if not isinstance(output, int) or not -len(outputs) <= output < len(outputs):
             raise BadInput(_several(f'0 to {len(outputs) - 1}', output))
         outputs = outputs[output]
+    elif output is not None:
+        raise BadInput(
+            f'expected output=None, since the network has a single output; found {output!r}'
+        )
     logits = tf.cast(outputs, tf.float32)
     if len(logits.shape) == 1:
         logits = logits[:, None]
