@@ -13,13 +13,13 @@ import time
 import numpy as np
 import pytest
 
+from common.distribution import make_strategy
 from common.errors import UserError
-from common.training.distribution import make_strategy
 
 WORKER = textwrap.dedent("""
     import pathlib, sys
     sys.path[:0] = [sys.argv[1], sys.argv[2]]
-    from common.training.distribution import make_strategy
+    from common.distribution import make_strategy
     strategy = make_strategy()
     import numpy as np
     import test_batch_norm as t
@@ -57,7 +57,7 @@ def free_ports(count):
 FOR_EVER = textwrap.dedent("""
     import pathlib, sys
     sys.path[:0] = [sys.argv[1], sys.argv[2]]
-    from common.training.distribution import make_strategy
+    from common.distribution import make_strategy
     strategy = make_strategy()
     import test_batch_norm as t
 
