@@ -73,7 +73,7 @@ class Hosts:
             return values
         replicas = self.strategy.num_replicas_in_sync // self.count
 
-        def of_replica(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
+        def of_replica(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
             counts = context.replica_id_in_sync_group % replicas == 0  # the host's first device
             return tf.constant(values if counts else np.zeros_like(values))
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 _AHEAD = 2  # batches per device that are prepared ahead
-_BLOCK_BYTES = 1 << 23
+_BLOCK = 1 << 21  # pixels that are looked at together where all images are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Examples:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The images in order, a few megabytes at a time, as views."""
-        step = max(1, _BLOCK_BYTES // max(1, self.x[:1].nbytes))
+        step = max(1, _BLOCK // max(1, self.x[:1].size))
         for start in range(0, len(self), step):
             yield self.x[start : start + step]
 
