@@ -54,7 +54,7 @@ def spooled(
                         f'expected batches of images {["k", *shape]} with k labels; found in batch '
                         f'{number} images of shape {x.shape} and labels of shape {y.shape}.'
                     )
-                file.write(np.ascontiguousarray(x, np.float32))
+                file.write(np.ascontiguousarray(x, np.float32).data)
                 labels.append(y.astype(np.int32))
             if not sum(map(len, labels)):
                 raise UserError('expected at least one image to evaluate; found none.')

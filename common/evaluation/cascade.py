@@ -351,13 +351,13 @@ class _Cascade:
             perturb = self.compiled(stage)
             while restart < stage.restarts and state.survived.any():
                 start = time.perf_counter()
-                for batch, index, x_adv, *found in self._rest_of_run(state, perturb):
-                    broken = found[0] != self.examples.y[index]
+                for batch, index, x_adv, predictions, losses in self._rest_of_run(state, perturb):
+                    broken = predictions != self.examples.y[index]
                     if on_batch is not None:  # before the batch counts as done, in case this fails
                         given = broken if number else slice(None)
                         on_batch(index[given], x_adv.numpy()[given])
                     start, before = time.perf_counter(), start
-                    state.record(batch, index, broken, *found, start - before)
+                    state.record(batch, index, broken, predictions, losses, start - before)
                     yield stage
                 self._exchange(state, keep)
                 restart += 1

@@ -72,7 +72,7 @@ class ImagesOnDisk:
         with replacing(self._path) as temporary, open(temporary, 'wb') as file:
             np.lib.format.write_array_header_1_0(file, header)
             for block in examples.blocks():
-                file.write(np.ascontiguousarray(block, np.float32))
+                file.write(np.ascontiguousarray(block, np.float32).data)
 
     def _map(self, path: pathlib.Path) -> np.memmap | None:
         """The array in a file; None unless it is whole and like the natural images."""

@@ -38,7 +38,7 @@ def as_float32(path):
 
 def as_bytes(path):
     images = np.lib.format.open_memmap(path, 'w+', np.uint8, (N, PIXELS))
-    images[:, 0] = np.arange(N) % 3
+    images[:, 0] = np.arange(N) % 2
     return Examples(np.load(path, mmap_mode='r'), np.zeros(N, np.int32), 'bytes')
 
 
