@@ -23,6 +23,10 @@ CW_PLUS_KAPPA = 50.0
 QUERIES = 5000
 """Queries of the Square Attack in its authors' experiments."""
 
+MOST_TARGETS = 9
+"""Wrong classes that an attack tries one after the other: the likeliest, as in AutoAttack, so that
+the cost does not grow with the number of classes."""
+
 SEARCH_QUERIES = 300
 """Queries of the Square Attack where gradients continue from its result."""
 
@@ -46,9 +50,9 @@ class Settings:
     random_start: bool
 
     @property
-    def wrong(self) -> int:
-        """Number of wrong classes."""
-        return self.num_classes - 1
+    def targets(self) -> int:
+        """Number of wrong classes that attacks on one class after the other try."""
+        return most_targets(self.num_classes)
 
     def pgd(self, loss: Loss) -> PGD:
         """PGD on this loss."""
@@ -137,8 +141,8 @@ METHODS: dict[str, Method] = {
         least_steps=1,
     ),
     'multi_targeted': Method(
-        'PGD on the margin towards each wrong class in turn',
-        lambda s: MultiTargeted(s.pgd(MarginTo()), s.wrong),
+        'PGD on the margin towards each of the 9 likeliest wrong classes in turn',
+        lambda s: MultiTargeted(s.pgd(MarginTo()), s.targets),
     ),
     'odi': Method(
         'Auto-PGD on the margin from output-diversified starts',
@@ -157,14 +161,14 @@ METHODS: dict[str, Method] = {
         'Auto-PGD on the DLR loss', lambda s: s.apgd(DLR()), ignores=_ADAPTIVE, least_steps=1
     ),
     'apgd_t': Method(
-        'Auto-PGD on the targeted DLR loss, towards each wrong class in turn',
-        lambda s: MultiTargeted(s.apgd(DLRTo()), s.wrong),
+        'Auto-PGD on the targeted DLR loss, towards each of the 9 likeliest wrong classes',
+        lambda s: MultiTargeted(s.apgd(DLRTo()), s.targets),
         ignores=_ADAPTIVE,
         least_steps=1,
     ),
     'fab_t': Method(
-        'the fast adaptive boundary attack, towards each wrong class in turn',
-        lambda s: MultiTargeted(FAB(s.ball, s.steps), s.wrong),
+        'the fast adaptive boundary attack, towards each of the 9 likeliest wrong classes',
+        lambda s: MultiTargeted(FAB(s.ball, s.steps), s.targets),
         ignores=_NO_START,
         random='never',
         least_steps=1,
@@ -223,6 +227,11 @@ def make_attack(
     attack = method.make(Settings(ball, steps, step_size, num_classes, random_start))
     randomized = method.random == 'always' or (random_start and method.random != 'never')
     return restarted(attack, restarts, randomized=randomized)
+
+
+def most_targets(num_classes: int) -> int:
+    """How many of a network's wrong classes attacks try: all, but at most MOST_TARGETS."""
+    return min(num_classes - 1, MOST_TARGETS)
 
 
 def diversified(ball: Ball, steps: int, random_start: bool = True) -> ODI:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 _AHEAD = 2  # batches per device that are prepared ahead
+_BLOCK = 1 << 21  # pixels that are looked at together where all images are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,9 @@ class Examples:
     """Images and labels, and their name in printed output.
 
     Attributes:
-        x: [n, ...] float32 images in the data set's pixel units.
+        x: [n, ...] float32 images in the data set's pixel units. It may be a memory map
+            (`np.load(path, mmap_mode='r')`, `common.data.spool`) of any real dtype: evaluations
+            take a batch at a time and never copy the whole.
         y: [n] int32 labels.
         name: for example 'MNIST test'.
     """
@@ -36,9 +39,20 @@ class Examples:
     @functools.cached_property
     def _digest(self) -> str:
         digest = hashlib.sha256(repr((self.x.shape, self.name)).encode())
-        digest.update(np.ascontiguousarray(self.x))
+        for block in self.blocks():
+            digest.update(np.ascontiguousarray(block))
         digest.update(np.ascontiguousarray(self.y))
         return digest.hexdigest()
+
+    def batch(self, index: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """The [k, ...] float32 images and [k] int32 labels of k indices."""
+        return np.asarray(self.x[index], np.float32), np.asarray(self.y[index], np.int32)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The images in order, a few megabytes at a time, as views."""
+        step = max(1, _BLOCK // max(1, self.x[:1].size))
+        for start in range(0, len(self), step):
+            yield self.x[start : start + step]
 
     def subset(self, index: slice) -> 'Examples':
         """The examples selected by `index`, under the same name."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.batches import Examples
+from common.distribution import hosts
 from common.errors import UserError
 from common.evaluation.concurrent_batches import in_order, split
 from common.losses import LogOdds
@@ -108,7 +109,7 @@ class Judge:
 
 
 def natural_accuracy(judge: Judge, examples: Examples, *, batch_size: int) -> Outcome:
-    """Classifies all images, the last short batch too.
+    """Classifies all images, the last short batch too; each host its share of the batches.
 
     Args:
         judge: the network.
@@ -120,13 +121,16 @@ def natural_accuracy(judge: Judge, examples: Examples, *, batch_size: int) -> Ou
     """
     require_some(examples)
     start = time.perf_counter()
-    predictions, losses = np.empty(len(examples), np.int32), np.empty(len(examples), np.float32)
+    found = np.zeros((2, len(examples)))  # predictions and losses
 
     def classified(index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return index, *judge(tf.constant(examples.x[index]), tf.constant(examples.y[index]))
+        return index, *judge(*map(tf.constant, examples.batch(index)))
 
-    for index, *found in in_order(classified, split(np.arange(len(examples)), batch_size)):
-        predictions[index], losses[index] = found
+    batches = split(np.arange(len(examples)), batch_size)
+    for index, *of_batch in in_order(classified, hosts().share(batches)):
+        found[:, index] = of_batch
+    predictions, losses = hosts().sum(found)
+    predictions, losses = predictions.astype(np.int32), losses.astype(np.float32)
     return Outcome(
         predictions == examples.y, predictions, float(losses.mean()), time.perf_counter() - start
     )

@@ -1,7 +1,9 @@
 """Accuracy under one attack, or under a cascade whose stages attack only surviving images.
 
 An accuracy under one attack is a cascade of one stage, so that both share one loop over batches.
-The loop keeps its state on disk and continues from there after an interruption.
+The loop keeps its state on disk and continues from there after an interruption. Several hosts
+(`common.distribution`) share the batches of each run, exchange results after it, and so have the
+same state in the next one; each keeps its own file.
 """
 
 import dataclasses
@@ -17,6 +19,7 @@ import tqdm
 from common.attacks import Attack, CompiledAttack, Restarts
 from common.attacks.restarts import restart_seed
 from common.data.batches import Examples
+from common.distribution import Hosts, hosts
 from common.evaluation.accuracy import Judge, Outcome, require_some
 from common.evaluation.concurrent_batches import in_order, split
 from common.evaluation.crafting import Crafting
@@ -194,16 +197,18 @@ class _State:
     predictions: np.ndarray  # [n] int32: predicted class in the image's last run
     losses: np.ndarray  # [n] float32: cross-entropy in the image's last run
     seconds: np.ndarray  # [stages] float64
-    position: Sequence[int] = (0, 0, 0)  # stage, restart and batch that come next
+    done: np.ndarray  # [batches] bool: batches of the present run that are recorded
+    position: Sequence[int] = (0, 0)  # stage and restart of the present run
 
     @classmethod
-    def start(cls, n: int, stages: int) -> '_State':
+    def start(cls, n: int, stages: int, batch_size: int) -> '_State':
         return cls(
             broken_by=np.full(n, SURVIVES, np.int32),
             restarts=np.zeros(n, np.int32),
             predictions=np.zeros(n, np.int32),
             losses=np.zeros(n, np.float32),
             seconds=np.zeros(stages),
+            done=np.zeros(-(-n // batch_size), bool),
         )
 
     def __post_init__(self):
@@ -214,30 +219,77 @@ class _State:
         """[n] bool: whether nothing so far has broken the image."""
         return self.broken_by == SURVIVES
 
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """Grows with every batch."""
+        return *self.position, int(self.done.sum())
+
     def attacked(self) -> np.ndarray:
         """Indices of the images that survived all runs before the present one."""
-        stage, restart, _ = self.position
+        stage, restart = self.position
         in_this_run = (self.broken_by == stage) & (self.restarts == restart)
         return np.flatnonzero(self.survived | in_this_run)
 
+    def begin(self, stage: int, restart: int) -> None:
+        """Goes on to another run."""
+        self.done[:] = False  # first: interrupted here, the run before is merely done again
+        self.position = stage, restart
+
     def record(
         self,
+        batch: int,
         index: np.ndarray,
         broken: np.ndarray,
         predictions: np.ndarray,
         losses: np.ndarray,
         seconds: float,
     ) -> None:
-        """Records the results of the next batch.
+        """Records the results of a batch of the present run.
 
         An interruption in the middle does no harm: the batch is then attacked again.
         """
-        stage, restart, batch = self.position
+        stage, restart = self.position
         self.predictions[index], self.losses[index] = predictions, losses
         self.restarts[index[broken]] = restart  # before the next line, which makes it count
         self.broken_by[index[broken]] = stage
         self.seconds[stage] += seconds
-        self.position = stage, restart, batch + 1
+        self.done[batch] = True
+
+    def exchange(self, hosts: Hosts, batch_size: int) -> None:
+        """Makes the state the same on all hosts: the furthest run, and what each has done of it.
+
+        Each image's results come from the first host that has recorded its batch, or else from the
+        first of those that have come to this run. Hosts that have not come so far, since their
+        files are lost, give nothing. Seconds are those of the slowest host.
+
+        Raises:
+            UserError: a host has stopped.
+        """
+        if hosts.count == 1:
+            return
+        table = hosts.gather(np.concatenate([self.position, self.done, self.seconds]))
+        positions = [tuple(map(int, row[:2])) for row in table]
+        furthest = [h for h, position in enumerate(positions) if position == max(positions)]
+        done = table[:, 2 : 2 + len(self.done)] > 0
+        source = np.full(len(self.done), furthest[0])
+        for host in reversed(furthest):
+            source[done[host]] = host
+        mine = np.full(len(self.broken_by), hosts.index == furthest[0])
+        if hosts.index in furthest:
+            for batch, index in enumerate(split(self.attacked(), batch_size)):
+                mine[index] = source[batch] == hosts.index
+        names = ('broken_by', 'restarts', 'predictions', 'losses')
+        before = [getattr(self, name) for name in names]
+        after = hosts.sum(np.where(mine, before, 0.0))
+        # All at once, so that an interruption leaves one state or the other.
+        vars(self).update(
+            {
+                **{n: a.astype(b.dtype) for n, a, b in zip(names, after, before, strict=True)},
+                'done': done[furthest].any(axis=0),
+                'seconds': table[furthest, 2 + len(self.done) :].max(axis=0),
+                'position': max(positions),
+            }
+        )
 
     def verdict(self, stages: Sequence[Stage]) -> Verdict:
         return Verdict(
@@ -259,65 +311,80 @@ class _Cascade:
     judge: Judge
     examples: Examples
     crafting: Crafting
+    hosts: Hosts = dataclasses.field(default_factory=lambda: hosts())
 
     def run(
         self, progress: str | None, on_batch: OnBatch | None, partial: PartialResult | None
     ) -> Verdict:
         """Resumes from the state on disk, or starts from the beginning."""
         require_some(self.examples)
-        state = _State.start(len(self.examples), len(self.stages))
+        state = _State.start(len(self.examples), len(self.stages), self.crafting.batch_size)
         if partial is not None:
             state = _State(**partial.read(default=vars(state)))
-        began = state.position
+        began = state.progress
+
+        def keep() -> None:
+            if partial is not None and state.progress != began:
+                partial.write(vars(state))
+
         try:
             with self._bar(progress, state) as bar:
-                for stage in self._batches(state, on_batch):
+                for stage in self._batches(state, on_batch, keep):
                     words = [stage.name] if stage.name else []
                     words.append(f'{np.mean(state.survived):.2%} survive')
-                    bar.update()
+                    bar.update(self.hosts.count)
                     bar.set_postfix_str(', '.join(words), refresh=False)
                     if partial is not None:
                         partial.maybe_write(vars(state))
         finally:
-            if partial is not None and state.position != began:
-                partial.write(vars(state))
+            keep()
         return state.verdict(self.stages)
 
-    def _batches(self, state: _State, on_batch: OnBatch | None) -> Iterator[Stage]:
+    def _batches(
+        self, state: _State, on_batch: OnBatch | None, keep: Callable[[], None]
+    ) -> Iterator[Stage]:
         """Advances `state` batch by batch to the end; yields the stage after each batch."""
+        self._exchange(state, keep)  # what they have on disk
         while state.position[0] < len(self.stages) and state.survived.any():
-            number, restart, _ = state.position
+            number, restart = state.position
             stage = self.stages[number]
             perturb = self.compiled(stage)
             while restart < stage.restarts and state.survived.any():
                 start = time.perf_counter()
-                for index, x_adv, predictions, losses in self._rest_of_run(state, perturb):
+                for batch, index, x_adv, predictions, losses in self._rest_of_run(state, perturb):
                     broken = predictions != self.examples.y[index]
                     if on_batch is not None:  # before the batch counts as done, in case this fails
                         given = broken if number else slice(None)
                         on_batch(index[given], x_adv.numpy()[given])
                     start, before = time.perf_counter(), start
-                    state.record(index, broken, predictions, losses, start - before)
+                    state.record(batch, index, broken, predictions, losses, start - before)
                     yield stage
+                self._exchange(state, keep)
                 restart += 1
-                state.position = number, restart, 0
-            state.position = number + 1, 0, 0
+                state.begin(number, restart)
+            state.begin(number + 1, 0)
+
+    def _exchange(self, state: _State, keep: Callable[[], None]) -> None:
+        if self.hosts.count > 1:
+            keep()  # whoever waits here for a lost host may have to be killed
+            state.exchange(self.hosts, self.crafting.batch_size)
 
     def _rest_of_run(
         self, state: _State, perturb: CompiledAttack
-    ) -> Iterator[tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]]:
-        """Indices, adversarial images, predictions and losses of the batches yet to come."""
-        stage, restart, first = state.position
+    ) -> Iterator[tuple[int, np.ndarray, tf.Tensor, np.ndarray, np.ndarray]]:
+        """This host's batches yet to come: number, indices, images, predictions and losses."""
         batches = split(state.attacked(), self.crafting.batch_size)
+        rest = [number for number in range(len(batches)) if not state.done[number]]
+        stage, restart = state.position
         seed = restart_seed(tf.constant([self.crafting.seed, stage]), restart)
 
-        def attacked(number: int) -> tuple[np.ndarray, tf.Tensor, np.ndarray, np.ndarray]:
+        def attacked(number: int) -> tuple[int, np.ndarray, tf.Tensor, np.ndarray, np.ndarray]:
             index = batches[number]
-            x, y = tf.constant(self.examples.x[index]), tf.constant(self.examples.y[index])
+            x, y = map(tf.constant, self.examples.batch(index))
             x_adv = perturb.craft(x, y, seed=tf.random.fold_in(seed, number))
-            return index, x_adv, *self.judge(x_adv, y)
+            return number, index, x_adv, *self.judge(x_adv, y)
 
-        return in_order(attacked, range(first, len(batches)))
+        return in_order(attacked, self.hosts.share(rest))
 
     def _bar(self, words: str | None, state: _State) -> tqdm.tqdm:
         # Batches of several stages cost too differently for their number to show what is left.
@@ -325,14 +392,14 @@ class _Cascade:
         if len(self.stages) == 1:
             batches = -(-len(self.examples) // self.crafting.batch_size)
             total = self.stages[0].restarts * batches
-            _, restart, batch = state.position
-            done = restart * batches + batch
+            _, restart, in_this_run = state.progress
+            done = restart * batches + in_this_run
         return tqdm.tqdm(
             desc=words,
             total=total,
             initial=done,
             unit='batch',
-            disable=words is None,
+            disable=words is None or not self.hosts.first,
             dynamic_ncols=True,
             leave=False,
             # Where no terminal rewrites the line, one line in a while is enough.

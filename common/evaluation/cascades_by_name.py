@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
-from common.attacks.by_name import QUERIES, SEARCH_QUERIES, diversified, searched
+from common.attacks.by_name import QUERIES, SEARCH_QUERIES, diversified, most_targets, searched
 from common.evaluation.verdict import Stage
 from common.losses import DLRTo, LogOdds, MarginTo
 from common.threat_model import Ball
@@ -13,7 +13,7 @@ _MORE_QUERIES = 20_000
 PRESETS = {
     'quick': 'a few cheap attacks, about a minute for 100 images on two cores',
     'standard': "more than AutoAttack's standard budget: PGD (from other released networks too), "
-    'output-diversified restarts, APGD, APGD-T and FAB-T on every wrong class, Square '
+    'output-diversified restarts, APGD, APGD-T and FAB-T on the 9 likeliest wrong classes, Square '
     'with 5,000 queries',
     'leaderboard': 'the same with many more restarts, MultiTargeted, Auto-PGD from where Square '
     'leads, and 20,000 queries',
@@ -56,7 +56,7 @@ def preset(
     black_box = tuple(
         Stage(f'pgd, from {other}', pgd, source=other) for other in others if name != 'quick'
     )
-    return first + black_box + makers[name](ball, num_classes - 1)
+    return first + black_box + makers[name](ball, most_targets(num_classes))
 
 
 def _square(ball: Ball, queries: int) -> Stage:

@@ -1,5 +1,6 @@
 """Unfinished results on disk, so that an interrupted evaluation continues where it stopped."""
 
+import glob
 import hashlib
 import os
 import pathlib
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common.distribution import hosts
 from common.errors import reason
 from common.files import replacing
 
@@ -16,18 +18,21 @@ _SECONDS_BETWEEN_WRITES = 20.0
 
 
 class PartialResult:
-    """One file with the state of one evaluation, finished or not.
+    """One file with the state of one evaluation, finished or not; each host has its own.
 
     Attributes:
-        path: path of the file (.npz).
+        path: path of this host's file (.npz).
 
     Args:
-        path: path of the file (.npz).
+        path: path of the first host's file (.npz); the others' are beside it.
         key: everything that determines the evaluation. A file with another key is not used.
     """
 
     def __init__(self, path: str | os.PathLike, key: str):
-        self.path = pathlib.Path(path)
+        self._first = pathlib.Path(path)
+        self.path, index = self._first, hosts().index
+        if index:
+            self.path = self._first.with_suffix(f'.host{index}{self._first.suffix}')
         self._key = key
         self._written = time.monotonic()
 
@@ -83,9 +88,16 @@ class PartialResult:
             np.savez(temporary, key=np.array(self._key), **state)
         self._written = time.monotonic()
 
+    def beside(self, suffix: str) -> pathlib.Path:
+        """A file that belongs to the same evaluation and that all hosts share."""
+        return self._first.with_suffix(suffix)
+
     def remove(self) -> None:
-        """Removes the file, if there is one."""
+        """Removes the file, if there is one; the first host removes the others' as well."""
         self.path.unlink(missing_ok=True)
+        if hosts().first:
+            for path in self._first.parent.glob(f'{glob.escape(self._first.stem)}.host*.npz'):
+                path.unlink(missing_ok=True)
 
 
 def _plain(array: np.ndarray) -> Any:

@@ -77,7 +77,8 @@ class Suspect:
 
     def first_batch(self) -> np.ndarray:
         """[batch, classes] float32 logits of the first images, computed at each call."""
-        return self.network(tf.constant(self.examples.x[: self.crafting.batch_size])).numpy()
+        x, _ = self.examples.batch(slice(self.crafting.batch_size))
+        return self.network(tf.constant(x)).numpy()
 
 
 def checks(
@@ -134,7 +135,8 @@ def vanishing_gradients(suspect: Suspect) -> Check:
     """Fails if too many images or pixels have no gradient for the attack to follow."""
     flat, zeros, sure = [], [], []
     for index in split(np.arange(len(suspect.examples)), suspect.crafting.batch_size):
-        x, y = tf.constant(suspect.examples.x[index]), suspect.examples.y[index]
+        natural, y = suspect.examples.batch(index)
+        x = tf.constant(natural)
         with tf.GradientTape() as tape:
             tape.watch(x)
             logits = suspect.network(x)

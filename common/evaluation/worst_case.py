@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from common.attacks import PGD
+from common.distribution import hosts
 from common.errors import UserError
 from common.evaluation.attack_table import AttackTable
 from common.evaluation.cascade import Stage, Verdict, worst_case
@@ -66,6 +67,8 @@ def evaluate(
 ) -> Judgement:
     """Runs a cascade and its sanity checks; prints both, and writes the files.
 
+    Several hosts share cascade and checks; the first one writes.
+
     Args:
         attacks: the network under evaluation, with images and settings.
         stages: the cascade; the first attack is PGD.
@@ -84,17 +87,18 @@ def evaluate(
     )
     print(f'{table(verdict)}\n{verdict.accuracy:.2%} survive after {verdict.spent}', flush=True)
     results = {'rows': [row.as_json()], **records(verdict), 'checks': []}
-    if files.json:  # before the checks, so that none of them can lose hours of attacks
-        write_json(files.json, results)
+    json = files.json if hosts().first else None
+    if json:  # before the checks, so that none of them can lose hours of attacks
+        write_json(json, results)
     found = []
     for check in itertools.chain(
         cascade_checks(verdict), _checks(attacks, pgd, others, verdict.survived)
     ):
         found.append(check)
         print(check, flush=True)
-    if files.json:
-        write_json(files.json, {**results, 'checks': [dataclasses.asdict(c) for c in found]})
-    if images and files.images:
+    if json:
+        write_json(json, {**results, 'checks': [dataclasses.asdict(c) for c in found]})
+    if images and files.images and hosts().first:
         images.require(
             attacks.network.judge,
             attacks.settings.ball,
@@ -140,7 +144,7 @@ def _run(
         *map(weights_digest, others.values()),
         bool(files.images),
     )
-    images = ImagesOnDisk(partial, examples.x) if files.images else None
+    images = ImagesOnDisk(partial, examples) if files.images else None
     verdict = worst_case(
         stages,
         attacks.network.model,

@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import flags
 
+from common import distribution
 from common.attacks.by_name import METHODS
 from common.errors import UserError
 from common.evaluation.attack_table import AttackSettings, AttackTable, Published
@@ -87,6 +88,12 @@ def resumes() -> bool:
 
 def main(data_set: DataSet) -> None:
     """Reads the flags, evaluates and prints a table."""
+    hosts = distribution.join()
+    with hosts.first_prints():
+        _evaluate(data_set, writes=hosts.first)
+
+
+def _evaluate(data_set: DataSet, *, writes: bool) -> None:
     _settle_method(data_set)
     _require_outputs()
     attacks = _attack_table(data_set)
@@ -104,9 +111,10 @@ def main(data_set: DataSet) -> None:
         source = FLAGS.target if FLAGS.source is None else FLAGS.source
         rows = [attacks.row(FLAGS.method, FLAGS.steps, FLAGS.restarts, source)]
     # Files before the table: printing fails if the reader of the output is gone.
-    written = exhibit.write(FLAGS.output_dir) if exhibit is not None else None
+    written = exhibit.write(FLAGS.output_dir) if exhibit is not None and writes else None
     if FLAGS.json and FLAGS.method != WORST_CASE:
-        write_rows(FLAGS.json, rows)
+        if writes:
+            write_rows(FLAGS.json, rows)
         if not FLAGS.table:
             attacks.forget()
     print(table(rows, data_set.table.kinds if data_set.table else None))

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from common import distribution
 from common.attacks.by_name import restarted
 from common.files import require_writable
 from common.programs import flags as shared_flags
@@ -30,6 +31,7 @@ def define_flags(data_set: DataSet) -> None:
 
 def main(data_set: DataSet) -> None:
     """Reads the flags, attacks the whole test set and writes the submission."""
+    hosts = distribution.join()
     require_writable(FLAGS.output)
     pgd = shared_flags.chosen_pgd(data_set)
     attack = restarted(pgd, FLAGS.restarts, randomized=FLAGS.random_start)
@@ -44,6 +46,8 @@ def main(data_set: DataSet) -> None:
         shape=(len(test), *data_set.submission_shape),
         crafting=shared_flags.crafting(FLAGS.batch_size),
     )
+    if not hosts.first:
+        return
     print(
         f'wrote {FLAGS.output}; check it with: '
         f'python -m {data_set.key}.run_attack --input={FLAGS.output}'

@@ -5,6 +5,7 @@ import pathlib
 import tensorflow as tf
 from absl import flags
 
+from common.distribution import make_strategy
 from common.errors import UserError
 from common.networks.checkpoints import has_begun
 from common.networks.weights import copy_weights
@@ -13,7 +14,6 @@ from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
 from common.training import run_folder
 from common.training.config import TrainingConfig
-from common.training.distribution import make_strategy
 from common.training.settings import settings_of
 from common.training.trainer import Data, Trainer
 from common.training.validation import validation_of

@@ -5,6 +5,7 @@ import os
 
 from common.attacks import Attack
 from common.data.batches import Examples
+from common.distribution import hosts
 from common.evaluation.accuracy import natural_accuracy
 from common.evaluation.crafting import Crafting
 from common.evaluation.images_on_disk import ImagesOnDisk
@@ -26,6 +27,7 @@ def write_submission(
     """Attacks all images, prints the network's accuracy and writes one float32 array.
 
     An interrupted attack leaves its results in the folder `path`.partial and continues from there.
+    Several hosts share the attack, if they share that folder; the first one writes the array.
 
     Args:
         path: the .npy file.
@@ -42,7 +44,7 @@ def write_submission(
     folder = partial_folder(path)
     partial = partial_result(folder, attack, network, network, test, crafting)
     natural = natural_accuracy(network.judge, test, batch_size=crafting.batch_size)
-    images = ImagesOnDisk(partial, test.x)
+    images = ImagesOnDisk(partial, test)
     outcome = transfer_accuracy(
         attack,
         network,
@@ -53,6 +55,8 @@ def write_submission(
         on_batch=images.keep,
         partial_folder=folder,
     )
+    if not hosts().first:
+        return
     images.require(network.judge, ball, test, outcome.correct, crafting.batch_size)
     images.write(path, shape)
     print(

@@ -1,38 +1,13 @@
 """How a step is spread over devices and hosts, and how its result comes back."""
 
-import json
-import os
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from common.errors import UserError, reason
+from common.distribution import Hosts
 from common.training.optimizers import Tensors
 from common.training.step import Replica, State
-
-
-def make_strategy() -> tf.distribute.Strategy:
-    """The hosts that TF_CONFIG lists, or all GPUs of this machine, or its one device.
-
-    To be called before TensorFlow computes anything: several hosts have to agree first.
-
-    Raises:
-        UserError: TF_CONFIG is no JSON object.
-    """
-    try:
-        cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster', {})
-        if len(cluster.get('worker', [])) + len(cluster.get('chief', [])) > 1:
-            return tf.distribute.MultiWorkerMirroredStrategy()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f'TF_CONFIG: expected a JSON object with "cluster" (lists of addresses) and "task" '
-            f'(type and index); found {os.environ["TF_CONFIG"]!r} ({reason(error)}). Correct it, '
-            'or unset it to train on this host alone.'
-        ) from error
-    if len(tf.config.list_physical_devices('GPU')) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
 
 
 class Devices:
@@ -51,13 +26,8 @@ class Devices:
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
-        self.hosts, self.chief = 1, True
-        resolver = self.strategy.cluster_resolver
-        if resolver is not None and resolver.task_type:
-            cluster = resolver.cluster_spec().as_dict()
-            self.hosts = sum(len(cluster.get(job, ())) for job in ('chief', 'worker'))
-            first = 'chief' if 'chief' in cluster else 'worker'
-            self.chief = (resolver.task_type, resolver.task_id) == (first, 0)
+        hosts = Hosts.of(self.strategy)
+        self.hosts, self.chief = hosts.count, hosts.first
 
     def replica(self) -> Replica:
         """The replica whose code is running, inside of `strategy.run`."""

@@ -1,8 +1,11 @@
 """Attacks by name: what each name means, and which ones are refused."""
 
+import dataclasses
 import re
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.attacks import (
     APGD,
@@ -58,6 +61,37 @@ EVERY = pytest.mark.parametrize('name', METHODS)
 @EVERY
 def test_names_are_the_attacks_of_the_paper(name):
     assert make(name) == EXPECTED[name]
+
+
+@pytest.mark.parametrize('classes, targets', [(2, 1), (7, 6), (10, 9), (12, 9), (1000, 9)])
+def test_attacks_on_one_class_after_the_other_try_nine_at_most(classes, targets):
+    for name, attack in EXPECTED.items():
+        if isinstance(attack, MultiTargeted):
+            expected = dataclasses.replace(attack, targets=targets)
+            assert make(name, num_classes=classes) == expected
+    # The row of the paper's table is read as all classes.
+    assert make('targeted', num_classes=classes).gradients == 20 * (classes - 1)
+
+
+def test_of_a_thousand_classes_the_likeliest_wrong_ones_are_tried():
+    rng, tried = np.random.default_rng(0), []
+    weights = tf.constant(rng.normal(size=(6, 1000)), tf.float32)
+    x, y = tf.constant(rng.random((3, 6)), tf.float32), tf.constant([0, 1, 2])
+
+    @dataclasses.dataclass(frozen=True)
+    class Towards:
+        loss: MarginTo = MarginTo()
+        gradients: int = 1
+
+        def __call__(self, logits_fn, x, y, *, seed):
+            tf.py_function(lambda t: tried.append(t.numpy()), [self.loss.target], [])
+            return x
+
+    attack = dataclasses.replace(make('apgd_t', num_classes=1000), attack=Towards())
+    attack(lambda x: x @ weights, x, y, seed=tf.constant([0, 0]))
+    logits = (x @ weights).numpy()
+    logits[np.arange(3), y] = -np.inf
+    np.testing.assert_array_equal(np.transpose(tried), np.argsort(-logits, axis=1)[:, :9])
 
 
 @EVERY

@@ -72,6 +72,12 @@ def test_unknown_names_are_refused():
         stages('slow')
 
 
+@pytest.mark.parametrize('name', PRESETS)
+@pytest.mark.parametrize('classes', [12, 1000])
+def test_more_classes_than_ten_cost_no_more(name, classes):
+    assert stages(name, classes) == stages(name, 10)
+
+
 @pytest.mark.parametrize(
     'classes, names',
     [

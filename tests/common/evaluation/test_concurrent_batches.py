@@ -65,10 +65,22 @@ def test_nothing_is_begun_after_the_caller_has_stopped(count):
     assert len(begun) <= 2 + 2 * count
 
 
-def test_a_gpu_takes_one_at_a_time(monkeypatch):
+@pytest.mark.parametrize('gpus', [1, 2])
+def test_each_gpu_takes_one_at_a_time(monkeypatch, gpus):
     assert concurrent_batches.workers() >= 1
-    monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind=None: ['a device'])
-    assert concurrent_batches.workers() == 1
+    monkeypatch.setattr(tf.config, 'get_visible_devices', lambda kind: [kind] * gpus)
+    assert concurrent_batches.devices() == [f'GPU:{i}' for i in range(gpus)]
+    assert concurrent_batches.workers() == gpus
+
+
+def test_a_batch_is_computed_on_a_device_that_is_free(monkeypatch):
+    monkeypatch.setattr(concurrent_batches, 'devices', lambda: ['GPU:0', 'GPU:1'])
+    scopes, both = [], threading.Barrier(2)
+    monkeypatch.setattr(
+        concurrent_batches.tf, 'device', lambda name: scopes.append(name) or tf.name_scope('x')
+    )
+    list(in_order(lambda _: both.wait(10), range(6)))  # always two at a time
+    assert len(scopes) == 6 and scopes.count('GPU:0') == scopes.count('GPU:1') == 3
 
 
 def test_a_process_confined_to_some_cores_takes_no_more(monkeypatch):
