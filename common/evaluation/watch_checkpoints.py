@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import re
+import sys
 import time
 from collections.abc import Iterator
 
@@ -27,10 +28,15 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 def new_checkpoints(folder: pathlib.Path) -> Iterator[str]:
     """Yields the prefix of the newest checkpoint, then that of each later one, endlessly."""
     print(f'watching {folder} for checkpoints; Ctrl-C to stop', flush=True)
-    last = None
+    last = told = None
     while True:
-        # Not tf.train.latest_checkpoint: it follows the absolute paths in a TF1 folder's list.
-        newest = checkpoints.latest_in(folder)
+        newest = None
+        try:
+            newest = checkpoints.chosen_in(folder)
+        except UserError as error:  # a folder that is being copied may be whole later
+            if str(error) != told:
+                told = str(error)
+                print(f'note: {told}', file=sys.stderr)
         if newest is not None and newest != last and checkpoints.is_whole(newest):
             last = newest
             yield newest
@@ -57,8 +63,11 @@ def evaluate(evaluator: 'Evaluator', reference: str, networks: Networks, *, once
     """
     folder = networks.folder(reference)
     if once or folder is None:
-        latest = checkpoints.latest_in(folder) if folder else None
-        evaluator.evaluate(Source(reference, networks.load(reference)), step_of(latest or ''))
+        network, chosen = networks.load(reference), ''
+        if folder is not None:
+            with contextlib.suppress(UserError):  # it was loaded from a weights file
+                chosen = checkpoints.chosen_in(folder) or ''
+        evaluator.evaluate(Source(reference, network), step_of(chosen))
         return
     for prefix in new_checkpoints(folder):
         evaluator.evaluate(Source(prefix, networks.load(prefix)), step_of(prefix))

@@ -82,6 +82,21 @@ def test_a_list_with_the_paths_of_another_machine(tmp_path, monkeypatch):
     assert watch(tmp_path, monkeypatch) == ['checkpoint-300']
 
 
+def test_the_list_of_a_folder_chooses_what_is_evaluated(tmp_path, monkeypatch, capsys):
+    def choose(step):
+        text = f'model_checkpoint_path: "/elsewhere/checkpoint-{step}"'
+        (tmp_path / 'checkpoint').write_text(text)
+
+    for step in (300, 600):
+        save(tmp_path, step)
+    choose(300)
+    seen = watch(
+        tmp_path, monkeypatch, lambda: choose(900), nothing, lambda: save(tmp_path, 900), nothing
+    )
+    assert seen == ['checkpoint-300', 'checkpoint-900']
+    assert capsys.readouterr().err.count('note: expected the checkpoint checkpoint-900') == 1
+
+
 @pytest.mark.parametrize(
     'prefix, step',
     [

@@ -820,6 +820,17 @@ def test_a_run_that_goes_on_says_so(killed, capsys):
     assert capsys.readouterr().out == f'{killed}: resuming from step 10 of 10\n'
 
 
+def test_a_run_goes_on_from_the_checkpoint_that_its_list_names(killed, run_of, capsys):
+    (killed / 'checkpoint').write_text(
+        'model_checkpoint_path: "checkpoint-3"\n'
+        'all_model_checkpoint_paths: "checkpoint-3"\n'
+        'all_model_checkpoint_paths: "checkpoint-6"\n'
+    )
+    finish(killed)
+    assert 'resuming from step 3 of 10' in capsys.readouterr().out
+    assert_same_run(run_of('natural'), killed)
+
+
 def summarized(folder):
     """Tag -> its steps, as a reader finds them that knows nothing of interrupted runs."""
     found = {}
