@@ -147,10 +147,11 @@ class Networks:
         return network
 
     def _load_folder(self, folder: pathlib.Path) -> keras.Model:
-        for name in ('last.weights.h5', 'best.weights.h5'):
-            if (folder / name).is_file():
-                _say_chosen(folder, name)
-                return self._load_file(folder / name)
+        if (folder / 'last.weights.h5').is_file():
+            return self._load_file(folder / 'last.weights.h5')
+        if (folder / 'best.weights.h5').is_file():
+            _say_chosen(folder, 'best.weights.h5')
+            return self._load_file(folder / 'best.weights.h5')
         prefix = checkpoints.chosen_in(folder)
         if prefix is None:
             raise UserError(
@@ -212,7 +213,7 @@ class Networks:
 
 
 def _say_chosen(folder: pathlib.Path, name: str) -> None:
-    """Tells a reader which of a folder's networks is used."""
+    """Tells a reader which of a folder's networks is used where it is not the last weights."""
     print(f'note: {folder}: loading {name}', file=sys.stderr)
 
 

@@ -107,9 +107,14 @@ def write(
         global_step: number of training steps behind the weights.
 
     Raises:
-        UserError: the folder cannot be written, its path is a pattern, or it holds the checkpoints
-            of a TF2 training, which would no longer be found.
+        UserError: the prefix is a folder. Or its folder cannot be written, its path is a pattern, or
+            it holds the checkpoints of a TF2 training, which would no longer be found.
     """
+    if os.fspath(prefix).endswith(os.sep) or os.path.isdir(prefix):
+        raise UserError(
+            f'expected the prefix of a checkpoint, such as '
+            f'{pathlib.Path(prefix) / f"checkpoint-{global_step}"}; found the folder {prefix}.'
+        )
     prefix = pathlib.Path(prefix)
     tensors: dict[str, np.ndarray | np.generic] = {
         name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)

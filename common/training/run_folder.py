@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from common.errors import UserError
 from common.files import alone_in, cannot_write, require_writable, write_json
-from common.networks.checkpoints import require_literal
+from common.networks.checkpoints import is_of_training, latest_in, require_literal
 from common.training.config import TrainingConfig
 
 _WRITTEN = ('config.json', 'log.csv', 'last.weights.h5', 'best.weights.h5')
@@ -69,6 +69,21 @@ def prepare(
         require_writable(folder / name)
     write_json(folder / 'config.json', config.to_json())
     return folder
+
+
+def is_challenges(folder: pathlib.Path) -> bool:
+    """Whether a challenge's own train.py has trained in a folder.
+
+    It leaves its config.json, with keys of its own, and checkpoints of TF1.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        contents = json.loads((folder / 'config.json').read_text())
+        if isinstance(contents, dict):
+            return 'max_num_training_steps' in contents
+    newest = latest_in(folder)
+    with contextlib.suppress(UserError):  # damaged: nobody's
+        return newest is not None and not is_of_training(newest)
+    return False
 
 
 @contextlib.contextmanager
