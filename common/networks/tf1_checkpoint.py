@@ -107,8 +107,8 @@ def write(
         global_step: number of training steps behind the weights.
 
     Raises:
-        UserError: the prefix is a folder. Or its folder cannot be written, its path is a pattern, or
-            it holds the checkpoints of a TF2 training, which would no longer be found.
+        UserError: the prefix is a folder; or its folder cannot be written, is a pattern, or holds
+            the checkpoints of a TF2 training, which would no longer be found.
     """
     if os.fspath(prefix).endswith(os.sep) or os.path.isdir(prefix):
         raise UserError(

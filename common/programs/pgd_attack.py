@@ -1,4 +1,4 @@
-"""Attacks the whole test set and writes a submission (the challenges' pgd_attack.py)."""
+"""Attacks the test set and writes a submission (the challenges' pgd_attack.py)."""
 
 from absl import flags
 
@@ -20,6 +20,7 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_network(data_set)
     shared_flags.define_batch_size(data_set.batch_size)
     shared_flags.define_restarts()
+    shared_flags.define_num_examples()
     shape = ', '.join(map(str, data_set.submission_shape))
     flags.DEFINE_string(
         'output',
@@ -29,11 +30,12 @@ def define_flags(data_set: DataSet) -> None:
 
 
 def main(data_set: DataSet) -> None:
-    """Reads the flags, attacks the whole test set and writes the submission."""
+    """Reads the flags, attacks the test set and writes the submission."""
     require_writable(FLAGS.output)
     pgd = shared_flags.chosen_pgd(data_set)
     attack = restarted(pgd, FLAGS.restarts, randomized=FLAGS.random_start)
-    test = data_set.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    whole = data_set.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    test = whole.subset(shared_flags.chosen_examples())
     network = Source(FLAGS.checkpoint, data_set.networks.load(FLAGS.checkpoint))
     write_submission(
         FLAGS.output,
@@ -44,6 +46,12 @@ def main(data_set: DataSet) -> None:
         shape=(len(test), *data_set.submission_shape),
         crafting=shared_flags.crafting(FLAGS.batch_size),
     )
+    if len(test) < len(whole):
+        print(
+            f'wrote {FLAGS.output}: {len(test):,} of {len(whole):,} test images. It is no '
+            'submission: run_attack takes only files with all of them, in their order.'
+        )
+        return
     print(
         f'wrote {FLAGS.output}; check it with: '
         f'python -m {data_set.key}.run_attack --input={FLAGS.output}'
