@@ -21,4 +21,6 @@ RELEASES = {
     ),
 }
 
-CHALLENGE_MODELS = ChallengeModels(RELEASES, lambda: network_a('wide'), tf1.import_checkpoint)
+CHALLENGE_MODELS = ChallengeModels(
+    RELEASES, lambda: network_a('wide'), tf1.import_checkpoint, tf1.export_checkpoint
+)

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from cifar10 import pickles
 from common.data import stand_in
 from common.data.archive import Archive
 from common.data.augmentation import Crops
@@ -54,6 +55,7 @@ ARCHIVE = Archive(
     original_index=_original_index,
     digest=_digest,
     stand_in='try the software without the real data by --dataset=drawn',
+    files=pickles.FILES,
 )
 
 
@@ -63,7 +65,8 @@ def load(split: str, *, dataset: str = 'cifar10', data_dir: str | None = None) -
     Args:
         split: 'train' (all 50,000 images) or 'test'.
         dataset: 'cifar10', or 'drawn' for the stand-in, which needs no download.
-        data_dir: folder of data sets prepared by TFDS; None follows TFDS's own rules.
+        data_dir: folder of data sets prepared by TFDS, or of the Python version's files (the
+            challenge's `cifar10_data`); None follows TFDS's own rules.
 
     Raises:
         ValueError: unknown data set or split.

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -16,34 +17,34 @@ from common.errors import UserError, reason
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Path]:
-    """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
+    """Yields a temporary path beside the file, and renames it to that file if the block succeeds.
 
     Args:
-        path: where the finished file goes; '~' is the home folder. Missing parents are made.
+        path: where the finished file goes; '~' is the home folder. Missing parents are made. A
+            symbolic link stays one: the file that it leads to is replaced. A file that is replaced
+            keeps its permissions.
         suffix: ending of the temporary name, for writers that choose a format by it.
 
     Raises:
-        UserError: the path names a folder, or its folder cannot be written (read-only, full, or a
-            file is in the way).
+        UserError: the path names a folder or a read-only file, or its folder cannot be written
+            (read-only, full, or a file is in the way).
     """
     if os.fspath(path).endswith(os.sep):  # which pathlib would drop
         raise UserError(
             f'expected the name of a file; found {path}, which names a folder. Choose another name.'
         )
     path = pathlib.Path(os.path.expanduser(path))
+    target = pathlib.Path(os.path.realpath(path))
     temporary = None
     try:
-        if path.exists() and not path.is_file():
-            raise UserError(
-                f'cannot write {path}: it is a folder or a device, not a file. Choose another name.'
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix=suffix, dir=path.parent)
+        mode = _mode_to_write(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix=suffix, dir=target.parent)
         os.close(handle)
         temporary = pathlib.Path(name)
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, mode)
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise UserError(
             f'cannot write {path}: {error.strerror or error}. Choose a folder that can be written '
@@ -52,6 +53,28 @@ def replacing(path: str | os.PathLike, suffix: str = '') -> Iterator[pathlib.Pat
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _mode_to_write(path: pathlib.Path) -> int:
+    """The permissions of the file that may be written at `path`; refuses what may not.
+
+    Replacing a file needs no permission to write to it, so that a protected one would be lost.
+    """
+    try:
+        found = os.stat(path).st_mode  # fails where symbolic links lead in a circle
+    except (FileNotFoundError, NotADirectoryError):
+        return 0o666 & ~_umask()
+    if not stat.S_ISREG(found):
+        raise UserError(
+            f'cannot write {path}: it is a folder or a device, not a file. Choose another name.'
+        )
+    # An administrator may write every file; one that nobody may write is meant to stay.
+    if not found & 0o222 or not os.access(path, os.W_OK):
+        raise UserError(
+            f'cannot write {path}: the file is read-only. Choose another name, or make it writable '
+            'with chmod u+w.'
+        )
+    return stat.S_IMODE(found)
 
 
 def _umask() -> int:
@@ -86,6 +109,35 @@ def partial_folder(path: str | os.PathLike) -> pathlib.Path:
             'found a file. Remove it, or choose another name.'
         )
     return folder
+
+
+@contextlib.contextmanager
+def alone_in(folder: str | os.PathLike) -> Iterator[None]:
+    """Holds a folder, which is made if need be, against others that call this.
+
+    On systems without such locks nothing is held.
+
+    Raises:
+        BlockingIOError: another one holds it.
+        OSError: the folder cannot be made or opened.
+    """
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(opened)
 
 
 class _NotNow(Exception):

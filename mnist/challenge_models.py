@@ -19,4 +19,6 @@ RELEASES = {
     ),
 }
 
-CHALLENGE_MODELS = ChallengeModels(RELEASES, network_a, tf1.import_checkpoint)
+CHALLENGE_MODELS = ChallengeModels(
+    RELEASES, network_a, tf1.import_checkpoint, tf1.export_checkpoint
+)

@@ -7,7 +7,7 @@ import numpy as np
 from tensorflow_datasets.core.hashing import Hasher
 
 from common.data import stand_in
-from common.data.archive import Archive
+from common.data.archive import Archive, Files
 from common.data.augmentation import Warp
 from common.data.batches import Examples
 
@@ -25,6 +25,17 @@ def _original_index(stored: dict[str, np.ndarray], split: str) -> np.ndarray:
     # TFDS sorts examples by a salted hash of their key, which for MNIST is the original index.
     hasher = Hasher(split)
     return np.argsort([hasher.hash_key(i) for i in range(len(stored['label']))])
+
+
+def _read_files(files: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    # The published idx files: a big-endian magic number and sizes, then the bytes.
+    images, labels = files
+    (magic, n, *size), pixels = struct.unpack('>4I', images[:16]), images[16:]
+    header, labels = struct.unpack('>2I', labels[:8]), labels[8:]
+    if (magic, size) != (2051, [28, 28]) or header != (2049, n):
+        raise ValueError(f'{n} images of {size} and {header[1]} labels')
+    x = np.frombuffer(pixels, np.uint8).reshape(n, *IMAGE_SHAPE)
+    return x, np.frombuffer(labels, np.uint8, n)
 
 
 def _digest(images: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
@@ -46,6 +57,14 @@ ARCHIVE = Archive(
     original_index=_original_index,
     digest=_digest,
     stand_in='try the software without the real data by --dataset=drawn',
+    files=Files(
+        names={
+            'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
+            'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
+        },
+        read=_read_files,
+        folder='MNIST_data',
+    ),
 )
 
 
@@ -55,7 +74,8 @@ def load(split: str, *, dataset: str = 'mnist', data_dir: str | None = None) -> 
     Args:
         split: 'train' (all 60,000 images) or 'test'.
         dataset: 'mnist', or 'drawn' for the stand-in, which needs no download.
-        data_dir: folder of data sets prepared by TFDS; None follows TFDS's own rules.
+        data_dir: folder of data sets prepared by TFDS, or of the published idx files (the
+            challenge's `MNIST_data`); None follows TFDS's own rules.
 
     Raises:
         ValueError: unknown data set or split.

@@ -10,6 +10,7 @@ from common.networks import tf1_checkpoint
 # A's `trainable_variables`: kernel and bias of conv1, conv2, fc1 and fc2. Kernels have the same
 # layout (height, width, in, out), and both flatten in the order height, width, channel.
 NAMES = ('Variable', *(f'Variable_{i}' for i in range(1, 8)))
+_DIMENSIONS = [4, 1, 4, 1, 2, 1, 2, 1]
 
 
 def import_checkpoint(model: keras.Model, prefix: str | os.PathLike) -> None:
@@ -20,7 +21,7 @@ def import_checkpoint(model: keras.Model, prefix: str | os.PathLike) -> None:
         prefix: for example 'models/secret/checkpoint-24900'.
 
     Raises:
-        ValueError: the model has another number of variables than network A.
+        ValueError: the model is not network A.
         UserError: the checkpoint is missing, damaged, or of another network.
     """
     variables = _variables(model)
@@ -39,7 +40,7 @@ def export_checkpoint(model: keras.Model, prefix: str | os.PathLike, global_step
         global_step: number of training steps that led to the weights.
 
     Raises:
-        ValueError: the model has another number of variables than network A.
+        ValueError: the model is not network A.
         UserError: the folder cannot be written, or belongs to a training run.
     """
     arrays = [variable.numpy() for variable in _variables(model)]
@@ -48,9 +49,10 @@ def export_checkpoint(model: keras.Model, prefix: str | os.PathLike, global_step
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
     variables = model.trainable_variables
-    if len(variables) != len(NAMES):
+    if [len(v.shape) for v in variables] != _DIMENSIONS:
+        shapes = ', '.join(str(list(v.shape)) for v in variables)
         raise ValueError(
-            f'expected network A with its {len(NAMES)} trainable variables; found {model.name} '
-            f'with {len(variables)}'
+            f'expected network A with its {len(NAMES)} trainable variables, of two convolutions '
+            f'and two dense layers; found {model.name} with {shapes}'
         )
     return variables

@@ -1,8 +1,11 @@
 """Evaluating a network while it is trained: every new checkpoint of a model folder."""
 
 import contextlib
+import errno
+import os
 import pathlib
 import re
+import sys
 import time
 from collections.abc import Iterator
 
@@ -13,6 +16,8 @@ from common.data.batches import Examples
 from common.errors import UserError, reason
 from common.evaluation.accuracy import Outcome, natural_accuracy
 from common.evaluation.crafting import Crafting
+from common.event_files import remove_events
+from common.files import alone_in
 from common.networks import checkpoints
 from common.networks.registry import Networks
 from common.transfer import Source, transfer_accuracy
@@ -23,10 +28,15 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 def new_checkpoints(folder: pathlib.Path) -> Iterator[str]:
     """Yields the prefix of the newest checkpoint, then that of each later one, endlessly."""
     print(f'watching {folder} for checkpoints; Ctrl-C to stop', flush=True)
-    last = None
+    last = told = None
     while True:
-        # Not tf.train.latest_checkpoint: it follows the absolute paths in a TF1 folder's list.
-        newest = checkpoints.latest_in(folder)
+        newest = None
+        try:
+            newest = checkpoints.chosen_in(folder)
+        except UserError as error:  # a folder that is being copied may be whole later
+            if str(error) != told:
+                told = str(error)
+                print(f'note: {told}', file=sys.stderr)
         if newest is not None and newest != last and checkpoints.is_whole(newest):
             last = newest
             yield newest
@@ -53,8 +63,11 @@ def evaluate(evaluator: 'Evaluator', reference: str, networks: Networks, *, once
     """
     folder = networks.folder(reference)
     if once or folder is None:
-        latest = checkpoints.latest_in(folder) if folder else None
-        evaluator.evaluate(Source(reference, networks.load(reference)), step_of(latest or ''))
+        network, chosen = networks.load(reference), ''
+        if folder is not None:
+            with contextlib.suppress(UserError):  # it was loaded from a weights file
+                chosen = checkpoints.chosen_in(folder) or ''
+        evaluator.evaluate(Source(reference, network), step_of(chosen))
         return
     for prefix in new_checkpoints(folder):
         evaluator.evaluate(Source(prefix, networks.load(prefix)), step_of(prefix))
@@ -83,9 +96,14 @@ class Evaluator:
     ):
         self._attack, self._examples, self._crafting = attack, examples, crafting
         self._summary_dir, self._writer = summary_dir, None
+        self._lock, self._is_alone = contextlib.ExitStack(), False
         if summary_dir is not None:
             with self._writing():
-                self._writer = tf.summary.create_file_writer(str(summary_dir))
+                with contextlib.suppress(BlockingIOError):  # another evaluation writes there
+                    self._lock.enter_context(alone_in(summary_dir))
+                    self._is_alone = True
+                if not os.access(summary_dir, os.W_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def evaluate(self, network: Source, step: int = 0) -> None:
         """Evaluates one network, prints the four numbers and writes summaries for `step`.
@@ -116,8 +134,9 @@ class Evaluator:
         self._summarize(step, natural, adversarial)
 
     def _summarize(self, step: int, natural: Outcome, adversarial: Outcome) -> None:
-        if self._writer is None:
+        if self._summary_dir is None:
             return
+        # The challenge's eval.py writes these itself, with their spaces.
         values = {
             'xent adv eval': adversarial.loss,
             'xent adv': adversarial.loss,
@@ -126,10 +145,23 @@ class Evaluator:
             'accuracy adv': adversarial.accuracy,
             'accuracy nat': natural.accuracy,
         }
-        with self._writing(), self._writer.as_default(step=step):
-            for tag, value in values.items():
-                tf.summary.scalar(tag, value)
-            self._writer.flush()
+        with self._writing():
+            writer = self._writer_from(step)
+            with writer.as_default(step=step):
+                for tag, value in values.items():
+                    tf.summary.scalar(tag, value)
+                writer.flush()
+
+    def _writer_from(self, step: int) -> tf.summary.SummaryWriter:
+        """The writer; if it is new, earlier summaries of the step that it begins with are removed.
+
+        An evaluation that is started again evaluates the newest checkpoint again.
+        """
+        if self._writer is None:
+            if self._is_alone:
+                remove_events(self._summary_dir, lambda found: found == step)
+            self._writer = tf.summary.create_file_writer(str(self._summary_dir))
+        return self._writer
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

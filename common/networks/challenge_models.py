@@ -131,7 +131,7 @@ def _import(
     if config.exists():
         # A config.json beside weights describes a network of this project; this one does not.
         config.rename(folder / 'challenge_config.json')
-    prefix = checkpoints.latest_in(folder)
+    prefix = checkpoints.chosen_in(folder)
     assert prefix is not None, 'the folder was chosen by its checkpoint'
     import_tf1(network, prefix)
     save_weights(network, folder / WEIGHTS)

@@ -27,8 +27,7 @@ def is_prefix(path: str | os.PathLike) -> bool:
 def latest_in(folder: str | os.PathLike) -> str | None:
     """Prefix of the `checkpoint-<step>` with the largest step in a folder, or None.
 
-    Steps are compared as numbers. The folder's file `checkpoint` is not asked: it often holds
-    absolute paths of the machine that wrote it.
+    Steps are compared as numbers. The folder's file `checkpoint` is not asked; see `chosen_in`.
     """
     steps = {}
     for path in pathlib.Path(folder).glob('checkpoint-*.index'):
@@ -36,6 +35,49 @@ def latest_in(folder: str | os.PathLike) -> str | None:
         if match:
             steps[int(match[1])] = str(path.with_suffix(''))
     return steps[max(steps)] if steps else None
+
+
+def chosen_in(folder: str | os.PathLike) -> str | None:
+    """Prefix of the checkpoint that the folder's file `checkpoint` names; without it, `latest_in`.
+
+    The challenges' programs follow that file, too (`tf.train.latest_checkpoint`). Here only the
+    name in it counts, since the path is often one of the machine that wrote it.
+
+    Raises:
+        UserError: it names a checkpoint that is not in the folder, or none.
+    """
+    path = pathlib.Path(folder) / 'checkpoint'
+    if not path.is_file():
+        return latest_in(folder)
+    try:
+        state = tf.train.get_checkpoint_state(os.fspath(folder))
+    except (ValueError, tf.errors.OpError):
+        state = None
+    if state is None:
+        raise unreadable_list(path)
+    name = re.split(r'[/\\]', state.model_checkpoint_path)[-1]
+    prefix = str(path.parent / name)
+    if not is_prefix(prefix):
+        there = sorted((found.stem for found in path.parent.glob('*.index')), key=_by_step)
+        raise UserError(
+            f'expected the checkpoint {name} that {path} names; found '
+            f'{", ".join(there) or "no checkpoint"} in that folder. Restore it, or name another '
+            f'checkpoint by its prefix, such as {path.parent / (there or ["checkpoint-300"])[-1]}.'
+        )
+    return prefix
+
+
+def _by_step(name: str) -> tuple[int, str]:
+    digits = re.search('[0-9]*$', name)
+    return int((digits and digits[0]) or 0), name
+
+
+def unreadable_list(path: pathlib.Path) -> UserError:
+    """The error to raise where a folder's file `checkpoint` does not name checkpoints."""
+    return UserError(
+        f'expected a list of checkpoints in {path}; found something else. Remove that file: the '
+        'newest checkpoint-<step> will be used.'
+    )
 
 
 def require_literal(path: str | os.PathLike) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -146,15 +147,18 @@ class Networks:
         return network
 
     def _load_folder(self, folder: pathlib.Path) -> keras.Model:
-        for name in ('last.weights.h5', 'best.weights.h5'):
-            if (folder / name).is_file():
-                return self._load_file(folder / name)
-        prefix = checkpoints.latest_in(folder)
+        if (folder / 'last.weights.h5').is_file():
+            return self._load_file(folder / 'last.weights.h5')
+        if (folder / 'best.weights.h5').is_file():
+            _say_chosen(folder, 'best.weights.h5')
+            return self._load_file(folder / 'best.weights.h5')
+        prefix = checkpoints.chosen_in(folder)
         if prefix is None:
             raise UserError(
                 f'expected last.weights.h5, best.weights.h5 or checkpoint-<step> in {folder}; '
                 'found none of them. Train there first, or name another folder.'
             )
+        _say_chosen(folder, pathlib.Path(prefix).name)
         return self._load_checkpoint(prefix)
 
     def _load_file(self, path: pathlib.Path) -> keras.Model:
@@ -206,6 +210,11 @@ class Networks:
                 f'{path} is no JSON object ({error}). Restore it, or remove it if the '
                 'network has the default widths.'
             ) from error
+
+
+def _say_chosen(folder: pathlib.Path, name: str) -> None:
+    """Tells a reader which of a folder's networks is used where it is not the last weights."""
+    print(f'note: {folder}: loading {name}', file=sys.stderr)
 
 
 def manifest(folder: pathlib.Path = RELEASED) -> dict[str, dict[str, dict[str, Any]]]:

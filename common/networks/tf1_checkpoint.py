@@ -6,6 +6,7 @@ names the newest one of the folder.
 
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError, reason
-from common.files import replacing
+from common.files import replacing, require_writable
 from common.networks.checkpoints import READ_ERRORS, is_of_training, is_prefix, require_literal
 
 _MOST_LISTED = 12
@@ -106,9 +107,14 @@ def write(
         global_step: number of training steps behind the weights.
 
     Raises:
-        UserError: the folder cannot be written, its path is a pattern, or it holds the checkpoints
-            of a TF2 training, which would no longer be found.
+        UserError: the prefix is a folder; or its folder cannot be written, is a pattern, or holds
+            the checkpoints of a TF2 training, which would no longer be found.
     """
+    if os.fspath(prefix).endswith(os.sep) or os.path.isdir(prefix):
+        raise UserError(
+            f'expected the prefix of a checkpoint, such as '
+            f'{pathlib.Path(prefix) / f"checkpoint-{global_step}"}; found the folder {prefix}.'
+        )
     prefix = pathlib.Path(prefix)
     tensors: dict[str, np.ndarray | np.generic] = {
         name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)
@@ -118,6 +124,8 @@ def write(
     _refuse_training_folder(prefix.parent)
     try:
         prefix.parent.mkdir(parents=True, exist_ok=True)
+        for path in (*_files(prefix), prefix.parent / 'checkpoint'):
+            require_writable(path)
         with tempfile.TemporaryDirectory(dir=prefix.parent, prefix=f'.{prefix.name}.') as temporary:
             finished = pathlib.Path(temporary) / prefix.name
             tf.raw_ops.SaveV2(
@@ -149,11 +157,16 @@ def _refuse_training_folder(folder: pathlib.Path) -> None:
 
 
 def _move(source: pathlib.Path, prefix: pathlib.Path) -> None:
+    data, index = (os.path.realpath(path) for path in _files(prefix))
     # Without an index the old and the new data can never be taken for one checkpoint.
-    index = pathlib.Path(f'{prefix}.index')
-    index.unlink(missing_ok=True)
-    for suffix in ('.data-00000-of-00001', '.index'):
-        os.replace(f'{source}{suffix}', f'{prefix}{suffix}')
+    pathlib.Path(index).unlink(missing_ok=True)
+    for path, target in zip(_files(source), (data, index), strict=True):
+        shutil.move(path, target)  # a link may lead to another disk
+
+
+def _files(prefix: pathlib.Path) -> tuple[str, str]:
+    """A checkpoint's files: the data and, without which there is no checkpoint, the index."""
+    return f'{prefix}.data-00000-of-00001', f'{prefix}.index'
 
 
 def _name_as_latest(prefix: pathlib.Path) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from common.errors import UserError, reason
 from common.files import replacing, sha256
-from common.networks import checkpoints
+from common.networks import checkpoints, older_weights
 
 _HDF5_OVERHEAD = 8192  # bytes a variable, at most: headers, names and groups
 
@@ -47,17 +47,22 @@ def _require_room(path: pathlib.Path, model: keras.Model) -> None:
 
 
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
-    """Reads a Keras weights file into `model`.
+    """Reads a Keras weights file into `model`; those of Keras 2 are read too.
 
     Raises:
-        UserError: the file has another kind of name, is damaged (the message has its digest) or
-            belongs to another network.
+        UserError: the file is a whole model or has another kind of name, is damaged (the message
+            has its digest) or belongs to another network.
     """
-    if not path.name.endswith('.weights.h5'):
+    older, whole = older_weights.is_older(path), older_weights.is_whole_model(path)
+    if whole or not (older or path.name.endswith('.weights.h5')):
+        found = f'{path}, a whole model' if whole else path
         raise UserError(
-            f'expected a weights file (*.weights.h5); found {path}. Whole models may be other '
+            f'expected a weights file (*.weights.h5); found {found}. Whole models may be other '
             'networks with the same weights: attack them as examples/own_model.py does.'
         )
+    if older:
+        _load_older(model, path)
+        return
     try:
         # Keras warns of every layer that does not fit, and then fails with the same words.
         with warnings.catch_warnings():
@@ -76,6 +81,18 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
             f'expected {expected} arrays, those of {model.name}, in the weights file '
             f'{path}; found {found}. It belongs to another network.'
         )
+
+
+def _load_older(model: keras.Model, path: pathlib.Path) -> None:
+    try:
+        older_weights.read(model, path)
+    except Exception as error:  # h5py raises many kinds for damaged files
+        raise UserError(
+            f'the weights file {path} (SHA-256 {sha256(path)}), which has the layout of Keras 2, '
+            f'cannot be read into {model.name}: {reason(error)}. It belongs to another network, '
+            'is damaged or has nested layers: load it with the version of Keras that wrote it, and '
+            'set the weights by model.set_weights and save them by model.save_weights in Keras 3.'
+        ) from error
 
 
 def _arrays_in(path: pathlib.Path) -> int:

@@ -20,7 +20,8 @@ class Door:
 
     Attributes:
         program: a module of `common.programs` with `define_flags(data_set)` and `main(data_set)`.
-            If interrupted runs cannot always be resumed, also with `resumes()`.
+            If interrupted runs cannot always be resumed, also with `resumes()`; if one word may be
+            given without its flag, with the flag's name `POSITIONAL`.
         data_set: the `common.programs.data_set.DataSet` that the program works on.
     """
 
@@ -33,6 +34,7 @@ class Door:
             functools.partial(self.program.main, self.data_set),
             functools.partial(self.program.define_flags, self.data_set),
             getattr(self.program, 'resumes', _always),
+            getattr(self.program, 'POSITIONAL', None),
         )
 
 
@@ -44,6 +46,7 @@ def run(
     main: Callable[[], None],
     define_flags: Callable[[], None],
     resumes: Callable[[], bool] = _always,
+    positional: str | None = None,
 ) -> None:
     """Defines the program's flags, parses the command line and runs `main`.
 
@@ -55,6 +58,7 @@ def run(
         define_flags: defines all flags. They become key flags of the program, so that `--help`
             also lists those that shared functions define.
         resumes: says whether the same command resumes an interrupted run.
+        positional: the flag that a single word without a flag sets, if any.
     """
     before = set(flags.FLAGS)
     define_flags()
@@ -66,11 +70,7 @@ def run(
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.ERROR)  # TFDS logs every file it opens
         try:
-            if len(arguments) > 1:
-                raise UserError(
-                    f'expected flags only (--name=value); found {" ".join(arguments[1:])!r}. '
-                    'See --help.'
-                )
+            _take(arguments[1:], positional)
             main()
         except UserError as error:
             print(f'error: {error}', file=sys.stderr)
@@ -95,6 +95,17 @@ def run(
             sys.exit(1)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _take(words: list[str], positional: str | None) -> None:
+    """Sets the positional flag by a single word; raises UserError for others."""
+    if positional is not None and len(words) == 1 and not flags.FLAGS[positional].present:
+        flags.FLAGS[positional].value = words[0]
+    elif words:
+        but = '' if positional is None else f', or the value of --{positional} alone'
+        raise UserError(
+            f'expected flags only (--name=value){but}; found {" ".join(words)!r}. See --help.'
+        )
 
 
 def _write_no_more() -> None:

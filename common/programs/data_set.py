@@ -33,11 +33,14 @@ class ChallengeModels:
         network: builds a network of the released architecture, with arbitrary weights.
         import_tf1: copies the weights of a TF1 checkpoint, given by its prefix, into such a
             network.
+        export_tf1: writes the weights of such a network, of any width, as a TF1 checkpoint with
+            that prefix and global step.
     """
 
     releases: Mapping[str, Release]
     network: Callable[[], keras.Model]
     import_tf1: Callable[[keras.Model, str], None]
+    export_tf1: Callable[[keras.Model, str, int], None]
 
 
 @dataclasses.dataclass(frozen=True)

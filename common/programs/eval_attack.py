@@ -19,7 +19,7 @@ from common.programs import as_typed
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
-from common.report.exhibit import Exhibit
+from common.report.exhibit import SUFFIX, Exhibit
 from common.report.tables import table_exhibit, worst_case_exhibit
 from common.transfer import Sources
 
@@ -95,7 +95,7 @@ def main(data_set: DataSet) -> None:
 
 def _evaluate(data_set: DataSet, *, writes: bool) -> None:
     _settle_method(data_set)
-    _require_outputs()
+    _require_outputs(data_set)
     attacks = _attack_table(data_set)
     test = attacks.examples
     print(
@@ -151,10 +151,9 @@ def _papers_table(data_set: DataSet, attacks: AttackTable) -> tuple[list[Row], E
     """Runs the paper's table; returns its rows and its exhibit."""
     most_restarts = 4 if FLAGS.budget == 'quick' else None
     rows = data_set.table.run(attacks, FLAGS.target, data_set.networks.manifest(), most_restarts)
-    name = data_set.table_name.lower()
     exhibit = table_exhibit(
         rows,
-        **_shown(data_set, name.replace(' ', '_'), name, attacks),
+        **_shown(data_set, _name_of_table(data_set), data_set.table_name.lower(), attacks),
         kinds=data_set.table.kinds,
         why=data_set.table.why if FLAGS.target == data_set.networks.default else (),
     )
@@ -195,12 +194,21 @@ def _shown(data_set: DataSet, name: str, title: str, attacks: AttackTable) -> di
     """The arguments that all exhibits of this program share."""
     test = attacks.examples
     return {
-        'key': f'{data_set.key}_{name}{as_typed.suffix()}',
+        'key': _key(data_set, name),
         'title': f'{data_set.title}: {title}{as_typed.in_words()}',
         'command': as_typed.command(f'{data_set.key}.eval_attack'),
         'networks': attacks.digests,
         'setting': f'{test.name}, {len(test):,} images; {attacks.settings}; budget {FLAGS.budget}',
     }
+
+
+def _key(data_set: DataSet, name: str) -> str:
+    """The key of an exhibit, after which its file is called."""
+    return f'{data_set.key}_{name}{as_typed.suffix()}'
+
+
+def _name_of_table(data_set: DataSet) -> str:
+    return data_set.table_name.lower().replace(' ', '_')
 
 
 def _settle_method(data_set: DataSet) -> None:
@@ -243,7 +251,7 @@ def _refuse_with(chosen: str, others: tuple[str, ...]) -> None:
         )
 
 
-def _require_outputs() -> None:
+def _require_outputs(data_set: DataSet) -> None:
     """Fails early if an output cannot be written.
 
     Raises:
@@ -258,4 +266,6 @@ def _require_outputs() -> None:
     for path in filter(None, (output, json)):
         require_writable(path)
     if FLAGS.table or FLAGS.method == WORST_CASE:
+        name = _name_of_table(data_set) if FLAGS.table else 'worst_case'
         require_writable(pathlib.Path(FLAGS.output_dir, 'cache', 'any'))
+        require_writable(pathlib.Path(FLAGS.output_dir, f'{_key(data_set, name)}{SUFFIX}'))

@@ -8,6 +8,9 @@ from common.programs.data_set import DataSet
 
 FLAGS = flags.FLAGS
 
+POSITIONAL = 'name'
+"""The flag that a word without one sets, as in the challenges' `python fetch_model.py secret`."""
+
 
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""

@@ -28,8 +28,9 @@ def define_data(names: tuple[str, ...]) -> None:
     flags.DEFINE_string(
         'data_dir',
         None,
-        'Folder of data sets prepared by TensorFlow Datasets, which downloads missing ones. By '
-        'default $TFDS_DATA_DIR, or ~/tensorflow_datasets if that is not set.',
+        'Folder of data sets prepared by TensorFlow Datasets, which downloads missing ones; or the '
+        "folder of files that the challenge's own code reads. By default $TFDS_DATA_DIR, or "
+        '~/tensorflow_datasets if that is not set.',
     )
 
 

@@ -1,4 +1,4 @@
-"""Attacks the whole test set and writes a submission (the challenges' pgd_attack.py)."""
+"""Attacks the test set and writes a submission (the challenges' pgd_attack.py)."""
 
 from absl import flags
 
@@ -21,6 +21,7 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_network(data_set)
     shared_flags.define_batch_size(data_set.batch_size)
     shared_flags.define_restarts()
+    shared_flags.define_num_examples()
     shape = ', '.join(map(str, data_set.submission_shape))
     flags.DEFINE_string(
         'output',
@@ -30,12 +31,13 @@ def define_flags(data_set: DataSet) -> None:
 
 
 def main(data_set: DataSet) -> None:
-    """Reads the flags, attacks the whole test set and writes the submission."""
+    """Reads the flags, attacks the test set and writes the submission."""
     hosts = distribution.join()
     require_writable(FLAGS.output)
     pgd = shared_flags.chosen_pgd(data_set)
     attack = restarted(pgd, FLAGS.restarts, randomized=FLAGS.random_start)
-    test = data_set.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    whole = data_set.load('test', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    test = whole.subset(shared_flags.chosen_examples())
     network = Source(FLAGS.checkpoint, data_set.networks.load(FLAGS.checkpoint))
     write_submission(
         FLAGS.output,
@@ -47,6 +49,12 @@ def main(data_set: DataSet) -> None:
         crafting=shared_flags.crafting(FLAGS.batch_size),
     )
     if not hosts.first:
+        return
+    if len(test) < len(whole):
+        print(
+            f'wrote {FLAGS.output}: {len(test):,} of {len(whole):,} test images. It is no '
+            'submission: run_attack takes only files with all of them, in their order.'
+        )
         return
     print(
         f'wrote {FLAGS.output}; check it with: '

@@ -1,5 +1,6 @@
 """Trains a network against an adversary (the challenges' train.py)."""
 
+import os
 import pathlib
 
 import tensorflow as tf
@@ -46,7 +47,15 @@ def main(data_set: DataSet) -> None:
     shared_flags.checked_ball(data_set, config.epsilon, config.reach)
     config.check()
     name = f'models/{data_set.key}_{config.network}_{config.kind}'
-    folder = run_folder.check(flags.FLAGS.model_dir or name, config, data_set.training)
+    folder = pathlib.Path(os.path.expanduser(flags.FLAGS.model_dir or name))
+    if run_folder.is_challenges(folder):
+        raise UserError(
+            f'expected a new --model_dir, or one of this program; found {folder}, where the '
+            f"challenge's own train.py has trained. Evaluate it with python -m {data_set.key}.eval "
+            f'--model_dir={folder}, or train from its weights in a new folder with '
+            f'--init_from={folder} --model_dir=NEW.'
+        )
+    run_folder.check(folder, config, data_set.training)
     train(data_set, config, folder, flags.FLAGS.data_dir)
 
 

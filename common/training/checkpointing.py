@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from common.errors import UserError, reason
 from common.files import cannot_write
-from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole, latest_in
+from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole, latest_in, unreadable_list
 from common.training.step import State
 
 
@@ -113,9 +113,9 @@ class Checkpoints:
 
     def _newest(self) -> str | None:
         """Prefix of the newest checkpoint; None if the run has to start from the beginning."""
-        listed = self._manager.checkpoints
-        if listed:
-            return next(filter(is_prefix, reversed(listed)), listed[-1])
+        named = self._manager.latest_checkpoint
+        if named is not None:
+            return next(filter(is_prefix, [named, *reversed(self._manager.checkpoints)]), named)
         # A checkpoint is listed once it is whole, so this one was the first, and being written, or
         # the list was lost.
         found = latest_in(self._folder)
@@ -140,10 +140,7 @@ def _manager(
     except (OSError, ValueError, tf.errors.OpError):
         readable = False
     if not readable:
-        raise UserError(
-            f'expected a list of checkpoints in {path}; found something else. Remove '
-            'that file: the newest checkpoint-<step> will be used.'
-        )
+        raise unreadable_list(path)
     return manager
 
 

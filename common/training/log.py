@@ -8,6 +8,7 @@ import time
 import tensorflow as tf
 
 from common.errors import UserError
+from common.event_files import remove_events
 from common.files import cannot_write, replacing
 
 COLUMNS = (
@@ -24,13 +25,16 @@ COLUMNS = (
     'validation_accuracy_adv',
 )
 
+_PICTURES = 3  # as many as a summary of TF1 has
+
 
 class Log:
     """log.csv and the TensorBoard summaries of a model folder.
 
     Args:
         model_dir: the folder.
-        start: first step of this run; rows of a log that it is going to repeat are removed.
+        start: first step of this run; rows of a log and summaries that it is going to repeat are
+            removed.
         pixels: the range of pixels.
 
     Raises:
@@ -47,6 +51,7 @@ class Log:
                 writer = csv.DictWriter(file, COLUMNS)
                 writer.writeheader()
                 writer.writerows(rows)
+            remove_events(model_dir, lambda step: step >= start)
             self._writer = tf.summary.create_file_writer(str(model_dir))
         self._clock = (start, time.perf_counter())
 
@@ -80,14 +85,20 @@ class Log:
             )
 
     def summarize(self, row: dict, x_adv: tf.Tensor) -> None:
-        """Writes the challenge's tags for [batch, ...] adversarial images."""
+        """Writes the challenge's summaries for [batch, ...] adversarial images.
+
+        Its train.py calls them 'accuracy adv train' and so on, of which TF1's summary operations
+        made the tags below; each of the first images gets a tag of its own.
+        """
         with self._writing(), self._writer.as_default(step=row['step']):
-            for tag in ('accuracy adv train', 'accuracy adv'):
+            for tag in ('accuracy_adv_train', 'accuracy_adv'):
                 tf.summary.scalar(tag, row['accuracy_adv'])
-            for tag in ('xent adv train', 'xent adv'):
+            for tag in ('xent_adv_train', 'xent_adv'):
                 tf.summary.scalar(tag, row['loss_adv'])
             lower, upper = self._pixels
-            tf.summary.image('images adv train', (x_adv - lower) / (upper - lower))
+            for i, image in enumerate(x_adv[:_PICTURES]):
+                tf.summary.image(f'images_adv_train/image/{i}', [(image - lower) / (upper - lower)])
+            self._writer.flush()  # what a killed run has logged before a checkpoint is not lost
 
     @contextlib.contextmanager
     def _writing(self):

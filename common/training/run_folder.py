@@ -7,9 +7,11 @@ import pathlib
 from collections.abc import Iterator
 
 from common.errors import UserError
-from common.files import cannot_write, write_json
-from common.networks.checkpoints import require_literal
+from common.files import alone_in, cannot_write, require_writable, write_json
+from common.networks.checkpoints import is_of_training, latest_in, require_literal
 from common.training.config import TrainingConfig
+
+_WRITTEN = ('config.json', 'log.csv', 'last.weights.h5', 'best.weights.h5')
 
 
 def check(
@@ -59,11 +61,29 @@ def prepare(
     Arguments and result are those of `check`, which comes first.
 
     Raises:
-        UserError: the folder cannot be written, or holds a run with another config.
+        UserError: the folder or one of its files cannot be written, or it holds a run with another
+            config.
     """
     folder = check(model_dir, config, earlier)
+    for name in _WRITTEN:  # read-only ones are refused now, not after hours
+        require_writable(folder / name)
     write_json(folder / 'config.json', config.to_json())
     return folder
+
+
+def is_challenges(folder: pathlib.Path) -> bool:
+    """Whether a challenge's own train.py has trained in a folder.
+
+    It leaves its config.json, with keys of its own, and checkpoints of TF1.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        contents = json.loads((folder / 'config.json').read_text())
+        if isinstance(contents, dict):
+            return 'max_num_training_steps' in contents
+    newest = latest_in(folder)
+    with contextlib.suppress(UserError):  # damaged: nobody's
+        return newest is not None and not is_of_training(newest)
+    return False
 
 
 @contextlib.contextmanager
@@ -75,28 +95,17 @@ def held(model_dir: str | os.PathLike) -> Iterator[None]:
     Raises:
         UserError: another run holds it, or it cannot be made.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(alone_in(model_dir))
+        except BlockingIOError:
+            raise UserError(
+                f'expected to be alone in {model_dir}; found another training at work there. '
+                'Wait for its end, or choose a new --model_dir.'
+            ) from None
+        except OSError as error:
+            raise cannot_write(model_dir, error) from error
         yield
-        return
-    try:
-        pathlib.Path(model_dir).mkdir(parents=True, exist_ok=True)
-        folder = os.open(model_dir, os.O_RDONLY)
-    except OSError as error:
-        raise cannot_write(model_dir, error) from error
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f'expected to be alone in {model_dir}; found another training at work there. '
-                    'Wait for its end, or choose a new --model_dir.'
-                ) from None
-        yield
-    finally:
-        os.close(folder)
 
 
 def _require_nothing_to_lose(folder: pathlib.Path) -> None:

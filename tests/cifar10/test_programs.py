@@ -54,6 +54,29 @@ def submission(run, run_program, tmp_path_factory, few_images):
     return path, out
 
 
+@pytest.mark.parametrize(
+    'flags, index',
+    [
+        (['--num_examples=7'], slice(7)),
+        (['--every=9'], slice(None, None, 9)),
+        (['--every=9', '--num_examples=3'], slice(0, 27, 9)),
+    ],
+)
+def test_some_images_are_attacked_for_a_look_and_are_no_submission(
+    run, run_program, tmp_path, submission, flags, index
+):
+    path, whole = tmp_path / 'some.npy', np.load(submission[0])
+    status, out, err = run_program(
+        pgd_attack, DRAWN, f'--checkpoint={run}', '--steps=2', f'--output={path}', *flags
+    )
+    assert status == 0, err
+    found, test = np.load(path), CIFAR10.load('test', dataset='drawn').x[index]
+    assert found.shape == test.shape and 0 < np.abs(found - test).max() <= 8 + 1e-4
+    assert f'{len(test)} of {len(whole)} test images. It is no submission' in out
+    assert 'check it with' not in out and 'check it with' in submission[1]
+    assert f'found ({len(test)}, 32, 32, 3)' in check(run_program, run, path, tmp_path)[2]
+
+
 def check(run_program, run, path, tmp_path, *arguments):
     return run_program(
         run_attack,

@@ -168,3 +168,50 @@ def test_a_file_that_can_be_written_is_left_alone_by_the_question(tmp_path):
 def test_a_folder_in_the_way_is_found_out_before_the_work(tmp_path):
     with pytest.raises(UserError, match='cannot write'):
         require_writable(tmp_path)
+
+
+def test_a_symbolic_link_is_written_through(tmp_path):
+    there = tmp_path / 'there'
+    there.mkdir()
+    (there / 'value.json').write_text('old')
+    link = tmp_path / 'link.json'
+    link.symlink_to(pathlib.Path('there') / 'value.json')
+    require_writable(link)
+    write_json(link, 1)
+    assert link.is_symlink() and json.loads((there / 'value.json').read_text()) == 1
+    assert names(tmp_path) == ['link.json', 'there'] and names(there) == ['value.json']
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_makes_it(tmp_path):
+    link = tmp_path / 'link.npy'
+    link.symlink_to(tmp_path / 'new' / 'array.npy')
+    write_array(link, np.arange(3))
+    assert link.is_symlink() and np.load(tmp_path / 'new' / 'array.npy').tolist() == [0, 1, 2]
+
+
+def test_links_in_a_circle_are_refused(tmp_path):
+    link = tmp_path / 'link.json'
+    link.symlink_to(link)
+    with pytest.raises(UserError, match='cannot write .*link.json'):
+        require_writable(link)
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize('linked', [False, True])
+def test_a_read_only_file_is_refused_before_the_work(tmp_path, linked):
+    path = tmp_path / 'result.txt'
+    path.write_text('old')
+    path.chmod(0o444)
+    if linked:
+        (tmp_path / 'link.txt').symlink_to(path)
+    with pytest.raises(UserError, match='read-only'):
+        require_writable(tmp_path / 'link.txt' if linked else path)
+    assert path.read_text() == 'old'
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / 'result.json'
+    path.write_text('old')
+    path.chmod(0o600)
+    write_json(path, 1)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.read_text() == '1\n'

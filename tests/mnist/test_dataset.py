@@ -1,7 +1,9 @@
 """MNIST's images: pixel scale, splits, order and digests."""
 
 import dataclasses
+import gzip
 import hashlib
+import struct
 
 import numpy as np
 import pytest
@@ -78,6 +80,62 @@ def test_digests_are_those_of_the_idx_files():
     label_file = bytes.fromhex('00000801 00000002') + b'\x07\x02'
     expected = tuple(hashlib.md5(file).hexdigest() for file in (image_file, label_file))
     assert dataset.ARCHIVE.digest(images, labels) == expected
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Publishes a few images as idx files: (folder, images, labels)."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (7, 28, 28, 1), np.uint8), np.arange(7, dtype=np.uint8)
+    write_idx(tmp_path, images, labels)
+    archive = dataclasses.replace(
+        dataset.ARCHIVE, sizes={'test': 7}, digests={'test': dataset._digest(images, labels)}
+    )
+    monkeypatch.setattr(dataset, 'ARCHIVE', archive)
+    return tmp_path, images, labels
+
+
+def write_idx(folder, images, labels):
+    contents = {
+        'images-idx3': struct.pack('>4I', 2051, len(images), 28, 28) + images.tobytes(),
+        'labels-idx1': struct.pack('>2I', 2049, len(labels)) + labels.tobytes(),
+    }
+    for name, content in contents.items():
+        (folder / f't10k-{name}-ubyte').write_bytes(content)
+
+
+@pytest.mark.parametrize('compressed', [True, False])
+@pytest.mark.parametrize('below', [True, False])
+def test_the_files_that_the_challenge_reads_are_read(published, tmp_path, compressed, below):
+    folder, images, labels = published
+    data = tmp_path / 'MNIST_data' if below else folder
+    data.mkdir(exist_ok=True)
+    for path in folder.glob('t10k*'):
+        target = data / f'{path.name}{".gz" * compressed}'
+        content = path.read_bytes()
+        path.unlink()
+        target.write_bytes(gzip.compress(content) if compressed else content)
+    test = dataset.load('test', data_dir=str(folder))
+    np.testing.assert_array_equal(test.x, images.astype(np.float32) * np.float32(1 / 255))
+    np.testing.assert_array_equal(test.y, labels)
+    assert test.y.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    'spoil, words',
+    [
+        (lambda path: path.unlink(), 'missing t10k-labels-idx1-ubyte. Copy the whole folder'),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), 'found damaged ones'),
+        (lambda path: path.write_bytes(b''), 'found damaged ones'),
+        (lambda path: path.rename(f'{path}.gz'), 'found damaged ones (BadGzipFile'),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b'0'), 'MD5 differs'),
+    ],
+)
+def test_damaged_files_are_refused(published, spoil, words):
+    spoil(published[0] / 't10k-labels-idx1-ubyte')
+    with pytest.raises(UserError) as caught:
+        dataset.load('test', data_dir=str(published[0]))
+    assert words in str(caught.value) and '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize('split', ['train', 'test'])

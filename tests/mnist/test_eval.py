@@ -105,7 +105,7 @@ def test_a_folder_is_watched(run, tmp_path, run_program, monkeypatch):
     folder = shutil.copytree(run, tmp_path / 'run')
     late = tmp_path / 'late'
     late.mkdir()
-    for path in folder.glob('checkpoint-4.*'):
+    for path in (folder / 'checkpoint', *folder.glob('checkpoint-4.*')):
         shutil.move(path, late)
     looks = []
 

@@ -563,6 +563,21 @@ def test_places_that_would_be_found_out_after_the_attack(attack, tmp_path, monke
     assert 'expected a folder' in refusal(attack)
 
 
+@pytest.mark.parametrize(
+    'flag, name', [('--table', 'table_1'), ('--method=worst_case', 'worst_case')]
+)
+def test_a_read_only_exhibit_is_refused_before_the_work(
+    run_program, networks, tmp_path, monkeypatch, flag, name
+):
+    monkeypatch.setattr(program.as_typed, 'suffix', lambda: '')
+    monkeypatch.setattr(program, '_attack_table', lambda _: pytest.fail('has begun'))
+    path = tmp_path / f'mnist_{name}.exhibit.json'
+    path.write_text('precious')
+    path.chmod(0o444)
+    status, _, err = run_program(eval_attack, flag, f'--output_dir={tmp_path}', '--dataset=drawn')
+    assert status == 1 and f'{path}: the file is read-only' in err
+
+
 def test_results_are_written_even_if_nobody_reads_what_is_printed(attack, monkeypatch):
     def gone(*_):
         raise BrokenPipeError

@@ -127,6 +127,33 @@ def test_a_checkpoint_of_another_network(fetch, tmp_path):
     assert not folder.exists()
 
 
+def test_the_name_may_stand_alone_as_in_the_challenge(run_program, monkeypatch, tmp_path):
+    asked = []
+
+    def fetch_model(name, release, output_dir, **_):
+        asked.append((name, release, output_dir))
+        return tmp_path
+
+    monkeypatch.setattr('common.programs.fetch_model.fetch_model', fetch_model)
+    assert run_program(program, 'secret')[0] == 0
+    assert run_program(program, f'--output_dir={tmp_path}', 'natural')[0] == 0
+    assert run_program(program, 'natural', f'--output_dir={tmp_path}')[0] == 0
+    natural = ('natural', RELEASES['natural'], str(tmp_path))
+    assert asked == [('secret', RELEASES['secret'], 'models'), natural, natural]
+
+
+@pytest.mark.parametrize(
+    'words', [['secret', 'natural'], ['secret', '--name=natural'], ['--name=secret', 'secret']]
+)
+def test_two_names_are_refused(run_program, words):
+    status, _, err = run_program(program, *words)
+    assert status == 1 and 'or the value of --name alone; found' in err
+
+
+def test_an_unknown_name_that_stands_alone(run_program):
+    assert 'natural, adv_trained, secret; found best.' in run_program(program, 'best')[2]
+
+
 @pytest.mark.parametrize('name', ['', 'best'])
 def test_the_name_must_be_a_released_one(name, run_program):
     status, out, err = run_program(program, *([f'--name={name}'] if name else []))

@@ -25,7 +25,7 @@ from common.networks.weights import save_weights
 from common.programs import train as program
 from common.threat_model import LinfBall
 from common.training.adversaries import training_adversary
-from mnist import model, sources, train
+from mnist import model, sources, tf1, train
 from mnist.data_set import MNIST
 from mnist.recipes import RECIPES
 
@@ -414,6 +414,31 @@ def test_initial_weights_from_anywhere(run_program, tmp_path, trained, reference
         model.load(str(tmp_path / 'run')).get_weights(), network.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('config', [True, False])
+def test_a_folder_of_the_challenges_own_training(run_program, tmp_path, config):
+    folder, network = tmp_path / 'theirs', model.network_a(seed=7)
+    tf1.export_checkpoint(network, folder / 'checkpoint-300', 300)
+    if config:
+        (folder / 'config.json').write_text(
+            '{"_comment": "=", "random_seed": 1, "max_num_training_steps": 300, "k": 40, "a": 0.01}'
+        )
+    before = sorted(os.listdir(folder))
+    error = refusal(run_program, f'--model_dir={folder}')
+    assert "the challenge's own train.py" in error and 'k: ' not in error
+    assert f'mnist.eval --model_dir={folder}' in error and f'--init_from={folder}' in error
+    assert sorted(os.listdir(folder)) == before
+    status, _, _ = run_program(
+        train,
+        *('--dataset=drawn', '--adversary=none', '--learning_rate=0', '--train_steps=1'),
+        *('--validation_size=100', '--validation_examples=0'),
+        f'--init_from={folder}',
+        f'--model_dir={tmp_path / "new"}',
+    )
+    assert status == 0
+    for a, b in zip(model.load(str(tmp_path / 'new')).weights, network.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_a_run_goes_on_without_its_initial_weights(run_program, tmp_path, trained):

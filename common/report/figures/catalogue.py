@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import require_writable
-from common.report.exhibit import Exhibit
+from common.report.exhibit import SUFFIX, Exhibit
 from common.report.figures import (
     capacity,
     directions,
@@ -124,9 +124,14 @@ def make(figure: str, study: Study, details: Details) -> None:
             can be made are made first.
     """
     _require(study, details)
+    names = list(FIGURES) if figure == ALL else [figure]
     require_writable(study.output_dir / 'cache' / 'any')
+    for name in names:
+        stem = f'{study.key}_{_in_full(name)}{study.variant}'
+        for suffix in (SUFFIX, '.png'):
+            require_writable(study.output_dir / f'{stem}{suffix}')
     failed = []
-    for name in FIGURES if figure == ALL else [figure]:
+    for name in names:
         try:
             start = time.perf_counter()
             made = exhibit(name, study, details)
@@ -144,6 +149,11 @@ def make(figure: str, study: Study, details: Details) -> None:
             f'expected all figures; not made, for the reasons above: {", ".join(failed)}. The '
             'others were written.'
         )
+
+
+def _in_full(figure: str) -> str:
+    """What files call a figure."""
+    return f'figure_{figure}' if figure.isdecimal() else figure
 
 
 def _require(study: Study, details: Details) -> None:

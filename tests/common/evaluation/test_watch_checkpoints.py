@@ -1,6 +1,5 @@
 """A model folder under training: each new checkpoint is seen once, and only when it is whole."""
 
-import itertools
 import os
 
 import keras
@@ -83,6 +82,21 @@ def test_a_list_with_the_paths_of_another_machine(tmp_path, monkeypatch):
     assert watch(tmp_path, monkeypatch) == ['checkpoint-300']
 
 
+def test_the_list_of_a_folder_chooses_what_is_evaluated(tmp_path, monkeypatch, capsys):
+    def choose(step):
+        text = f'model_checkpoint_path: "/elsewhere/checkpoint-{step}"'
+        (tmp_path / 'checkpoint').write_text(text)
+
+    for step in (300, 600):
+        save(tmp_path, step)
+    choose(300)
+    seen = watch(
+        tmp_path, monkeypatch, lambda: choose(900), nothing, lambda: save(tmp_path, 900), nothing
+    )
+    assert seen == ['checkpoint-300', 'checkpoint-900']
+    assert capsys.readouterr().err.count('note: expected the checkpoint checkpoint-900') == 1
+
+
 @pytest.mark.parametrize(
     'prefix, step',
     [
@@ -128,26 +142,48 @@ def test_the_printed_numbers(tmp_path, capsys):
     assert os.listdir(tmp_path) == []
 
 
+def summarized(folder):
+    """Tag -> its steps and values."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                number = tf.make_ndarray(value.tensor).item()
+                found.setdefault(value.tag, []).append((event.step, round(number, 4)))
+    return found
+
+
 def test_summaries(tmp_path):
     watched = evaluator(tmp_path / 'eval', [1, 1, 1, 0])
     watched.evaluate(network(), step=300)
     watched.evaluate(network(), step=600)
-    events = list(
-        itertools.chain.from_iterable(
-            tf.compat.v1.train.summary_iterator(str(path)) for path in (tmp_path / 'eval').iterdir()
-        )
-    )
-    found = {}
-    for event in events:
-        for value in event.summary.value:
-            number = tf.make_ndarray(value.tensor).item()
-            found.setdefault(value.tag, []).append((event.step, round(number, 4)))
+    found = summarized(tmp_path / 'eval')
     natural = round((3 * np.log1p(np.exp(-0.05)) + np.log1p(np.exp(0.05))) / 4, 4)
     assert found.pop('accuracy nat') == [(300, 0.75), (600, 0.75)]
     assert found.pop('xent nat') == [(300, natural), (600, natural)]
     assert found.pop('accuracy adv') == found.pop('accuracy adv eval') == [(300, 0), (600, 0)]
     assert found.pop('xent adv') == found.pop('xent adv eval')
     assert found == {}
+
+
+def test_a_checkpoint_that_is_evaluated_again_is_summarized_once(tmp_path):
+    first = evaluator(tmp_path, [1, 1, 1, 0])
+    first.evaluate(network(), step=300)
+    first.evaluate(network(), step=600)
+    del first
+    again = evaluator(tmp_path, [0, 0, 1, 0])
+    again.evaluate(network(), step=600)
+    again.evaluate(network(), step=900)
+    assert summarized(tmp_path)['accuracy nat'] == [(300, 0.75), (600, 0.25), (900, 0.25)]
+
+
+def test_summaries_that_another_evaluation_is_writing_stay(tmp_path):
+    first = evaluator(tmp_path, [1, 1, 1, 0])
+    first.evaluate(network(), step=300)
+    evaluator(tmp_path, [0, 0, 1, 0]).evaluate(network(), step=300)
+    first.evaluate(network(), step=600)
+    found = summarized(tmp_path)['accuracy nat']
+    assert sorted(found) == [(300, 0.25), (300, 0.75), (600, 0.75)]
 
 
 def test_a_folder_that_takes_no_summaries(tmp_path):

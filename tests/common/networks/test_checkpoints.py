@@ -85,3 +85,42 @@ def test_other_paths_work(tmp_path, name):
     prefix = tf.train.Checkpoint(step=tf.Variable(3)).write(str(tmp_path / name / 'checkpoint-3'))
     checkpoints.require_literal(prefix)
     assert checkpoints.is_whole(prefix) and checkpoints.is_of_training(prefix)
+
+
+def with_steps(folder, *steps):
+    for step in steps:
+        (folder / f'checkpoint-{step}.index').touch()
+
+
+@pytest.mark.parametrize(
+    'named',
+    ['checkpoint-10', '/home/author/models/a/checkpoint-10', 'C:\\\\models\\\\checkpoint-10'],
+)
+def test_the_file_checkpoint_chooses_wherever_it_was_written(tmp_path, named):
+    with_steps(tmp_path, 5, 10, 20)
+    assert checkpoints.chosen_in(tmp_path) == str(tmp_path / 'checkpoint-20')
+    (tmp_path / 'checkpoint').write_text(f'model_checkpoint_path: "{named}"\n')
+    assert checkpoints.chosen_in(tmp_path) == str(tmp_path / 'checkpoint-10')
+    assert checkpoints.latest_in(tmp_path) == str(tmp_path / 'checkpoint-20')
+
+
+def test_nothing_to_choose_from_is_none(tmp_path):
+    assert checkpoints.chosen_in(tmp_path) is None
+    assert checkpoints.chosen_in(tmp_path / 'absent') is None
+
+
+def test_a_chosen_checkpoint_that_is_missing_is_told(tmp_path):
+    (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "/there/checkpoint-30"\n')
+    with pytest.raises(UserError, match='checkpoint-30 .* found no checkpoint in that folder'):
+        checkpoints.chosen_in(tmp_path)
+    with_steps(tmp_path, 5, 100, 20)
+    with pytest.raises(UserError, match='found checkpoint-5, checkpoint-20, checkpoint-100 in'):
+        checkpoints.chosen_in(tmp_path)
+
+
+@pytest.mark.parametrize('contents', [b'', b'not a list', b'\xff\xfe', b'all_model: 3'])
+def test_a_file_checkpoint_that_chooses_nothing_is_told(tmp_path, contents):
+    with_steps(tmp_path, 5)
+    (tmp_path / 'checkpoint').write_bytes(contents)
+    with pytest.raises(UserError, match='expected a list of checkpoints in .* Remove that file'):
+        checkpoints.chosen_in(tmp_path)

@@ -315,9 +315,20 @@ def test_a_training_checkpoint_with_averaged_weights(networks, tmp_path):
     assert kernel(networks.load(prefix)) == [6]
 
 
-def test_of_several_checkpoints_the_largest_step_counts(networks, tmp_path):
+def test_the_file_checkpoint_goes_before_the_largest_step(networks, tmp_path, capsys):
+    for step, value in ((900, 3), (24_900, 4)):
+        training_checkpoint(tmp_path, SMALL, value, step=step)
+    (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "/there/checkpoint-900"\n')
+    assert kernel(networks.load(str(tmp_path))) == [3]
+    assert f'{tmp_path}: loading checkpoint-900\n' in capsys.readouterr().err
+    (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "/there/checkpoint-30"\n')
+    assert 'expected the checkpoint checkpoint-30' in refusal(networks, tmp_path)
+
+
+def test_without_that_file_the_largest_step_counts(networks, tmp_path):
     for step, value in ((900, 1), (10_000, 2), (8000, 3)):
         training_checkpoint(tmp_path, SMALL, value, step=step)
+    (tmp_path / 'checkpoint').unlink()
     assert kernel(networks.load(str(tmp_path))) == [2]
 
 

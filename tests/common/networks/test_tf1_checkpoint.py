@@ -195,3 +195,18 @@ def test_a_long_list_of_variables_is_cut(tmp_path):
     message = refusal(tmp_path / 'checkpoint-0', ['w'], [()])
     assert 'and 89 more' in message  # 100 and global_step, of which 12 are shown
     assert len(message) < 500
+
+
+def test_links_are_written_through_and_read_only_files_stay(prefix, arrays, tmp_path):
+    there = tmp_path / 'there'
+    there.mkdir()
+    for path in (data_file(prefix), index_file(prefix)):
+        path.rename(there / path.name)
+        path.symlink_to(there / path.name)
+    tf1_checkpoint.write(prefix, NAMES, [2 * array for array in arrays], global_step=300)
+    assert data_file(prefix).is_symlink() and index_file(prefix).is_symlink()
+    np.testing.assert_array_equal(tf1_checkpoint.read(prefix, NAMES, SHAPES)[0], 2 * arrays[0])
+    (there / data_file(prefix).name).chmod(0o444)
+    with pytest.raises(UserError, match='read-only'):
+        tf1_checkpoint.write(prefix, NAMES, arrays, global_step=300)
+    np.testing.assert_array_equal(tf1_checkpoint.read(prefix, NAMES, SHAPES)[0], 2 * arrays[0])

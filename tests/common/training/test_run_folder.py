@@ -186,3 +186,13 @@ def test_a_second_run_is_kept_out_as_long_as_the_first_lasts(tmp_path):
                 pytest.fail('two at once')
     with run_folder.held(tmp_path):
         assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('name', ['last.weights.h5', 'best.weights.h5', 'log.csv'])
+def test_read_only_files_are_refused_before_the_training(tmp_path, name):
+    run_folder.prepare(tmp_path, CONFIG)
+    (tmp_path / name).write_text('precious')
+    (tmp_path / name).chmod(0o444)
+    with pytest.raises(UserError, match=f'{name}: the file is read-only'):
+        run_folder.prepare(tmp_path, CONFIG)
+    assert (tmp_path / name).read_text() == 'precious'

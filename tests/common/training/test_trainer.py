@@ -820,21 +820,49 @@ def test_a_run_that_goes_on_says_so(killed, capsys):
     assert capsys.readouterr().out == f'{killed}: resuming from step 10 of 10\n'
 
 
-def test_summaries_have_the_challenges_tags(tmp_path):
-    make_trainer(tmp_path, log_every=4).train()
+def test_a_run_goes_on_from_the_checkpoint_that_its_list_names(killed, run_of, capsys):
+    (killed / 'checkpoint').write_text(
+        'model_checkpoint_path: "checkpoint-3"\n'
+        'all_model_checkpoint_paths: "checkpoint-3"\n'
+        'all_model_checkpoint_paths: "checkpoint-6"\n'
+    )
+    finish(killed)
+    assert 'resuming from step 3 of 10' in capsys.readouterr().out
+    assert_same_run(run_of('natural'), killed)
+
+
+def summarized(folder):
+    """Tag -> its steps, as a reader finds them that knows nothing of interrupted runs."""
     found = {}
-    for path in tmp_path.glob('events.out.tfevents.*'):
+    for path in sorted(folder.glob('events.out.tfevents.*')):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append(event.step)
-    assert found == {
+    return found
+
+
+@pytest.mark.parametrize('half', [b'', b'half a record'])
+def test_a_run_that_goes_on_summarizes_every_step_once(killed, run_of, half):
+    (path,) = killed.glob('events.out.tfevents.*')
+    assert summarized(killed)['xent_adv'] == [0, 2, 4, 6]
+    path.write_bytes(path.read_bytes() + half)
+    finish(killed)
+    assert summarized(killed) == summarized(run_of('natural'))
+    assert summarized(killed)['xent_adv'] == [0, 2, 4, 6, 8, 9]
+
+
+def test_summaries_have_the_challenges_tags(tmp_path):
+    make_trainer(tmp_path, log_every=4).train()
+    assert summarized(tmp_path) == {
         tag: [0, 4, 8, 9]
         for tag in (
-            'accuracy adv train',
-            'accuracy adv',
-            'xent adv train',
-            'xent adv',
-            'images adv train',
+            'accuracy_adv_train',
+            'accuracy_adv',
+            'xent_adv_train',
+            'xent_adv',
+            'images_adv_train/image/0',
+            'images_adv_train/image/1',
+            'images_adv_train/image/2',
         )
     }
 
@@ -844,14 +872,13 @@ def test_pictures_of_the_summaries_show_the_whole_range_of_pixels(tmp_path):
     with Log(tmp_path, 0, (0.0, 255.0)) as log:
         log.summarize({'step': 0, 'accuracy_adv': 0.5, 'loss_adv': 1.0}, x)
     (path,) = tmp_path.glob('events.out.tfevents.*')
-    pictures = [
-        tf.io.decode_png(picture).numpy().flat[0]
+    pictures = {
+        value.tag: tf.io.decode_png(tf.make_ndarray(value.tensor)[2]).numpy().flat[0]
         for event in tf.compat.v1.train.summary_iterator(str(path))
         for value in event.summary.value
-        if value.tag == 'images adv train'
-        for picture in tf.make_ndarray(value.tensor)[2:]
-    ]
-    assert pictures == [0, 128, 255]
+        if 'image' in value.tag
+    }
+    assert pictures == {f'images_adv_train/image/{i}': v for i, v in enumerate((0, 128, 255))}
 
 
 def test_a_batch_larger_than_the_training_set(tmp_path):

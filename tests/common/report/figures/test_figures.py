@@ -487,6 +487,15 @@ def test_of_all_figures_those_that_can_be_made_are_made(study, monkeypatch, caps
         catalogue.make('3', study, details())
 
 
+@pytest.mark.parametrize('name', ['tiny_figure_3.png', 'tiny_figure_3.exhibit.json'])
+def test_read_only_files_are_refused_before_the_work(study, monkeypatch, name):
+    monkeypatch.setattr(catalogue, 'exhibit', lambda *_: pytest.fail('the work has begun'))
+    (study.output_dir / name).write_text('precious')
+    (study.output_dir / name).chmod(0o444)
+    with pytest.raises(UserError, match=f'{name}: the file is read-only'):
+        catalogue.make('3', study, details())
+
+
 @pytest.mark.parametrize(
     'changes, ball, words',
     [({}, LinfBall(0.0), 'above 0'), ({'released': {'A': {}}}, LinfBall(0.1), 'A_nat')],
