@@ -21,6 +21,7 @@ CIFAR10 = DataSet(
     batch_size=100,
     submission_shape=dataset.IMAGE_SHAPE,
     networks=model.NETWORKS,
+    first_look_every=40,  # an image takes several times as long as one of MNIST
     training=CHALLENGE,
     recipes=RECIPES,
     augmentation=dataset.AUGMENTATION,

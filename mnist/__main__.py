@@ -1,8 +1,8 @@
-"""Quick start: attacks the released network A, in about two minutes.
+"""First look: attacks the released network A on every tenth test image, in about 20 seconds.
 
     python -m mnist
 
-If MNIST is not available, it uses drawn patterns instead and says so.
+If MNIST is not available, it uses drawn digits instead and says so.
 """
 
 from common.programs import cli, quick_start

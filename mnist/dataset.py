@@ -10,6 +10,7 @@ from common.data import stand_in
 from common.data.archive import Archive, Files
 from common.data.augmentation import Warp
 from common.data.batches import Examples
+from mnist.drawn_digits import draw_chunk
 
 IMAGE_SHAPE = (28, 28, 1)
 NUM_CLASSES = 10
@@ -87,12 +88,7 @@ def load(split: str, *, dataset: str = 'mnist', data_dir: str | None = None) -> 
         x = images.astype(np.float32) * np.float32(1 / 255)
         return Examples(x, labels.astype(np.int32), f'MNIST {split}')
     if dataset == 'drawn':
-        return stand_in.draw(
-            split,
-            instead_of='MNIST',
-            image_shape=IMAGE_SHAPE,
-            num_classes=NUM_CLASSES,
-            lower=LOWER,
-            upper=UPPER,
+        return stand_in.collect(
+            draw_chunk, split, motif='digits', instead_of='MNIST', lower=LOWER, upper=UPPER
         )
     raise ValueError(f'unknown dataset {dataset!r}; expected one of: {", ".join(DATASETS)}')

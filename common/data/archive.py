@@ -21,7 +21,20 @@ import tensorflow_datasets as tfds
 
 from common.errors import UserError, reason
 
-_PROBE_SECONDS = 8
+_PROBE_SECONDS = 4
+
+
+class Unavailable(UserError):
+    """A data set is not there and cannot be downloaded.
+
+    Args:
+        what: which data set could not be loaded, from where and why, without a full stop.
+        remedy: what to do, as sentences.
+    """
+
+    def __init__(self, what: str, remedy: str):
+        super().__init__(f'{what}. {remedy}')
+        self.what = what
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +126,8 @@ class Archive:
                 `~/tensorflow_datasets`).
 
         Raises:
-            UserError: not prepared and not downloadable, or not the published data.
+            Unavailable: not prepared and not downloadable.
+            UserError: not the published data.
         """
         data_dir = data_dir and os.path.expanduser(data_dir)
         place = self.files.place(data_dir) if self.files and data_dir else None
@@ -161,12 +175,12 @@ class Archive:
             )
         builder.download_and_prepare()
 
-    def _unavailable(self, data_dir: str | None, why: str) -> UserError:
-        return UserError(
-            f'the data set {self.name} could not be loaded from {_place(data_dir)} ({why}). Name '
-            'the folder of a prepared copy with --data_dir or the environment variable '
+    def _unavailable(self, data_dir: str | None, why: str) -> Unavailable:
+        return Unavailable(
+            f'the data set {self.name} could not be loaded from {_place(data_dir)} ({why})',
+            'Name the folder of a prepared copy with --data_dir or the environment variable '
             'TFDS_DATA_DIR, connect to a network so that TensorFlow Datasets can download it, or '
-            f'{self.stand_in}.'
+            f'{self.stand_in}.',
         )
 
     def _refuse(self, split: str, data_dir: str | None, found: str) -> None:

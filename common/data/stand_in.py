@@ -1,6 +1,7 @@
 """Stand-ins for data sets, drawn by arithmetic: for trying and testing the software.
 
-Each class has a mosaic of 4 x 4 cells, which is its own mirror image; a cell is black or white in
+`collect` takes the painter of a data set; `draw` has one of its own, for images of any shape. It
+gives each class a mosaic of 4 x 4 cells, which is its own mirror image; a cell is black or white in
 each channel. An image shows the mosaic of its class blended with a little of another one, with some
 noise, shifted by a few pixels on a black background, so mirroring and small shifts keep its class.
 Under l-inf perturbations of 0.3 of the pixel range, about two thirds of the images can still be
@@ -10,9 +11,19 @@ at least 0.6 of the range apart.
 Accuracies on drawn images say nothing about the data set they stand in for.
 """
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from common.data.batches import Examples
+
+Paint = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""Draws some images by uniform random numbers.
+
+Returns [n, height, width, channels] levels 0, 1, ... 255 and [n] labels. n is always the same and
+holds each class equally often.
+"""
 
 SIZES = {'train': 10_000, 'test': 2_000}
 """Images of each split, unless a call says otherwise."""
@@ -36,10 +47,9 @@ def draw(
     upper: float,
     num_examples: int | None = None,
 ) -> Examples:
-    """Draws the first images of a split, the same ones on every call and machine.
+    """Draws the first images of a split as patterns, `collect`ed.
 
-    Image i does not depend on `num_examples`, the two splits come from different random streams,
-    and every `num_classes` images in a row hold each class once.
+    Every `num_classes` images in a row hold each class once.
 
     Args:
         split: 'train' or 'test'.
@@ -50,30 +60,70 @@ def draw(
         upper: largest pixel value.
         num_examples: how many images, without an upper limit; None for those in `SIZES`.
 
+    Raises:
+        ValueError: another split, a negative number, too small images, or more classes than such
+            images can show.
+    """
+    mosaics = _mosaics(image_shape, num_classes)
+    return collect(
+        functools.partial(_draw_chunk, mosaics=mosaics, image_shape=image_shape),
+        split,
+        motif='patterns',
+        instead_of=instead_of,
+        lower=lower,
+        upper=upper,
+        num_examples=num_examples,
+    )
+
+
+def collect(
+    paint: Paint,
+    split: str,
+    *,
+    motif: str,
+    instead_of: str,
+    lower: float,
+    upper: float,
+    num_examples: int | None = None,
+) -> Examples:
+    """The first images of a split by some painter, the same ones on every call and machine.
+
+    Image i does not depend on `num_examples`, and the two splits come from different random
+    streams.
+
+    Args:
+        paint: the painter; it must be exact to the last bit everywhere.
+        split: 'train' or 'test'.
+        motif: what it draws, for the examples' name, which is 'drawn digits (a stand-in, ...)'.
+        instead_of: the data set's name, for the examples' name.
+        lower: pixel value of level 0.
+        upper: pixel value of level 255.
+        num_examples: how many images, without an upper limit; None for those in `SIZES`.
+
     Returns:
         The examples; every pixel is one of 256 equally spaced values from `lower` to `upper`, as in
         images that are stored in bytes.
 
     Raises:
-        ValueError: another split, a negative number, too small images, or more classes than such
-            images can show.
+        ValueError: another split, or a negative number.
     """
     if split not in _STREAMS:
         raise ValueError(f'unknown split {split!r}; expected one of: {", ".join(sorted(_STREAMS))}')
     n = SIZES[split] if num_examples is None else num_examples
     if n < 0:
         raise ValueError(f'expected num_examples >= 0, found {n}')
-    mosaics = _mosaics(image_shape, num_classes)
-    levels = np.empty((n, *image_shape), np.float32)
-    labels = np.empty(n, np.int32)
+    levels: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
     # A chunk has a random stream of its own and is always drawn whole, hence the prefixes.
-    for chunk, first in enumerate(range(0, n, num_classes)):
-        rows = slice(first, min(first + num_classes, n))
-        drawn = _draw_chunk(_generator(_STREAMS[split], chunk), mosaics, image_shape)
-        levels[rows], labels[rows] = (part[: rows.stop - first] for part in drawn)
-    x = np.float32(lower) + levels * np.float32((upper - lower) / 255)
+    while not levels or len(levels) * len(levels[0]) < n:
+        drawn, classes = paint(_generator(_STREAMS[split], len(levels)))
+        levels.append(drawn.astype(np.uint8))
+        labels.append(classes.astype(np.int32))
+    x = np.concatenate(levels)[:n].astype(np.float32)
+    x = np.float32(lower) + x * np.float32((upper - lower) / 255)
     np.clip(x, lower, upper, out=x)  # of rounding
-    return Examples(x, labels, f'drawn patterns (a stand-in, not {instead_of}) {split}')
+    name = f'drawn {motif} (a stand-in, not {instead_of}) {split}'
+    return Examples(x, np.concatenate(labels)[:n], name)
 
 
 def _generator(*stream: int) -> np.random.Generator:

@@ -62,6 +62,9 @@ class DataSet:
         batch_size: images per batch in evaluations; the challenge's eval_batch_size.
         submission_shape: shape of one image in a submission.
         networks: builds and loads networks.
+        first_look_every: the quick start attacks every n-th test image, unless flags say otherwise.
+        first_look_picture: file for the quick start's picture; None for one named after `key`.
+        drawn: what the stand-in shows, as a noun with its article or in the plural.
         kind_of_ball: the threat model, without its radius and the pixel range.
         training: default settings of a training run, the challenge's own.
         recipes: name -> settings; the first recipe is `training` itself.
@@ -94,6 +97,9 @@ class DataSet:
     batch_size: int
     submission_shape: tuple[int, ...]
     networks: Networks
+    first_look_every: int = 10
+    first_look_picture: str | None = None
+    drawn: str = 'drawn patterns, which the released networks have not learned to classify'
     kind_of_ball: type[Ball] = LinfBall
     watched_steps: int | None = None
     training: TrainingConfig | None = None

@@ -23,7 +23,7 @@ def define_data(names: tuple[str, ...]) -> None:
     """Defines --dataset and --data_dir."""
     stand_in = ''
     if len(names) > 1:
-        stand_in = f' {names[-1]!r} means patterns that need no download, to try the software.'
+        stand_in = f' {names[-1]!r} means drawn images, which need no download.'
     flags.DEFINE_enum('dataset', names[0], list(names), f'The images to use.{stand_in}')
     flags.DEFINE_string(
         'data_dir',
@@ -98,8 +98,12 @@ def define_restarts() -> None:
     )
 
 
-def define_num_examples() -> None:
-    """Defines --num_examples and --every, which `chosen_examples` applies."""
+def define_num_examples(every: int = 1) -> None:
+    """Defines --num_examples and --every, which `chosen_examples` applies.
+
+    Args:
+        every: default of --every, unless --num_examples is given.
+    """
     flags.DEFINE_integer(
         'num_examples',
         None,
@@ -108,8 +112,8 @@ def define_num_examples() -> None:
     )
     flags.DEFINE_integer(
         'every',
-        1,
-        'Use only every n-th test image: a fairer sample than the first ones.',
+        every,
+        'Use only every n-th test image: a fairer sample than the first ones. 1 means all.',
         lower_bound=1,
     )
 
@@ -152,10 +156,16 @@ def chosen_examples() -> slice:
 
 
 def every() -> int:
-    """The step between the test images that `test_images` uses: --every, or a quick budget's."""
-    chosen = flags.FLAGS['every'].present or flags.FLAGS['num_examples'].present
+    """The step between the test images that `test_images` uses: --every, or a quick budget's.
+
+    With --num_examples alone it is 1.
+    """
+    if flags.FLAGS['every'].present:
+        return flags.FLAGS.every
+    if flags.FLAGS['num_examples'].present:
+        return 1
     quick = 'budget' in flags.FLAGS and flags.FLAGS.budget == 'quick'
-    return 100 if quick and not chosen else flags.FLAGS.every
+    return 100 if quick else flags.FLAGS.every
 
 
 def test_images(data_set: DataSet) -> Examples:

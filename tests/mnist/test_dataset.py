@@ -34,7 +34,7 @@ def test_drawn_images_arrive_as_pixels_in_the_unit_interval(drawn_test):
 
 
 def test_no_one_takes_drawn_images_for_mnist(drawn_test):
-    assert drawn_test.name == 'drawn patterns (a stand-in, not MNIST) test'
+    assert drawn_test.name == 'drawn digits (a stand-in, not MNIST) test'
 
 
 @pytest.mark.parametrize('size', [0, 1, 5000])

@@ -77,7 +77,7 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, sc
     status, out, err = score()
     assert status == 0 and not err
     assert out.splitlines() == [
-        'Data: drawn patterns (a stand-in, not MNIST) test, 2,000 images',
+        'Data: drawn digits (a stand-in, not MNIST) test, 2,000 images',
         'Accuracy: 92.75%',
         f'Predictions written to {paths[1]}',
     ]

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from common.data import archive as archive_module
-from common.data.archive import Archive
+from common.data.archive import Archive, Unavailable
 from common.errors import UserError
 
 N = 12
@@ -186,6 +186,19 @@ def test_without_copy_and_network_it_gives_up_at_once(built):
     assert f'not prepared there, and {NOBODY_LISTENS} cannot be reached' in message
     assert builder.data_dir in message
     assert builder.downloads == 0
+
+
+def test_only_what_is_not_there_is_unavailable(built):
+    built(Builder(prepared=False))
+    with pytest.raises(Unavailable) as caught:
+        archive().load('test')
+    what = f'the data set made_up could not be loaded from {Builder.data_dir} (not prepared there'
+    assert caught.value.what.startswith(what) and caught.value.what.endswith('be reached)')
+    assert str(caught.value).startswith(f'{caught.value.what}. Name the folder')
+    built(Builder(changed(IMAGES, 0, 0)))
+    with pytest.raises(UserError) as caught:
+        archive().load('test')
+    assert not isinstance(caught.value, Unavailable)
 
 
 def test_a_host_that_never_answers_is_given_up_after_seconds(built, monkeypatch):

@@ -59,6 +59,23 @@ def test_frames_tell_which_images_are_robust(tmp_path):
     assert {tuple(pixel) for pixel in rows[0, :, :MARGIN].reshape(-1, 3)} == {WHITE}
 
 
+def test_a_word_above_says_that_images_are_drawn(tmp_path):
+    for n in (1, 12):  # the word may be wider than the images
+        x = np.zeros((n, 2, 2, 1), np.float32)
+        pictures = []
+        for is_drawn in (False, True):
+            path = tmp_path / f'{n} {is_drawn}.png'
+            write_pairs(path, x, x, np.ones(n, bool), lower=0, upper=1, drawn=is_drawn)
+            pictures.append(tf.io.decode_png(path.read_bytes()).numpy())
+        plain, marked = pictures
+        strip = len(marked) - len(plain)
+        np.testing.assert_array_equal(marked[strip:, : plain.shape[1]], plain)
+        assert (marked[strip:, plain.shape[1] :] == 255).all()
+        ink = (marked[:strip] < 255).all(axis=2)
+        assert ink.sum() > 100
+        assert not ink[0].any() and not ink[-1].any()  # white around it
+
+
 @pytest.mark.parametrize('n', [1, 10])
 def test_nothing_is_left_beside_the_picture(tmp_path, n):
     x = np.zeros((n, 2, 2, 3), np.float32)
