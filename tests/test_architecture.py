@@ -18,7 +18,7 @@ RELEASED = {'A', 'B', 'A_prime', 'A_best', 'A_nat'}
 
 # From the ground up: a file imports only from its own room and from those before it.
 FLOORS = (
-    ('errors', 'quiet_tensorflow', 'statistics', 'randomness'),
+    ('errors', 'quiet_tensorflow', 'startup', 'statistics', 'randomness'),
     ('files', 'losses', 'threat_model'),
     ('data',),
     ('networks',),

@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from common import startup
 from common.errors import UserError
 
 
@@ -66,6 +67,7 @@ def run(
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.ERROR)  # TFDS logs every file it opens
         try:
+            startup.hand_over()
             if len(arguments) > 1:
                 raise UserError(
                     f'expected flags only (--name=value); found {" ".join(arguments[1:])!r}. '
