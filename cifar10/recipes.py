@@ -8,7 +8,6 @@ from cifar10.model import WIDTHS
 from common.training.config import TrainingConfig
 from common.training.setting import Subject, setting
 
-
 _of_network = functools.partial(setting, subject=Subject.NETWORK)
 
 

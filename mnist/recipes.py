@@ -8,7 +8,6 @@ from common.training.setting import Subject, setting
 from mnist.dataset import EPSILON, VALIDATION_SIZE
 from mnist.model import INITS
 
-
 _of_network = functools.partial(setting, subject=Subject.NETWORK)
 
 

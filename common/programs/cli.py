@@ -13,6 +13,7 @@ from absl import app, flags, logging
 
 from common import startup
 from common.errors import UserError
+from common.programs import help_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +106,16 @@ def _write_no_more() -> None:
 
 
 def _parse(arguments: list[str]) -> list[str]:
+    flags.DEFINE_flag(help_text.HelpFlag('help', '?'))
+    flags.DEFINE_flag(help_text.HelpFlag('helpshort'))
     try:
         return flags.FLAGS(arguments)
+    except BrokenPipeError:  # as with `--help | head`
+        _write_no_more()
+        sys.exit(0)
     except flags.Error as error:
         message = ' '.join(str(error).split()).rstrip(' ?.')
         print(f'error: {message}. See --help.', file=sys.stderr)
         sys.exit(1)
-    except SystemExit:  # --help and its variants, after which absl exits with status 1
+    except SystemExit:  # --helpfull and --helpxml, after which absl exits with status 1
         sys.exit(0)

@@ -11,9 +11,11 @@ from common.networks.weights import copy_weights
 from common.programs import config_flags
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.training import run_folder
 from common.training.config import TrainingConfig
 from common.training.distribution import make_strategy
+from common.training.setting import Subject
 from common.training.settings import settings_of
 from common.training.trainer import Data, Trainer
 from common.training.validation import validation_of
@@ -25,12 +27,13 @@ def define_flags(data_set: DataSet) -> None:
     augmentation = data_set.augmentation or 'nothing'
     shared_flags.define_data(data_set.names)
     config_flags.define_recipes(data_set.recipes)
-    flags.DEFINE_string(
-        'model_dir',
-        None,
-        f'Folder for checkpoints, weights, log and config.json; by default in models/, named '
-        f'{data_set.key}_<network>_<adversary or objective>.',
-    )
+    with about(Subject.OUTPUT):
+        shared_flags.define_path(
+            'model_dir',
+            None,
+            f'Folder for checkpoints, weights, log and config.json; by default in models/, named '
+            f'{data_set.key}_<network>_<adversary or objective>.',
+        )
     config_flags.define_config(
         data_set.training,
         validation_size=f'How many training images, the {which} ones, are held out.',

@@ -17,7 +17,12 @@ from common.training.validation import ValidationSettings
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(
-    AdversarySettings, ObjectiveSettings, ScheduleSettings, OptimizerSettings, ValidationSettings
+    # In this order, --help lists the adversary's settings first.
+    ValidationSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    ObjectiveSettings,
+    AdversarySettings,
 ):
     """One training run; flags, config.json, recipes and figure 3's trainings derive from it.
 
