@@ -21,6 +21,7 @@ from common.programs.data_set import DataSet
 from common.programs.help_text import about
 from common.report.exhibit import Exhibit
 from common.report.tables import table_exhibit, worst_case_exhibit
+from common.statistics import counted
 from common.training.setting import Subject, with_rows
 from common.transfer import Sources
 
@@ -96,7 +97,8 @@ def main(data_set: DataSet) -> None:
     attacks = _attack_table(data_set)
     test = attacks.examples
     print(
-        f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
+        f'{test.name}, {counted(len(test), "image")}; target {FLAGS.target}, '
+        f'epsilon {FLAGS.epsilon:g}',
         flush=True,
     )
     exhibit = None
@@ -195,7 +197,8 @@ def _shown(data_set: DataSet, name: str, title: str, attacks: AttackTable) -> di
         'title': f'{data_set.title}: {title}{as_typed.in_words()}',
         'command': as_typed.command(f'{data_set.key}.eval_attack'),
         'networks': attacks.digests,
-        'setting': f'{test.name}, {len(test):,} images; {attacks.settings}; budget {FLAGS.budget}',
+        'setting': f'{test.name}, {counted(len(test), "image")}; {attacks.settings}; '
+        f'budget {FLAGS.budget}',
     }
 
 

@@ -24,6 +24,7 @@ from common.data.augmentation import Augment
 from common.data.batches import Examples, ShuffledBatches, batches_from
 from common.errors import UserError
 from common.networks.weights import averaged_variables, save_weights
+from common.statistics import counted
 from common.training import run_folder
 from common.training.checkpointing import Checkpoints, remove_leftovers
 from common.training.distribution import Devices, StateVariables
@@ -296,7 +297,7 @@ class Trainer:
         log.write(row)
         self._say(
             bar,
-            f'step {step}: held-out {natural.n} images: natural '
+            f'step {step}: held-out {counted(natural.n, "image")}: natural '
             f'{natural.accuracy:.2%}{under_attack}',
         )
         score = (adversarial or natural).accuracy

@@ -374,7 +374,10 @@ def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
     [
         (['--filters=2,x'], '--filters=2,x: expected whole numbers separated by commas'),
         (['--filters=2'], "--filters: expected two positive whole numbers, found '2'"),
-        (['--boundaries=1.5'], '--boundaries=1.5: expected whole numbers separated by commas'),
+        (
+            ['--boundaries=1.5'],
+            '--boundaries=1.5: expected whole numbers separated by commas, such as 2,3',
+        ),
         (['--boundaries=5'], '--boundaries: expected --schedule=piecewise with it'),
         (['--learning_rate_warmup=5'], '--learning_rate_warmup: expected --schedule=cosine'),
         (
