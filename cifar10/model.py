@@ -1,5 +1,6 @@
 """The CIFAR-10 networks: [batch, 32, 32, 3] pixels in [0, 255] -> [batch, 10] logits.
 
+    python -m cifar10.model                       (lists the released networks)
     python -m cifar10.model --width=wide          (prints the layers and parameter counts)
 
 In Python, `load` returns a network with its weights.

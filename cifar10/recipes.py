@@ -1,21 +1,24 @@
 """Named settings of training runs; each flag on the command line overrides one of them."""
 
 import dataclasses
+import functools
 
 from cifar10.dataset import EPSILON
 from cifar10.model import WIDTHS
 from common.training.config import TrainingConfig
-from common.training.setting import setting
+from common.training.setting import Subject, setting
+
+_of_network = functools.partial(setting, subject=Subject.NETWORK)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingConfig):
     """Settings of a training run of a CIFAR-10 network."""
 
-    network: str = setting(
+    network: str = _of_network(
         "The challenge's residual network A, or the plain network B.", 'A', choices=('A', 'B')
     )
-    width: str = setting('Width of network A.', 'wide', choices=WIDTHS.keys())
+    width: str = _of_network('Width of network A.', 'wide', choices=WIDTHS.keys())
 
 
 CHALLENGE = Config(

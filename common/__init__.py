@@ -4,8 +4,10 @@ Nothing here depends on a data set; whatever differs between data sets is passed
 Only `common.programs` reads flags.
 """
 
+from common import startup
 from common.quiet_tensorflow import import_tensorflow
 
+startup.begin()
 import_tensorflow()
 
 import tensorflow as tf  # noqa: E402  (after the quiet import)

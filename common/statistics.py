@@ -27,6 +27,11 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return low, high
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things: '1 image', '1,000 images'."""
+    return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
+
+
 class Measured(NamedTuple):
     """A number with the ends of its 95% interval."""
 

@@ -20,7 +20,7 @@ from common.programs import cli, eval_attack, pgd_attack, run_attack, train
 from common.programs import eval as evaluate
 from common.programs.data_set import DataSet
 from common.training.config import TrainingConfig
-from common.training.setting import setting
+from common.training.setting import Subject, setting
 
 SHAPE = (28, 28, 1)
 PROGRAMS = {
@@ -60,8 +60,10 @@ def build(config: dict) -> keras.Model:
 class Config(TrainingConfig):
     """Settings of a training run, each of which is a flag; these two are the network's."""
 
-    network: str = setting('Kind of network.', 'cnn', choices=('cnn',))
-    filters: int = setting('Channels of the first convolution.', 16, least=1)
+    network: str = setting('Kind of network.', 'cnn', choices=('cnn',), subject=Subject.NETWORK)
+    filters: int = setting(
+        'Channels of the first convolution.', 16, least=1, subject=Subject.NETWORK
+    )
 
 
 TRAINING = Config(

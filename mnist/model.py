@@ -1,5 +1,6 @@
 """The MNIST networks: [batch, 28, 28, 1] pixels in [0, 1] -> [batch, 10] logits.
 
+    python -m mnist.model                         (lists the released networks)
     python -m mnist.model --network=A             (prints the layers and parameter counts)
 
 In Python, `load` returns a network with its weights.

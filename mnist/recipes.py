@@ -1,21 +1,26 @@
 """Named settings of training runs; each flag on the command line overrides one of them."""
 
 import dataclasses
+import functools
 
 from common.training.config import TrainingConfig
-from common.training.setting import setting
+from common.training.setting import Subject, setting
 from mnist.dataset import EPSILON, VALIDATION_SIZE
 from mnist.model import INITS
+
+_of_network = functools.partial(setting, subject=Subject.NETWORK)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingConfig):
     """Settings of a training run of an MNIST network."""
 
-    network: str = setting("The challenge's network A, or architecture B.", 'A', choices=('A', 'B'))
-    filters: tuple[int, ...] = setting("Output channels of network A's convolutions.", (32, 64))
-    hidden: int = setting("Units of network A's dense layer.", 1024, least=1)
-    init: str = setting(
+    network: str = _of_network(
+        "The challenge's network A, or architecture B.", 'A', choices=('A', 'B')
+    )
+    filters: tuple[int, ...] = _of_network("Output channels of network A's convolutions.", (32, 64))
+    hidden: int = _of_network("Units of network A's dense layer.", 1024, least=1)
+    init: str = _of_network(
         "Distribution of network A's initial weights: the challenge's, or Keras' default.",
         'challenge',
         choices=INITS.keys(),

@@ -18,7 +18,7 @@ RELEASED = {'A', 'B', 'A_prime', 'A_best', 'A_nat'}
 
 # From the ground up: a file imports only from its own room and from those before it.
 FLOORS = (
-    ('errors', 'quiet_tensorflow', 'statistics', 'randomness'),
+    ('errors', 'quiet_tensorflow', 'startup', 'statistics', 'randomness'),
     ('distribution', 'event_files', 'files', 'losses', 'threat_model'),
     ('data',),
     ('networks',),
@@ -128,7 +128,8 @@ def test_no_arrow_leads_upwards():
     upwards = []
     for path in sources('common'):
         module = module_of(path)
-        if module in ('common', 'common.report.__main__'):  # the face, and a door
+        is_door = "if __name__ == '__main__':" in path.read_text(encoding='utf-8')
+        if module == 'common' or is_door:  # the face, and the doors
             continue
         upwards += [
             f'{relative(path)} imports {name}'

@@ -12,8 +12,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / f'{name}.md' for name in ('README', 'CONTRIBUTING', 'CHANGELOG')]
 PAGES += sorted((ROOT / 'docs').glob('*.md'))
 EACH_PAGE = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-FOLDERS = 'common|mnist|cifar10|checkpoints|benchmarks|examples|tests|docs|report'
-WRITTEN_LATER = {'report/cache'}
+FOLDERS = 'common|mnist|cifar10|checkpoints|benchmarks|examples|tests|docs|report|results'
+WRITTEN_LATER = {'report/cache', 'results', 'results/cache', 'results/report.html'}
 OTHER_PROGRAMS = {'pip', 'pytest'}
 OTHER_FLAGS = {'help', 'check'}
 

@@ -17,6 +17,7 @@ from common.evaluation.crafting import Crafting
 from common.evaluation.verdict import Verdict
 from common.losses import CrossEntropy, Margin
 from common.networks.logits import LogitsFn
+from common.statistics import counted
 
 _FLAT = 0.05  # share of images without a gradient that is still taken for chance
 _FLAT_PIXELS = 0.9  # share of all pixels; backgrounds alone may leave half of them without one
@@ -168,7 +169,8 @@ def cascade_checks(verdict: Verdict) -> Iterator[Check]:
             yield Check(
                 f'last restart of {stage.name}',
                 bool(np.mean(last) <= _STILL),
-                f'the last of {stage.restarts} broke {np.sum(last):,} of {verdict.n:,} images',
+                f'the last of {stage.restarts} broke {np.sum(last):,} of '
+                f'{counted(verdict.n, "image")}',
             )
     blind = [
         number
@@ -180,8 +182,8 @@ def cascade_checks(verdict: Verdict) -> Iterator[Check]:
         yield Check(
             'without gradients',
             bool(np.mean(broken) <= _WITHOUT_GRADIENTS),
-            f'{np.sum(broken):,} of {verdict.n:,} images were broken only by queries without '
-            'gradients',
+            f'queries without gradients alone broke {np.sum(broken):,} of '
+            f'{counted(verdict.n, "image")}',
         )
 
 
@@ -235,7 +237,8 @@ def transferred(suspect: Suspect, white_box: np.ndarray, name: str, source: Logi
         f'transfer from {name}',
         not _markedly_less(survived, white_box),
         f'{_share(survived)} from there, {_share(white_box)} white box; '
-        f'transfer alone breaks {np.sum(white_box & ~survived)} of {len(survived)} images',
+        f'transfer alone breaks {np.sum(white_box & ~survived):,} of '
+        f'{counted(len(survived), "image")}',
     )
 
 
@@ -250,8 +253,8 @@ def beyond(suspect: Suspect, survived: np.ndarray) -> Check:
     return Check(
         'beyond the cascade',
         not bool(broken.any()),
-        f'{np.sum(broken)} of the {np.sum(survived)} images that survive the cascade are broken '
-        'by an attack of these checks',
+        f'of {counted(int(np.sum(survived)), "image")} that the cascade leaves, an attack of these '
+        f'checks breaks {np.sum(broken):,}',
     )
 
 

@@ -122,11 +122,10 @@ class Evaluator:
             crafting=self._crafting,
             progress='attack',
         )
-        low, high = adversarial.interval
         print(
             f'{network.name}: {self._examples.name}, n = {natural.n:,}\n'
-            f'natural: {natural.accuracy:.2%}\n'
-            f'adversarial: {adversarial.accuracy:.2%} (95% interval {low:.2%} to {high:.2%})\n'
+            f'natural: {_with_interval(natural)}\n'
+            f'adversarial: {_with_interval(adversarial)}\n'
             f'avg nat loss: {natural.loss:.4f}\n'
             f'avg adv loss: {adversarial.loss:.4f}',
             flush=True,
@@ -172,3 +171,7 @@ class Evaluator:
                 f'cannot write summaries to {self._summary_dir}: {reason(error)}. Free some room '
                 'or make the folder writable, or name a weights file instead of the folder.'
             ) from error
+
+
+def _with_interval(outcome: Outcome) -> str:
+    return f'{outcome.accuracy:.2%} (95% interval {outcome.measured.ends(".2%")})'

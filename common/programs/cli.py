@@ -11,7 +11,9 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from common import startup
 from common.errors import UserError
+from common.programs import help_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,7 @@ def run(
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.ERROR)  # TFDS logs every file it opens
         try:
+            startup.hand_over()
             _take(arguments[1:], positional)
             main()
         except UserError as error:
@@ -114,11 +117,16 @@ def _write_no_more() -> None:
 
 
 def _parse(arguments: list[str]) -> list[str]:
+    flags.DEFINE_flag(help_text.HelpFlag('help', '?'))
+    flags.DEFINE_flag(help_text.HelpFlag('helpshort'))
     try:
         return flags.FLAGS(arguments)
+    except BrokenPipeError:  # as with `--help | head`
+        _write_no_more()
+        sys.exit(0)
     except flags.Error as error:
         message = ' '.join(str(error).split()).rstrip(' ?.')
         print(f'error: {message}. See --help.', file=sys.stderr)
         sys.exit(1)
-    except SystemExit:  # --help and its variants, after which absl exits with status 1
+    except SystemExit:  # --helpfull and --helpxml, after which absl exits with status 1
         sys.exit(0)

@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 
 from absl import flags
 
+from common.programs.help_text import about
 from common.training.config import TrainingConfig
+from common.training.setting import Subject
 
 
 def define_config(
@@ -21,8 +23,7 @@ def define_config(
     """
     for field in dataclasses.fields(config):
         if field.name not in flags.FLAGS and (only is None or field.name in only):
-            help_text = words.get(field.name, field.metadata['words'])
-            _define(field, getattr(config, field.name), help_text)
+            _define(field, getattr(config, field.name), words.get(field.name))
 
 
 def define_settings(
@@ -37,8 +38,8 @@ def define_settings(
     """
     for field in dataclasses.fields(TrainingConfig):
         if field.name in {*names, *defaults}:
-            help_text = (words or {}).get(field.name, field.metadata['words'])
-            _define(field, defaults.get(field.name, field.default), help_text)
+            default = defaults.get(field.name, field.default)
+            _define(field, default, (words or {}).get(field.name))
 
 
 def require_finite(name: str) -> None:
@@ -50,6 +51,7 @@ def require_finite(name: str) -> None:
     )
 
 
+@about(Subject.TASK)
 def define_recipes(recipes: Mapping[str, TrainingConfig]) -> None:
     """Defines --recipe.
 
@@ -75,7 +77,12 @@ def chosen_config(recipes: Mapping[str, TrainingConfig]) -> TrainingConfig:
     return dataclasses.replace(recipe, **given).settled(given)
 
 
-def _define(field: dataclasses.Field, default: typing.Any, words: str) -> None:
+def _define(field: dataclasses.Field, default: typing.Any, words: str | None) -> None:
+    with about(field.metadata['subject']):
+        _define_field(field, default, words or field.metadata['words'])
+
+
+def _define_field(field: dataclasses.Field, default: typing.Any, words: str) -> None:
     name, limits = field.name, field.metadata
     define = {
         bool: flags.DEFINE_boolean,
@@ -105,7 +112,7 @@ def _define(field: dataclasses.Field, default: typing.Any, words: str) -> None:
 
 
 class _WholeNumbers(flags.ArgumentParser):
-    syntactic_help = 'whole numbers separated by commas'
+    syntactic_help = 'whole numbers separated by commas, such as 2,3'
 
     def parse(self, argument: str | tuple[int, ...]) -> tuple[int, ...]:
         """Parses text such as `2,3`; a default, which is a tuple already, is returned as it is."""

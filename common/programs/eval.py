@@ -7,6 +7,8 @@ from common.evaluation import watch_checkpoints
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
+from common.training.setting import Subject
 
 FLAGS = flags.FLAGS
 
@@ -17,13 +19,17 @@ def define_flags(data_set: DataSet) -> None:
     define_settings('loss', 'kappa')
     shared_flags.define_network(data_set)
     shared_flags.define_num_examples()
-    flags.DEFINE_integer('eval_batch_size', data_set.batch_size, 'Images per batch.', lower_bound=1)
-    flags.DEFINE_boolean(
-        'eval_on_cpu', False, 'Evaluate on the CPU, which leaves the GPUs to training.'
-    )
-    flags.DEFINE_boolean(
-        'once', False, 'Evaluate a model folder as it is now and stop, instead of watching it.'
-    )
+    with about(Subject.RESOURCES):
+        flags.DEFINE_integer(
+            'eval_batch_size', data_set.batch_size, 'Images per batch.', lower_bound=1
+        )
+        flags.DEFINE_boolean(
+            'eval_on_cpu', False, 'Evaluate on the CPU, which leaves the GPUs to training.'
+        )
+    with about(Subject.TASK):
+        flags.DEFINE_boolean(
+            'once', False, 'Evaluate a model folder as it is now and stop, instead of watching it.'
+        )
 
 
 def main(data_set: DataSet) -> None:

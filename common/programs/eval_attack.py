@@ -19,8 +19,11 @@ from common.programs import as_typed
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.report.exhibit import SUFFIX, Exhibit
 from common.report.tables import table_exhibit, worst_case_exhibit
+from common.statistics import counted
+from common.training.setting import Subject, with_rows
 from common.transfer import Sources
 
 FLAGS = flags.FLAGS
@@ -30,55 +33,57 @@ WORST_CASE = 'worst_case'
 
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
-    shared_flags.define_attack(data_set)
-    define_settings('jit_compile')
-    shared_flags.define_restarts()
-    shared_flags.define_batch_size(data_set.batch_size)
-    default, released = data_set.networks.default, data_set.networks.origins
+    released = data_set.networks.origins
+    shared_flags.define_checkpoint(
+        'target',
+        data_set.networks.default,
+        'The network whose accuracy is measured',
+        released=released,
+    )
     shared_flags.define_checkpoint(
         'source',
-        default,
-        'The network whose gradients craft the examples'
-        + ('' if default else ' (default: the one of --target)'),
+        None,
+        'The network whose gradients craft the examples (default: the one of --target)',
         released=released,
         required=False,
     )
-    shared_flags.define_checkpoint(
-        'target', default, 'The network whose accuracy is measured', released=released
-    )
-    words = '; '.join(f'{name}: {method.words}' for name, method in METHODS.items())
-    flags.DEFINE_enum(
-        'method',
-        'pgd',
-        [*METHODS, 'natural', WORST_CASE],
-        f'The attack. {words}; natural: no attack; {WORST_CASE}: the cascade that --preset names.',
-    )
-    words = '; '.join(f'{name}: {what}' for name, what in PRESETS.items())
-    flags.DEFINE_enum(
-        'preset', 'standard', list(PRESETS), f'The cascade of --method={WORST_CASE}. {words}.'
-    )
-    flags.DEFINE_string(
-        'output',
-        None,
-        f'With --method={WORST_CASE}: a .npy file for the worst example of each image, in the '
-        "challenge's format for submissions.",
-    )
-    flags.DEFINE_boolean(
-        'table',
-        False,
-        f"Instead of one attack, run the rows of the paper's {data_set.table_name} against "
-        '--target, if their source network is available.',
-    )
-    shared_flags.define_output_dir()
-    shared_flags.define_num_examples()
+    methods = {
+        **{name: method.words for name, method in METHODS.items()},
+        'natural': 'no attack',
+        WORST_CASE: 'the cascade that --preset names',
+    }
+    with about(Subject.ATTACK):
+        flags.DEFINE_enum('method', 'pgd', list(methods), with_rows('The attack.', methods))
+        words = with_rows(f'The cascade of --method={WORST_CASE}.', PRESETS)
+        flags.DEFINE_enum('preset', 'standard', list(PRESETS), words)
+    shared_flags.define_restarts()
+    shared_flags.define_attack(data_set)
+    define_settings('jit_compile')
+    shared_flags.define_batch_size(data_set.batch_size)
+    with about(Subject.TASK):
+        flags.DEFINE_boolean(
+            'table',
+            False,
+            f"Instead of one attack, run the rows of the paper's {data_set.table_name} against "
+            '--target, if their source network is available.',
+        )
     shared_flags.define_budget()
-    flags.DEFINE_string(
-        'json',
-        None,
-        'File for the results, as JSON. Partial results are kept in FILE.partial (those of tables '
-        'and cascades in the folder cache of --output_dir), and the same command resumes an '
-        'interrupted run.',
-    )
+    shared_flags.define_num_examples()
+    with about(Subject.OUTPUT):
+        shared_flags.define_path(
+            'json',
+            None,
+            'File for the results, as JSON. Partial results are kept in FILE.partial (those of '
+            'tables and cascades in the folder cache of --output_dir), and the same command '
+            'resumes an interrupted run.',
+        )
+        shared_flags.define_path(
+            'output',
+            None,
+            f'With --method={WORST_CASE}: a .npy file for the worst example of each image, in the '
+            "challenge's format for submissions.",
+        )
+    shared_flags.define_output_dir()
 
 
 def resumes() -> bool:
@@ -99,7 +104,8 @@ def _evaluate(data_set: DataSet, *, writes: bool) -> None:
     attacks = _attack_table(data_set)
     test = attacks.examples
     print(
-        f'{test.name}, {len(test):,} images; target {FLAGS.target}, epsilon {FLAGS.epsilon:g}',
+        f'{test.name}, {counted(len(test), "image")}; target {FLAGS.target}, '
+        f'epsilon {FLAGS.epsilon:g}',
         flush=True,
     )
     exhibit = None
@@ -198,7 +204,8 @@ def _shown(data_set: DataSet, name: str, title: str, attacks: AttackTable) -> di
         'title': f'{data_set.title}: {title}{as_typed.in_words()}',
         'command': as_typed.command(f'{data_set.key}.eval_attack'),
         'networks': attacks.digests,
-        'setting': f'{test.name}, {len(test):,} images; {attacks.settings}; budget {FLAGS.budget}',
+        'setting': f'{test.name}, {counted(len(test), "image")}; {attacks.settings}; '
+        f'budget {FLAGS.budget}',
     }
 
 

@@ -5,6 +5,8 @@ from absl import flags
 from common.networks.challenge_models import chosen, fetch_model
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
+from common.training.setting import Subject
 
 FLAGS = flags.FLAGS
 
@@ -15,7 +17,8 @@ POSITIONAL = 'name'
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
     names = ', '.join(data_set.challenge_models.releases)
-    flags.DEFINE_string('name', None, f'The model to download, one of: {names}. Required.')
+    with about(Subject.TASK):
+        flags.DEFINE_string('name', None, f'The model to download, one of: {names}. Required.')
     shared_flags.define_output_dir(
         'models', 'Folder to download to; the model gets a subfolder of its name.'
     )

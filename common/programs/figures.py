@@ -10,38 +10,40 @@ from common.programs import as_typed, train
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings, require_finite
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.report.figures import catalogue
 from common.report.figures.study import Study
+from common.training.setting import Subject, with_rows
 
 FLAGS = flags.FLAGS
 
 
 def define_flags(data_set: DataSet) -> None:
     """Defines the program's flags."""
-    words = '; '.join(f'{name}: {what}' for name, what in catalogue.FIGURES.items())
-    flags.DEFINE_enum(
-        'figure', 'all', [*catalogue.FIGURES, 'all'], f'The figure. {words}; all: all of these.'
-    )
+    figures = {**catalogue.FIGURES, 'all': 'all of these'}
+    with about(Subject.TASK):
+        flags.DEFINE_enum('figure', 'all', list(figures), with_rows('The figure.', figures))
     shared_flags.define_data(data_set.names)
     norm, radius = data_set.kind_of_ball.norm, f'{data_set.epsilon:g}'
     if data_set.capacity_epsilon is not None:
         radius += f', and {data_set.capacity_epsilon:g} for figure 3'
-    flags.DEFINE_float(
-        'epsilon',
-        None,
-        f'Radius of the {norm} ball, for {data_set.unit}; by default {radius}.',
-        lower_bound=0.0,
-    )
-    require_finite('epsilon')
+    with about(Subject.ATTACK):
+        flags.DEFINE_float(
+            'epsilon',
+            None,
+            f'Radius of the {norm} ball, for {data_set.unit}; by default {radius}.',
+            lower_bound=0.0,
+        )
+        require_finite('epsilon')
+        flags.DEFINE_integer(
+            'restarts',
+            None,
+            'PGD restarts for each image in figure 1, in figure 2 (at most 200) and in '
+            "'landscape' (at most 1,000); by default as many as in the paper.",
+            lower_bound=2,
+        )
     shared_flags.define_output_dir()
     shared_flags.define_budget()
-    flags.DEFINE_integer(
-        'restarts',
-        None,
-        'PGD restarts for each image in figure 1, in figure 2 (at most 200) and in '
-        "'landscape' (at most 1,000); by default as many as in the paper.",
-        lower_bound=2,
-    )
     shared_flags.define_num_examples()
     define_settings('attack_dtype', seed=0)
     shared_flags.define_batch_size(data_set.batch_size)

@@ -16,16 +16,44 @@ from common.evaluation.crafting import Crafting
 from common.losses import make_loss
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.threat_model import Ball
+from common.training.setting import Subject
 
 
+class _Path(flags.ArgumentParser):
+    """Takes '~' for the home folder, which no shell replaces after '--output_dir='."""
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
+
+
+class _Paths(flags.ListParser):
+    """The same for paths separated by commas."""
+
+    def parse(self, argument: str | list[str]) -> list[str]:
+        return [os.path.expanduser(path) for path in super().parse(argument)]
+
+
+def define_path(name: str, default: str | None, words: str, *, required: bool = False) -> None:
+    """Defines a flag that takes a path, or a name in its place."""
+    serializer = flags.ArgumentSerializer()
+    flags.DEFINE(_Path(), name, default, words, serializer=serializer, required=required)
+
+
+def define_paths(name: str, words: str) -> None:
+    """Defines a flag that takes paths separated by commas, by default none."""
+    flags.DEFINE(_Paths(), name, [], words, serializer=flags.ListSerializer(','))
+
+
+@about(Subject.DATA)
 def define_data(names: tuple[str, ...]) -> None:
     """Defines --dataset and --data_dir."""
     stand_in = ''
     if len(names) > 1:
         stand_in = f' {names[-1]!r} means drawn images, which need no download.'
     flags.DEFINE_enum('dataset', names[0], list(names), f'The images to use.{stand_in}')
-    flags.DEFINE_string(
+    define_path(
         'data_dir',
         None,
         'Folder of data sets prepared by TensorFlow Datasets, which downloads missing ones; or the '
@@ -56,6 +84,7 @@ def define_attack(data_set: DataSet, steps: int | None = None) -> None:
     )
 
 
+@about(Subject.NETWORK)
 def define_checkpoint(
     name: str,
     default: str | None,
@@ -66,7 +95,7 @@ def define_checkpoint(
 ) -> None:
     """Defines a flag that names a network; if `required`, it must be given or have a default."""
     names = f'a released name ({", ".join(released)}), ' if released else ''
-    flags.DEFINE_string(
+    define_path(
         name,
         default,
         f'{what}: {names}a model folder, a weights file, or the prefix of a checkpoint (written by '
@@ -75,6 +104,7 @@ def define_checkpoint(
     )
 
 
+@about(Subject.NETWORK)
 def define_network(data_set: DataSet) -> None:
     """Defines --checkpoint, the one network of a program, and its alias --model_dir."""
     networks = data_set.networks
@@ -82,11 +112,13 @@ def define_network(data_set: DataSet) -> None:
     flags.DEFINE_alias('model_dir', 'checkpoint')
 
 
+@about(Subject.RESOURCES)
 def define_batch_size(batch_size: int) -> None:
     """Defines --batch_size for evaluations."""
     flags.DEFINE_integer('batch_size', batch_size, 'Images per batch.', lower_bound=1)
 
 
+@about(Subject.ATTACK)
 def define_restarts() -> None:
     """Defines --restarts."""
     flags.DEFINE_integer(
@@ -98,6 +130,7 @@ def define_restarts() -> None:
     )
 
 
+@about(Subject.DATA)
 def define_num_examples(every: int = 1) -> None:
     """Defines --num_examples and --every, which `chosen_examples` applies.
 
@@ -118,22 +151,16 @@ def define_num_examples(every: int = 1) -> None:
     )
 
 
-class _Path(flags.ArgumentParser):
-    """Takes '~' for the home folder, which no shell replaces after '--output_dir='."""
-
-    def parse(self, argument: str) -> str:
-        return os.path.expanduser(argument)
-
-
+@about(Subject.OUTPUT)
 def define_output_dir(
-    default: str = 'report',
-    words: str = 'Folder for the tables and figures of the report. Results are kept there and '
-    'reused.',
+    default: str = 'results',
+    words: str = 'Folder for tables and figures. Results are kept there and reused.',
 ) -> None:
-    """Defines --output_dir, by default the folder of the report."""
-    flags.DEFINE(_Path(), 'output_dir', default, words, serializer=flags.ArgumentSerializer())
+    """Defines --output_dir, by default the folder of results."""
+    define_path('output_dir', default, words)
 
 
+@about(Subject.TASK)
 def define_budget() -> None:
     """Defines --budget."""
     flags.DEFINE_enum(

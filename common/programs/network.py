@@ -1,12 +1,14 @@
-"""Prints the layers of a network and the number of its parameters."""
+"""Lists the released networks with their accuracies, or prints the layers of one network."""
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 from absl import flags
 
 from common.errors import UserError
+from common.evaluation.rows import aligned
 from common.evaluation.watch_checkpoints import step_of
 from common.programs import config_flags
 from common.programs import flags as shared_flags
@@ -33,10 +35,18 @@ def define_flags(data_set: DataSet) -> None:
 
 
 def main(data_set: DataSet) -> None:
-    """Reads the flags and prints the network."""
+    """Reads the flags; prints the network that they describe, or the released ones, or exports."""
     if data_set.challenge_models and (FLAGS['checkpoint'].present or FLAGS.export_tf1 is not None):
         _export_tf1(data_set)
         return
+    described = any(FLAGS[name].present for name in _of_networks(data_set))
+    if described or not data_set.networks.manifest():
+        _print_layers(data_set)
+    else:
+        _print_released(data_set)
+
+
+def _print_layers(data_set: DataSet) -> None:
     chosen = {name: FLAGS[name].value for name in _of_networks(data_set)}
     config = dataclasses.replace(data_set.training, **chosen)
     network = data_set.networks.build(config.to_json())
@@ -72,6 +82,43 @@ def _export_tf1(data_set: DataSet) -> None:
         f'them in model_dir = {os.path.dirname(prefix) or "."}; their model.py must have the same '
         'widths as this network.'
     )
+
+
+def _print_released(data_set: DataSet) -> None:
+    """The released networks, each with what checkpoints/manifest.json records."""
+    attacked = f'PGD-{data_set.steps}'
+    lines = [('network', 'natural', attacked, 'worst case', 'how it was trained')]
+    for name, entry in data_set.networks.manifest().items():
+        cells = (
+            _accuracy(entry, method='natural'),
+            _accuracy(entry, method='pgd', source=name, steps=data_set.steps, restarts=1),
+            _accuracy(entry, method='worst_case'),
+        )
+        lines.append((name, *cells, entry.get('description', '')))
+    ball = data_set.ball()
+    print(f'{data_set.title}, {ball.norm} ball of radius {ball.epsilon:g}, {data_set.unit}\n')
+    print(aligned(lines, left=('network', 'how it was trained')))
+    program = f'python -m {data_set.key}'
+    print(
+        '\nAccuracy on test images, and their number; "-" where nothing is recorded.\n'
+        f"In Python: {data_set.key}.model.load('{data_set.networks.default}'). "
+        f'Attack one: {program}.eval_attack --target=NAME.\n'
+        f'The layers: {program}.model --network=A.'
+    )
+
+
+def _accuracy(entry: dict[str, Any], **wanted: Any) -> str:
+    """The lowest recorded accuracy on most images: '95.20% of 10,000', with a cascade's name."""
+    found = [
+        row
+        for row in entry.get('results', ())
+        if all(row.get(name) == value for name, value in wanted.items())
+    ]
+    if not found:
+        return '-'
+    best = min(found, key=lambda row: (-row['n'], row['accuracy']))
+    preset = f' ({best["preset"]})' if best.get('preset') else ''
+    return f'{best["accuracy"]:.2%} of {best["n"]:,}{preset}'
 
 
 def _of_networks(data_set: DataSet) -> list[str]:

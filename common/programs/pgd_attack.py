@@ -8,7 +8,9 @@ from common.files import require_writable
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.submission.writer import write_submission
+from common.training.setting import Subject
 from common.transfer import Source
 
 FLAGS = flags.FLAGS
@@ -23,11 +25,12 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_restarts()
     shared_flags.define_num_examples()
     shape = ', '.join(map(str, data_set.submission_shape))
-    flags.DEFINE_string(
-        'output',
-        'attack.npy',
-        f'File for the submission: .npy, float32, an image of shape ({shape}) per test image.',
-    )
+    with about(Subject.OUTPUT):
+        shared_flags.define_path(
+            'output',
+            'attack.npy',
+            f'File for the submission: .npy, float32, an image of shape ({shape}) per test image.',
+        )
 
 
 def main(data_set: DataSet) -> None:

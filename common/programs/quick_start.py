@@ -14,7 +14,9 @@ from common.files import require_writable
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.report.pictures import write_pairs
+from common.training.setting import Subject
 from common.transfer import Sources
 
 FLAGS = flags.FLAGS
@@ -26,11 +28,12 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_data(data_set.names)
     shared_flags.define_num_examples(data_set.first_look_every)
     define_settings('attack_dtype')
-    flags.DEFINE_string(
-        'picture',
-        data_set.first_look_picture or f'{data_set.key}_attack.png',
-        'File for a picture of natural and adversarial images (PNG).',
-    )
+    with about(Subject.OUTPUT):
+        shared_flags.define_path(
+            'picture',
+            data_set.first_look_picture or f'{data_set.key}_attack.png',
+            'File for a picture of natural and adversarial images (PNG).',
+        )
 
 
 def main(data_set: DataSet) -> None:

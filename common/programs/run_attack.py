@@ -6,7 +6,9 @@ from common.networks.logits import ModelLogits
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.submission import checker
+from common.training.setting import Subject
 
 FLAGS = flags.FLAGS
 
@@ -16,10 +18,12 @@ def define_flags(data_set: DataSet) -> None:
     shared_flags.define_data(data_set.names)
     define_settings(epsilon=data_set.epsilon, words=shared_flags.words_with_unit(data_set))
     shared_flags.define_network(data_set)
-    flags.DEFINE_string('input', 'attack.npy', 'File of the adversarial images (.npy).')
-    flags.DEFINE_string(
-        'predictions', 'pred.npy', 'File to write the predicted classes to (.npy, int64).'
-    )
+    with about(Subject.DATA):
+        shared_flags.define_path('input', 'attack.npy', 'File of the adversarial images (.npy).')
+    with about(Subject.OUTPUT):
+        shared_flags.define_path(
+            'predictions', 'pred.npy', 'File to write the predicted classes to (.npy, int64).'
+        )
 
 
 def main(data_set: DataSet) -> None:

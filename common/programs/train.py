@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import shlex
+from collections.abc import Callable
 
 import tensorflow as tf
 from absl import flags
@@ -13,8 +15,11 @@ from common.networks.weights import copy_weights
 from common.programs import config_flags
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.training import run_folder
 from common.training.config import TrainingConfig
+from common.training.progress import duration
+from common.training.setting import Subject
 from common.training.settings import settings_of
 from common.training.trainer import Data, Trainer
 from common.training.validation import validation_of
@@ -26,12 +31,13 @@ def define_flags(data_set: DataSet) -> None:
     augmentation = data_set.augmentation or 'nothing'
     shared_flags.define_data(data_set.names)
     config_flags.define_recipes(data_set.recipes)
-    flags.DEFINE_string(
-        'model_dir',
-        None,
-        f'Folder for checkpoints, weights, log and config.json; by default in models/, named '
-        f'{data_set.key}_<network>_<adversary or objective>.',
-    )
+    with about(Subject.OUTPUT):
+        shared_flags.define_path(
+            'model_dir',
+            None,
+            f'Folder for checkpoints, weights, log and config.json; by default in models/, named '
+            f'{data_set.key}_<network>_<adversary or objective>.',
+        )
     config_flags.define_config(
         data_set.training,
         validation_size=f'How many training images, the {which} ones, are held out.',
@@ -56,12 +62,48 @@ def main(data_set: DataSet) -> None:
             f'--init_from={folder} --model_dir=NEW.'
         )
     run_folder.check(folder, config, data_set.training)
-    train(data_set, config, folder, flags.FLAGS.data_dir)
+    if train(data_set, config, folder, flags.FLAGS.data_dir, _adviser(data_set)):
+        print(_what_next(data_set, folder))
+
+
+def _adviser(data_set: DataSet) -> Callable[[float], str]:
+    """What to say about a run of the default recipe that takes longer than that of a released A."""
+    name = data_set.networks.default
+    entry = data_set.networks.manifest().get(name, {})
+    # All measured: how long that training took, and on which machine.
+    command, seconds, machine = map(entry.get, ('command', 'training_seconds', 'machine'))
+    is_default = flags.FLAGS.recipe == next(iter(data_set.recipes))
+    if not (is_default and command and seconds and machine and '--recipe=' in command):
+        return lambda _: ''
+    shorter = f'shorter: the released {name} took {duration(seconds)} on {machine}, by\n  {command}'
+    return lambda expected: shorter if expected > seconds else ''
+
+
+def _what_next(data_set: DataSet, folder: pathlib.Path) -> str:
+    """Where the weights are, and the commands that evaluate them."""
+    best = folder / 'best.weights.h5'
+    also = f' (best on held-out images: {best})' if best.exists() else ''
+    given = [
+        flags.FLAGS[name].serialize()
+        for name in ('dataset', 'data_dir')
+        if flags.FLAGS[name].present
+    ]
+    once = ('eval', f'--model_dir={folder}', '--once')
+    attack = ('eval_attack', f'--target={folder}')
+    commands = [
+        f'  {shlex.join(["python", "-m", f"{data_set.key}.{name}", *arguments, *given])}'
+        for name, *arguments in (once, attack)
+    ]
+    return '\n'.join((f'trained: {folder / "last.weights.h5"}{also}; evaluate it with', *commands))
 
 
 def train(
-    data_set: DataSet, config: TrainingConfig, folder: pathlib.Path, data_dir: str | None
-) -> None:
+    data_set: DataSet,
+    config: TrainingConfig,
+    folder: pathlib.Path,
+    data_dir: str | None,
+    advise: Callable[[float], str] = lambda seconds: '',
+) -> bool:
     """Trains, or resumes a run, and writes everything to `folder`.
 
     Args:
@@ -69,6 +111,10 @@ def train(
         config: the settings of the run.
         folder: the model folder.
         data_dir: folder of data sets prepared by TFDS; None follows TFDS's own rules.
+        advise: how many seconds the run will take -> a line about it, or ''.
+
+    Returns:
+        Whether this host is the one that writes.
 
     Raises:
         UserError: settings contradict each other, the folder belongs to another run, data are
@@ -102,8 +148,10 @@ def train(
         ),
         model_dir=folder,
         strategy=strategy,
+        advise=advise,
     )
     # Only once all flags have proved usable: after this, the folder refuses different flags.
     if trainer.writes:
         run_folder.prepare(folder, config, data_set.training)
     trainer.train()
+    return trainer.writes

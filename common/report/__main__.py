@@ -1,9 +1,9 @@
 """Collects all computed tables and figures in one report.
 
-    python -m common.report --output_dir=report
+    python -m common.report
 
-Reads the exhibits in the folder and writes next to them results.json (all numbers), RESULTS.md and
-report.html (a single file that also works offline).
+Reads the exhibits in the folder results, or in --output_dir, and writes next to them results.json
+(all numbers), RESULTS.md and report.html (a single file that also works offline).
 """
 
 from common.programs import cli, report

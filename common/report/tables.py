@@ -11,7 +11,7 @@ from common.evaluation.verdict import Verdict, records, stage_rows
 from common.evaluation.worst_case import Judgement
 from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, Claim, verdict
 from common.report.exhibit import Exhibit, Table
-from common.statistics import Measured
+from common.statistics import Measured, counted
 
 _ROUNDED = 0.0005  # published accuracies are rounded to a tenth of a percent
 _MUCH = 0.005  # share of the images from which on more broken images are "much" more
@@ -60,7 +60,8 @@ def worst_case_exhibit(judgement: Judgement, **facts: Any) -> Exhibit:
         **facts,
         claims=(_first_order(worst),),
         remarks=(
-            f'{Measured.share(worst.survived).shown()} of {worst.n:,} images survive all attacks, '
+            f'{Measured.share(worst.survived).shown()} of {counted(worst.n, "image")} '
+            f'survive all attacks, '
             f'which spent {worst.spent}; plain PGD, the first one, leaves {worst.after(1):.2%}.',
             _WHAT_CHECKS_EXAMINE,
         ),
@@ -100,7 +101,7 @@ def _first_order(worst: Verdict) -> Claim:
         f'PGD leaves {worst.after(1):.2%}; other attacks by gradients break {beyond.value:.2%} of '
         f'the images beyond it (much: at least {_MUCH:.1%})',
         beyond.ends('.2%'),
-        f'{worst.n:,} images',
+        counted(worst.n, 'image'),
         judgement,
     )
 

@@ -19,6 +19,7 @@ from common.errors import UserError, reason
 from common.evaluation.concurrent_batches import split
 from common.files import require_writable, write_array
 from common.networks.logits import LogitsFn
+from common.statistics import Measured, counted
 from common.threat_model import Ball
 
 _COMPARED = 500  # images at a time
@@ -68,12 +69,14 @@ def score(
     require_writable(predictions_path)
     test = load_test()
     if stand_in:
-        print(f'Data: {test.name}, {len(test):,} images')
+        print(f'Data: {test.name}, {counted(len(test), "image")}')
     x_adv = read(submission, (len(test), *image_shape)).reshape(test.x.shape)
     validate(x_adv, test.x, make_ball())
     predictions = predict(load_network(), x_adv, batch_size)
-    accuracy = float(np.mean(predictions == test.y))
+    correct = predictions == test.y
+    accuracy = float(np.mean(correct))
     print(f'Accuracy: {accuracy:.2%}')
+    print(f'95% interval {Measured.share(correct).ends(".2%")}, n = {len(test):,}')
     write_array(predictions_path, predictions)
     print(f'Predictions written to {predictions_path}')
     return accuracy
@@ -258,7 +261,8 @@ def _count(offending: np.ndarray) -> str:
     rows = np.flatnonzero(offending)
     shown = ', '.join(str(row) for row in rows[:_ROWS_SHOWN])
     return (
-        f'{len(rows):,} of {len(offending):,} images (row{"s" if len(rows) > 1 else ""} {shown}'
+        f'{len(rows):,} of {counted(len(offending), "image")} '
+        f'(row{"s" if len(rows) > 1 else ""} {shown}'
         f'{", ..." if len(rows) > _ROWS_SHOWN else ""}; counted from 0)'
     )
 

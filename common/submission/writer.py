@@ -60,8 +60,9 @@ def write_submission(
     images.require(network.judge, ball, test, outcome.correct, crafting.batch_size)
     images.write(path, shape)
     print(
-        f'{test.name}: network {network.name}, natural accuracy {natural.accuracy:.2%}, '
-        f'under the attack {outcome.accuracy:.2%} (n = {outcome.n:,})'
+        f'{test.name}: network {network.name}, n = {outcome.n:,}\n'
+        f'natural accuracy {natural.accuracy:.2%} (95% interval {natural.measured.ends(".2%")})\n'
+        f'under the attack {outcome.accuracy:.2%} (95% interval {outcome.measured.ends(".2%")})'
     )
     images.remove()
     partial.remove()

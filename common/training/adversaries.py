@@ -1,6 +1,7 @@
 """The attacks that craft training examples."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from common.attacks import PGD, fgsm
 from common.losses import LOSSES, make_loss
 from common.networks.logits import DTYPES
 from common.threat_model import Ball
-from common.training.setting import Choice, setting
+from common.training.setting import Choice, Subject, setting
 
 ADVERSARIES = {
     'pgd': Choice(
@@ -36,36 +37,40 @@ CRAFTING = {
 """Name -> the network that training examples are crafted with."""
 
 
+_attacking = functools.partial(setting, subject=Subject.ATTACK)
+
+
 @dataclasses.dataclass(frozen=True)
 class AdversarySettings:
     """The attack that makes the training examples, and how it sees the network."""
 
-    adversary: str = setting('What crafts the training examples.', 'pgd', choices=ADVERSARIES)
-    epsilon: float = setting('Radius of the ball, in pixel units of the data set.', least=0.0)
-    steps: int = setting('Number of PGD steps.', least=0, most=2**31 - 1)
-    step_size: float = setting('Size of a PGD step, in pixel units.', least=0.0)
-    random_start: bool = setting(
+    adversary: str = _attacking('What crafts the training examples.', 'pgd', choices=ADVERSARIES)
+    epsilon: float = _attacking('Radius of the ball, in pixel units of the data set.', least=0.0)
+    steps: int = _attacking('Number of PGD steps.', least=0, most=2**31 - 1)
+    step_size: float = _attacking('Size of a PGD step, in pixel units.', least=0.0)
+    random_start: bool = _attacking(
         'Start PGD at a random point of the ball instead of at the image.', True
     )
-    loss: str = setting(
+    loss: str = _attacking(
         "The loss that the adversary maximizes: cross-entropy, or Carlini and Wagner's margin.",
         'xent',
         choices=LOSSES.keys(),
     )
-    kappa: float = setting(
+    kappa: float = _attacking(
         "Confidence of the 'cw' loss: 0 is the paper's CW; 50 is its CW+, and the only value in "
         "the challenge's code.",
         50.0,
     )
-    epsilon_warmup: int = setting(
+    epsilon_warmup: int = _attacking(
         "Steps over which the adversary's radius and step size grow from 0.", 0, least=0
     )
     attack_dtype: str = setting(
         'Precision in which adversarial examples are crafted. Predictions always use float32.',
         'float32',
         choices=DTYPES,
+        subject=Subject.RESOURCES,
     )
-    crafting: str = setting(
+    crafting: str = _attacking(
         'How batch normalization works while training examples are crafted.',
         'eval',
         choices=CRAFTING,

@@ -11,13 +11,18 @@ from common.training.adversaries import AdversarySettings, training_adversary
 from common.training.objectives import OBJECTIVES, ObjectiveSettings, training_objective
 from common.training.optimizers import OPTIMIZERS, OptimizerSettings
 from common.training.schedules import SCHEDULES, ScheduleSettings, learning_rate
-from common.training.setting import setting
+from common.training.setting import Subject, setting
 from common.training.validation import ValidationSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(
-    AdversarySettings, ObjectiveSettings, ScheduleSettings, OptimizerSettings, ValidationSettings
+    # In this order, --help lists the adversary's settings first.
+    ValidationSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    ObjectiveSettings,
+    AdversarySettings,
 ):
     """One training run; flags, config.json, recipes and figure 3's trainings derive from it.
 
@@ -25,14 +30,18 @@ class TrainingConfig(
     by `check`, not when one is made, since recipes and flags change one field after the other.
     """
 
-    dataset: str = setting('The images.')
-    seed: int = setting('Seed of all random numbers.', least=0, most=2**31 - 1)
+    dataset: str = setting('The images.', subject=Subject.DATA)
+    seed: int = setting(
+        'Seed of all random numbers.', least=0, most=2**31 - 1, subject=Subject.RANDOMNESS
+    )
     batch_size: int = setting('Examples per training step, over all devices together.', least=1)
     drop_remainder: bool = setting(
         'End each epoch with its last full batch; otherwise a batch may reach into the next epoch.',
         False,
     )
-    augment: bool = setting('Randomly vary training images before the attack.', False)
+    augment: bool = setting(
+        'Randomly vary training images before the attack.', False, subject=Subject.DATA
+    )
     sum_loss: bool = setting('Sum the loss over the batch; otherwise it is averaged.', False)
     weight_decay: float = setting(
         'Coefficient of half the sum of squares of the kernels.', 0.0, least=0.0
@@ -48,20 +57,30 @@ class TrainingConfig(
         'Precision of the pass that updates the weights, which themselves stay float32.',
         'float32',
         choices=DTYPES,
+        subject=Subject.RESOURCES,
     )
     init_from: str | None = setting(
         'Start from these weights: a released name, a model folder, a weights file or the prefix '
         'of a TF1 checkpoint.',
         None,
+        subject=Subject.NETWORK,
     )
     deterministic: bool = setting(
-        'Use only deterministic kernels, so that resumed runs repeat every bit.', False
+        'Use only deterministic kernels, so that resumed runs repeat every bit.',
+        False,
+        subject=Subject.RANDOMNESS,
     )
     jit_compile: bool = setting(
-        'Compile the network and its gradients with XLA: for GPUs and TPUs; slower on CPUs.', False
+        'Compile the network and its gradients with XLA: for GPUs and TPUs; slower on CPUs.',
+        False,
+        subject=Subject.RESOURCES,
     )
-    log_every: int = setting('Steps between lines of the log.', 100, least=1)
-    checkpoint_every: int = setting('Steps between checkpoints.', 300, least=1)
+    log_every: int = setting(
+        'Steps between lines of the log.', 100, least=1, subject=Subject.OUTPUT
+    )
+    checkpoint_every: int = setting(
+        'Steps between checkpoints.', 300, least=1, subject=Subject.OUTPUT
+    )
 
     @property
     def kind(self) -> str:

@@ -1,8 +1,23 @@
 """What a setting of training is: a dataclass field with its help text, choices and bounds."""
 
 import dataclasses
+import enum
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+
+class Subject(enum.Enum):
+    """What a setting is about. --help groups flags by it, in this order."""
+
+    TASK = 'What to do'
+    NETWORK = 'The network'
+    ATTACK = 'The attack'
+    TRAINING = 'The training'
+    VALIDATION = 'Held-out images'
+    DATA = 'The images'
+    OUTPUT = 'Output'
+    RANDOMNESS = 'Randomness'
+    RESOURCES = 'Speed and memory'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +37,16 @@ class Choice:
     prefers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def with_rows(words: str, rows: Mapping[str, str]) -> str:
+    """A help text, with a line for each choice: name -> what it is."""
+    return '\n'.join((words, *(f'{name}: {what}' for name, what in rows.items())))
+
+
 def setting(
     words: str,
     default: Any = dataclasses.MISSING,
     *,
+    subject: Subject = Subject.TRAINING,
     choices: Iterable[str] | None = None,
     least: float | None = None,
     most: float | None = None,
@@ -36,19 +57,21 @@ def setting(
     Args:
         words: help text. The rows of a table are appended to it.
         default: value if no other is given.
+        subject: what it is about.
         choices: the names it may have, or a table of `Choice`s (or of words) by name.
         least: smallest value.
         most: largest value.
         below: exclusive upper bound.
     """
     if isinstance(choices, Mapping):
-        rows = '; '.join(
-            f'{name}: {choice if isinstance(choice, str) else choice.words}'
+        rows = {
+            name: choice if isinstance(choice, str) else choice.words
             for name, choice in choices.items()
-        )
-        words = f'{words} {rows}.'
+        }
+        words = with_rows(words, rows)
     metadata = {
         'words': words,
+        'subject': subject,
         'choices': None if choices is None else tuple(choices),
         'least': least,
         'most': most,

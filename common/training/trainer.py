@@ -10,7 +10,9 @@ import math
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -22,10 +24,12 @@ from common.data.augmentation import Augment
 from common.data.batches import Examples, ShuffledBatches, batches_from
 from common.errors import UserError
 from common.networks.weights import averaged_variables, save_weights
+from common.statistics import counted
 from common.training import run_folder
 from common.training.checkpointing import Checkpoints, remove_leftovers
 from common.training.distribution import Devices, StateVariables
 from common.training.log import Log
+from common.training.progress import Progress, duration
 from common.training.settings import Settings
 from common.training.signals import stopping_on_signals
 from common.training.step import Step
@@ -63,6 +67,7 @@ class Trainer:
         data: the images.
         model_dir: folder of everything that is written.
         strategy: how steps are spread over devices.
+        advise: how many seconds the run will take, as measured -> a line about it, or ''.
 
     Raises:
         UserError: the batch does not divide among the devices, or is larger than the training set;
@@ -77,7 +82,9 @@ class Trainer:
         data: Data,
         model_dir: str | os.PathLike,
         strategy: tf.distribute.Strategy | None = None,
+        advise: Callable[[float], str] = lambda seconds: '',
     ):
+        self._advise = advise
         self.network, self.settings, self.data = network, settings, data
         self.model_dir = pathlib.Path(model_dir)
         self._devices = Devices(strategy)
@@ -138,6 +145,7 @@ class Trainer:
         self._require_same_start(start)
         remove_leftovers(self._own_dir)
         log = Log(self._own_dir, start, self.data.pixels)
+        progress = Progress(start, total, self.settings.batch_size)
         bar = tqdm.tqdm(
             total=total,
             initial=start,
@@ -150,12 +158,13 @@ class Trainer:
                 self._say(bar, f'{self.model_dir}: resuming from step {start:,} of {total:,}')
             batches = batches_from(start, self.data.examples, self._order, self._devices.strategy)
             for step in range(start, total):
-                with log.paused():
+                with log.paused(), progress.paused():
                     if step and step % self.settings.checkpoint_every == 0:
                         self._save(step)
                 x, y = next(batches)
-                self._train_one(step, x, y, log, bar)
-                with log.paused():
+                self._train_one(step, x, y, log, bar, progress)
+                self._tell_estimate(bar, progress)
+                with log.paused(), progress.paused():
                     self._maybe_validate(step + 1, log, bar)
                 # Several hosts have to stop after the same step, whichever got the signal.
                 if self._stop_is_asked():
@@ -163,10 +172,13 @@ class Trainer:
                     raise KeyboardInterrupt
             self._save(total)
 
-    def _train_one(self, step: int, x: Any, y: Any, log: Log, bar: tqdm.tqdm) -> None:
+    def _train_one(
+        self, step: int, x: Any, y: Any, log: Log, bar: tqdm.tqdm, progress: Progress
+    ) -> None:
         settings = self.settings
         logging = step % settings.log_every == 0 or step == settings.train_steps - 1
-        natural = self._natural(x, y) if logging else None
+        # Not whenever a line is due: with several hosts, all have to call this together.
+        natural = self._natural(x, y) if logging or progress.is_early() else None
         rate, factor = settings.learning_rate(step), settings.epsilon_factor(step)
         loss, accuracy, x_adv = self._train_step(
             x, y, tf.constant(factor, tf.float32), tf.constant(rate, tf.float32)
@@ -174,11 +186,14 @@ class Trainer:
         loss, accuracy = float(loss), float(accuracy)
         if not math.isfinite(loss):
             self._refuse_to_go_on(f'the loss became {loss}', step)
+        progress.stepped()
         bar.update()
         bar.set_postfix_str(
             f'loss {loss:.3f}, adversarial {accuracy:.1%}{self._measured}', refresh=False
         )
-        if natural is not None:
+        speed = progress.rate
+        if logging:
+            speed = log.rate(step, settings.batch_size)
             row = {
                 'step': step,
                 'epoch': step * settings.batch_size / len(self.data.examples),
@@ -188,26 +203,46 @@ class Trainer:
                 'accuracy_adv': accuracy,
                 'loss_nat': float(natural[0]),
                 'accuracy_nat': float(natural[1]),
-                'examples_per_second': log.rate(step, settings.batch_size),
+                'examples_per_second': speed,
             }
             log.write(row)
             log.summarize(row, self._devices.strategy.experimental_local_results(x_adv)[0])
-            self._show(row, bar)
+        if natural is not None or (bar.disable and progress.is_silent()):
+            self._tell(step, natural, accuracy, speed, bar, progress)
 
-    def _show(self, row: dict[str, Any], bar: tqdm.tqdm) -> None:
-        """A line of the log on the terminal."""
-        rate = row['examples_per_second']
-        speed = '' if rate is None else f', {rate:.0f} examples/s'
-        self._measured = f', natural {row["accuracy_nat"]:.1%}{speed}'
+    def _tell(
+        self,
+        step: int,
+        natural: tuple | None,
+        accuracy: float,
+        speed: float | None,
+        bar: tqdm.tqdm,
+        progress: Progress,
+    ) -> None:
+        """A line on the terminal about one step, where natural images may not have been asked."""
+        on_natural = '' if natural is None else f'natural {float(natural[1]):.2%}, '
+        rate = '' if speed is None else f', {speed:,.0f} examples/s'
+        left = progress.seconds_left
+        if natural is not None:
+            self._measured = f', natural {float(natural[1]):.1%}{rate}'
         self._say(
             bar,
-            f'step {row["step"]}: natural {row["accuracy_nat"]:.2%}, adversarial '
-            f'{row["accuracy_adv"]:.2%} of the batch{speed}',
+            f'step {step}: {on_natural}adversarial {accuracy:.2%} of the batch{rate}'
+            + (f', {duration(left)} left' if left else ''),
         )
+        progress.told()
+
+    def _tell_estimate(self, bar: tqdm.tqdm, progress: Progress) -> None:
+        estimate = progress.first_estimate()
+        if estimate is not None:
+            words, seconds = estimate
+            for line in filter(None, (words, self._advise(seconds))):
+                self._say(bar, line)
 
     def _say(self, bar: tqdm.tqdm, words: str) -> None:
         if self.writes:
             bar.write(words)
+            sys.stdout.flush()  # which waits for whole blocks where it is no terminal
 
     def _compiled(self, step: Step) -> tuple[Any, Any]:
         """The step over all devices, and what it starts from: each returns means over the batch.
@@ -262,7 +297,7 @@ class Trainer:
         log.write(row)
         self._say(
             bar,
-            f'step {step}: held-out {natural.n} images: natural '
+            f'step {step}: held-out {counted(natural.n, "image")}: natural '
             f'{natural.accuracy:.2%}{under_attack}',
         )
         score = (adversarial or natural).accuracy

@@ -1,6 +1,7 @@
 """Held-out images, and the attack that they are judged under while a network is trained."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
 from common.evaluation.cascade import compiled_accuracy
 from common.evaluation.crafting import Crafting
 from common.networks.logits import ModelLogits
-from common.training.setting import Choice, setting
+from common.training.setting import Choice, Subject, setting
 
 VALIDATION_ATTACKS = {
     'pgd': Choice("the challenge's PGD", lambda pgd: pgd),
@@ -27,24 +28,27 @@ VALIDATION_ATTACKS = {
 """Name -> the challenge's PGD, which gives ball and steps -> the attack."""
 
 
+_held_out = functools.partial(setting, subject=Subject.VALIDATION)
+
+
 @dataclasses.dataclass(frozen=True)
 class ValidationSettings:
     """Which images are held out, and how they are evaluated."""
 
-    validation_size: int = setting('How many training images are held out.', 0, least=0)
-    validate_every: int = setting(
+    validation_size: int = _held_out('How many training images are held out.', 0, least=0)
+    validate_every: int = _held_out(
         'Steps between evaluations on held-out images, by which best.weights.h5 is chosen; 0 '
         'evaluates at the end only.',
         0,
         least=0,
     )
-    validation_attack: str = setting(
+    validation_attack: str = _held_out(
         'The attack on held-out images.', 'pgd', choices=VALIDATION_ATTACKS
     )
-    validation_epsilon: float | None = setting(
+    validation_epsilon: float | None = _held_out(
         'Radius of the attack on held-out images; by default --epsilon.', None, least=0.0
     )
-    validation_examples: int = setting('How many held-out images are evaluated.', 1000, least=0)
+    validation_examples: int = _held_out('How many held-out images are evaluated.', 1000, least=0)
 
 
 @dataclasses.dataclass(frozen=True)

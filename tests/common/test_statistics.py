@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from common.statistics import Measured, disagreements, paired_difference, sign_test, wilson_interval
+from common.statistics import (
+    Measured,
+    counted,
+    disagreements,
+    paired_difference,
+    sign_test,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +115,8 @@ def test_means_of_one_value_or_of_none_are_above_nothing():
 def test_above_needs_intervals_that_do_not_meet():
     assert Measured(2, 1.1, 3).above(Measured(0, -1, 1))
     assert not Measured(2, 1, 3).above(Measured(0, -1, 1))
+
+
+@pytest.mark.parametrize('n, words', [(0, '0 images'), (1, '1 image'), (2345, '2,345 images')])
+def test_counted(n, words):
+    assert counted(n, 'image') == words

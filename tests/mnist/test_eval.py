@@ -61,7 +61,7 @@ def natural_accuracy(reference):
 
 NUMBERS = re.compile(
     r'drawn digits .*, n = 50\n'
-    r'natural: ([\d.]+)%\n'
+    r'natural: ([\d.]+)% \(95% interval [\d.]+% to [\d.]+%\)\n'
     r'adversarial: ([\d.]+)% \(95% interval [\d.]+% to [\d.]+%\)\n'
     r'avg nat loss: ([\d.]+)\n'
     r'avg adv loss: ([\d.]+)\n'

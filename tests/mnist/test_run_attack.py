@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from common.networks.registry import Networks
+from common.statistics import wilson_interval
 from mnist import dataset, run_attack
 
 
@@ -90,9 +91,11 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, sc
 def test_the_challenges_own_data_are_not_announced(paths, asked, images, run_program):
     np.save(paths[0], answers(images)[0])
     arguments = (f'--input={paths[0]}', f'--predictions={paths[1]}')
+    low, _ = wilson_interval(len(images), len(images))
     assert run_program(run_attack, *arguments, load=lambda *_, **__: images) == (
         0,
-        f'Accuracy: 100.00%\nPredictions written to {paths[1]}\n',
+        f'Accuracy: 100.00%\n95% interval {low:.2%} to 100.00%, n = {len(images):,}\n'
+        f'Predictions written to {paths[1]}\n',
         '',
     )
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,8 @@ from common.networks.weights import save_weights
 from common.programs import train as program
 from common.threat_model import LinfBall
 from common.training.adversaries import training_adversary
-from mnist import model, sources, tf1, train
+from mnist import eval as eval_program
+from mnist import eval_attack, model, sources, tf1, train
 from mnist.data_set import MNIST
 from mnist.recipes import RECIPES
 
@@ -247,6 +249,44 @@ def test_its_network_loads_by_folder_file_and_checkpoint(trained):
             np.testing.assert_array_equal(a, b)
 
 
+def test_the_end_names_the_weights_and_commands_that_evaluate_them(
+    trained, tmp_path, run_program, monkeypatch
+):
+    folder = shutil.copytree(trained, tmp_path / 'a run')
+    status, out, _ = run_program(train, *TINY, f'--model_dir={folder}')
+    assert status == 0
+    *_, where, first, second = out.splitlines()
+    assert f'{folder}/last.weights.h5' in where and f'{folder}/best.weights.h5' in where
+    for line, door in ((first, eval_program), (second, eval_attack)):
+        *python, name = shlex.split(line)[:3]
+        assert python == ['python', '-m'] and name == door.__name__
+        few = ('--num_examples=20', '--steps=1')
+        status, out, err = run_program(door, *shlex.split(line)[3:], *few)
+        assert status == 0, err
+        assert str(folder) in out and 'drawn' in out and ' A ' not in out
+
+
+@pytest.mark.parametrize(
+    'arguments, seconds, told',
+    [
+        ([], 1e6, True),
+        ([], 60.0, False),  # already shorter than what would be recommended
+        (['--recipe=fast'], 1e6, False),
+    ],
+)
+def test_a_long_run_of_the_default_recipe_is_told_a_shorter_one(
+    run_program, monkeypatch, arguments, seconds, told
+):
+    advice = []
+    monkeypatch.setattr(
+        program, 'train', lambda *given: advice.append(given[-1](seconds)) and False
+    )
+    assert run_program(train, *arguments, '--model_dir=never_made')[0] == 0
+    entry = MNIST.networks.manifest()['A']
+    assert ('python -m mnist.train --recipe=fast' in advice[0]) == told
+    assert (entry['machine'] in advice[0] and ' 59 minutes ' in advice[0]) == told
+
+
 def test_the_same_command_again_changes_nothing(trained, tmp_path, run_program):
     folder = shutil.copytree(trained, tmp_path / 'run')
     before = contents(folder)
@@ -334,7 +374,10 @@ def test_wrong_values_of_flags(run_program, tmp_path, flag, words):
     [
         (['--filters=2,x'], '--filters=2,x: expected whole numbers separated by commas'),
         (['--filters=2'], "--filters: expected two positive whole numbers, found '2'"),
-        (['--boundaries=1.5'], '--boundaries=1.5: expected whole numbers separated by commas'),
+        (
+            ['--boundaries=1.5'],
+            '--boundaries=1.5: expected whole numbers separated by commas, such as 2,3',
+        ),
         (['--boundaries=5'], '--boundaries: expected --schedule=piecewise with it'),
         (['--learning_rate_warmup=5'], '--learning_rate_warmup: expected --schedule=cosine'),
         (

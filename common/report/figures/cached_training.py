@@ -13,7 +13,7 @@ from common.networks.checkpoints import READ_ERRORS, is_prefix, is_whole
 from common.training import run_folder
 from common.training.config import TrainingConfig
 
-Train = Callable[[TrainingConfig, pathlib.Path, str | None], None]
+Train = Callable[[TrainingConfig, pathlib.Path, str | None], object]
 """(config, folder, data_dir): trains there, resumes, or returns if it is done."""
 
 

@@ -24,7 +24,7 @@ from common.report.figures.capacity_findings import (
 )
 from common.report.figures.study import Study
 from common.report.figures.transfer import fooled, image_cosines, input_gradients
-from common.statistics import Measured
+from common.statistics import Measured, counted
 from common.training.config import TrainingConfig
 
 _LOSS_IMAGES = 10_000  # training images that the final loss is measured on
@@ -106,7 +106,7 @@ def figure_3(study: Study, capacity: Callable[[Study], tuple[Study, Sweep]]) -> 
         'figure 3, capacity',
         setting=f'epsilon {findings.epsilon:g}; judged by FGSM, by FGSM with exact gradients and '
         f'by {study.pgd}, n = {len(study.test):,}; training losses over '
-        f'{_loss_images(study):,} training images',
+        + counted(_loss_images(study), 'training image'),
         networks=[t.reference for t in findings.everyone],
         claims=all_claims(findings),
         remarks=[_REMARK, *([_WHY + sweep.why] if sweep.papers and sweep.why else [])],

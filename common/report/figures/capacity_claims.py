@@ -19,7 +19,7 @@ from common.report.figures.capacity_findings import (
     Trained,
     Transferred,
 )
-from common.statistics import disagreements, sign_test
+from common.statistics import counted, disagreements, sign_test
 
 _WHERE = 'section 4, figure 3'
 _LOSS_TOLERANCE = 0.01  # relative; smaller differences between final losses are none
@@ -264,4 +264,4 @@ _TRAITS = {'source.width', 'source.adversary', 'target.width', 'target.adversary
 
 
 def _n(networks: Sequence[Trained]) -> str:
-    return f'{networks[0].outcomes[NATURAL].n:,} images'
+    return counted(networks[0].outcomes[NATURAL].n, 'image')

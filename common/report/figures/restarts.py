@@ -9,6 +9,7 @@ from common.evaluation.loss_landscape import BATCH_SIZE, Curves
 from common.report.claims import Case, Claim
 from common.report.exhibit import Exhibit, Line, Table
 from common.report.figures.study import CHOSEN, Study
+from common.statistics import counted
 
 _LOSS = 'cross-entropy'
 _MOST = 2000  # losses of an image in the exhibit
@@ -100,7 +101,7 @@ def _small(losses: Mapping[str, Sequence[np.ndarray]]) -> list[Claim]:
         a, b = map(np.median, pair)
         case = Case(f'image {i}', f'{a:.3g} and {b:.3g}', held=_times(a, b) >= _MUCH)
         smaller.append(case)
-    n = f'{len(images[0]):,} restarts of {len(images)} images'
+    n = f'{len(images[0]):,} restarts of {counted(len(images), "image")}'
     return [
         Claim.of(
             'The losses that PGD ends at are well concentrated, without extreme outliers.',

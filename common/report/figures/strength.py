@@ -10,7 +10,7 @@ from common.evaluation.accuracy import Outcome
 from common.report.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, Case, Claim
 from common.report.exhibit import Exhibit, Line, Table
 from common.report.figures.study import Study
-from common.statistics import Measured, paired_difference
+from common.statistics import Measured, counted, paired_difference
 
 _APART = 1.6  # ratio of numbers along a logarithmic axis
 _MARKED = 0.005  # share of the images from which on one attack is called better than another
@@ -177,7 +177,7 @@ def _converged(base: Outcome, beyond: Mapping[str, Mapping[float, Measured]]) ->
         'images.',
         'section 3.1, tables 1 and 2',
         cases,
-        f'{base.n:,} images',
+        counted(base.n, 'image'),
         'share that the strongest variants break beyond it (markedly: at least '
         f'{_MARKED:.1%} of the images, and a paired interval above 0)',
         CONTRADICTED if marked else REPRODUCED if decided else NOT_TESTED,

@@ -20,6 +20,7 @@ from common.evaluation.resumable import PartialResult
 from common.networks.logits import LogitsFn
 from common.networks.weights import weights_digest
 from common.report.exhibit import Exhibit, Picture
+from common.statistics import counted
 from common.transfer import Source, Sources, transfer_accuracies
 
 CHOSEN = 'drawn from those that both networks classify correctly'
@@ -238,7 +239,7 @@ class Study:
                 `setting`.
             **parts: the exhibit's other fields: claims, remarks, tables, pictures, data.
         """
-        images = f'{self.test.name}, {len(self.test):,} images'
+        images = f'{self.test.name}, {counted(len(self.test), "image")}'
         if self.every > 1:
             images += f' (those numbered 0, {self.every}, {2 * self.every} and so on)'
         precision = ' by '.join(self.crafting.precision)

@@ -14,7 +14,7 @@ from common.evaluation.loss_landscape import log_odds_gradient
 from common.report.claims import Case, Claim
 from common.report.exhibit import Exhibit, Table
 from common.report.figures.study import Study
-from common.statistics import Measured, paired_difference
+from common.statistics import Measured, counted, paired_difference
 
 _ADVERSARIAL, _NATURAL = 'adversarially trained', 'naturally trained'
 _NONE = 'none (natural)'
@@ -197,7 +197,7 @@ def _own_is_stronger(matrix: _Matrix, trainings: Mapping[str, str], adversarial:
         'Black-box examples are weaker than white-box ones.',
         'section 5, tables 1 and 2',
         cases,
-        f'{own.n:,} images',
+        counted(own.n, 'image'),
         f'accuracy of {adversarial} ({natural.accuracy:.2%} on natural images, '
         f'{own.accuracy:.2%} on its own PGD examples) on examples from',
     )

@@ -124,7 +124,10 @@ def test_images_that_a_cascade_has_left_and_a_check_breaks():
     left = weak.survivors(Square(BALL, 100)) & weak.survivors(weak.pgd)
     check = sanity_checks.beyond(weak, survived)
     assert 5 < np.sum(survived & ~left) < np.sum(~left) and not check.passed
-    assert check.words.startswith(f'{np.sum(survived & ~left)} of the 40 images')
+    assert check.words.startswith('of 40 images that the cascade leaves')
+    assert check.words.endswith(f'breaks {np.sum(survived & ~left)}')
+    one = np.arange(80) == np.flatnonzero(~left)[0]
+    assert sanity_checks.beyond(weak, one).words.startswith('of 1 image that')
     assert sanity_checks.beyond(weak, left).passed
 
 

@@ -12,6 +12,7 @@ from common.data.batches import Examples
 from common.errors import UserError
 from common.evaluation import watch_checkpoints
 from common.evaluation.crafting import Crafting
+from common.statistics import wilson_interval
 from common.threat_model import LinfBall
 from common.transfer import Source
 
@@ -135,7 +136,8 @@ def test_the_printed_numbers(tmp_path, capsys):
     wrong, right = np.log1p(np.exp(0.05)), np.log1p(np.exp(-0.05))
     beaten, still_wrong = np.log1p(np.exp(0.05)), np.log1p(np.exp(0.15))
     assert lines[0] == 'N: four points, n = 4'
-    assert lines[1] == 'natural: 75.00%'
+    low, high = wilson_interval(3, 4)
+    assert lines[1] == f'natural: 75.00% (95% interval {low:.2%} to {high:.2%})'
     assert lines[2].startswith('adversarial: 0.00% (95% interval 0.00% to ')
     assert lines[3] == f'avg nat loss: {(3 * right + wrong) / 4:.4f}'
     assert lines[4] == f'avg adv loss: {(3 * beaten + still_wrong) / 4:.4f}'

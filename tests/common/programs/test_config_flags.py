@@ -76,7 +76,7 @@ def test_every_field_is_a_flag(run):
     for field in dataclasses.fields(PLAIN):
         assert f'--{"[no]" if field.type is bool else ""}{field.name}: ' in out
     assert '--[no]augment: Vary the images of this data set.' in out
-    assert '--widths: Its widths.' in out and "(default: '2,4')" in out
+    assert '--widths: Its widths.' in out and '(default: 2,4)' in out
 
 
 def test_every_kind_of_value(run):

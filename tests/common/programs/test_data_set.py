@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 
 import keras
@@ -164,7 +165,10 @@ def test_a_submission_and_its_score(run, networks, tmp_path):
     assert images.shape == (200, *SHAPE) and images.min() >= -1
     scored = run(run_attack, network, f'--input={path}', f'--predictions={tmp_path}/pred.npy')
     score = scored.split('Accuracy: ')[1].split('%')[0]
-    assert f'under the attack {score}%' in attacked
+    interval = r'\(95% interval [\d.]+% to [\d.]+%\)'
+    assert re.search(rf'under the attack {score}% {interval}', attacked)
+    assert re.search(rf'natural accuracy [\d.]+% {interval}', attacked)
+    assert re.search(r'95% interval [\d.]+% to [\d.]+%, n = 200', scored)
 
 
 def test_a_figure(run, networks, tmp_path):

@@ -83,4 +83,4 @@ def test_the_output_folder_may_be_written_as_a_tilde(run_program, tmp_path, monk
     )
     assert run_program(program, '--output_dir=~/tables')[0] == 0
     assert run_program(program)[0] == 0
-    assert found == [f'{tmp_path}/tables', 'report']
+    assert found == [f'{tmp_path}/tables', 'results']

@@ -12,6 +12,7 @@ from common.training.config import TrainingConfig
 from common.training.objectives import OBJECTIVES
 from common.training.optimizers import OPTIMIZERS, training_optimizer
 from common.training.schedules import SCHEDULES, learning_rate
+from common.training.setting import Subject
 from common.training.settings import settings_of
 
 CONFIG = TrainingConfig(
@@ -133,4 +134,6 @@ def test_json_and_back():
 
 def test_every_setting_says_what_it_is():
     for field in dataclasses.fields(TrainingConfig):
-        assert field.metadata['words'].endswith('.'), field.name
+        words, *choices = field.metadata['words'].splitlines()
+        assert words.endswith('.') and all(': ' in line for line in choices), field.name
+        assert isinstance(field.metadata['subject'], Subject)

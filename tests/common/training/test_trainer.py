@@ -5,6 +5,7 @@ Tiny networks learn 4x4 images of noise whose class is where the light is.
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -31,6 +32,7 @@ from common.data.batches import Examples, ShuffledBatches
 from common.errors import UserError
 from common.networks.registry import Networks
 from common.threat_model import LinfBall
+from common.training import progress
 from common.training.log import Log
 from common.training.objectives import SaddlePoint, Trades
 from common.training.optimizers import Adam, Momentum
@@ -803,14 +805,50 @@ def test_the_log(tmp_path):
     assert all(float(row['examples_per_second']) > 0 for row in rows[1:])
 
 
+SHARE = r'\d+\.\d\d%'
+LINE = f'natural {SHARE}, adversarial {SHARE} of the batch'
+SPEED = r', [\d,]+ examples/s'
+
+
 def test_the_lines_on_the_terminal(tmp_path, capsys):
-    make_trainer(tmp_path, log_every=5).train()
+    """The first steps, whatever --log_every is; the log itself keeps to its own."""
+    make_trainer(tmp_path, log_every=7, train_steps=13).train()
     lines = capsys.readouterr().out.splitlines()
-    number = r'\d+\.\d\d%'
-    assert re.fullmatch(f'step 0: natural {number}, adversarial {number} of the batch', lines[0])
+    assert re.fullmatch(f'step 0: {LINE}', lines[0])
+    for step, line in zip((1, 2, 5, 7, 10), lines[1:], strict=False):
+        assert re.fullmatch(rf'step {step}: {LINE}{SPEED}, \d+ seconds? left', line)
+    assert re.fullmatch(r'2 steps at [\d,]+ examples/s: about \d+ seconds?', lines[6])
+    assert re.fullmatch(f'step 12: {LINE}{SPEED}', lines[7])
+    assert len(lines) == 8
+    assert [row.split(',')[0] for row in (tmp_path / 'log.csv').read_text().splitlines()] == [
+        *('step', '0', '7', '12')
+    ]
+
+
+def test_advice_follows_the_estimate(tmp_path, capsys):
+    trainer = make_trainer(tmp_path, train_steps=12)
+    trainer._advise = lambda seconds: f'it takes {seconds:.9f} s'
+    trainer.train()
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = (i for i, line in enumerate(lines) if 'steps at' in line or 'step at' in line)
+    assert re.fullmatch(r'it takes 0\.\d{9} s', lines[at + 1])
+
+
+def test_long_silence_is_broken_where_there_is_no_progress_bar(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, '_SILENCE', 0.0)
+    make_trainer(tmp_path, log_every=100, train_steps=5).train()
+    lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        f'step 5: natural {number}, adversarial {number} of the batch, \\d+ examples/s', lines[1]
+        rf'step 3: adversarial {SHARE} of the batch{SPEED}, \d+ seconds? left', lines[3]
     )
+
+
+def test_lines_appear_at_once_in_a_file_as_well(tmp_path, monkeypatch):
+    written, seen = io.StringIO(), []
+    monkeypatch.setattr(written, 'flush', lambda: seen.append(written.getvalue().count('\n')))
+    monkeypatch.setattr(sys, 'stdout', written)
+    make_trainer(tmp_path, train_steps=2).train()
+    assert seen[-1] == written.getvalue().count('\n') == 2
 
 
 def test_a_run_that_goes_on_says_so(killed, capsys):
