@@ -134,9 +134,9 @@ class AdversarialTraining(keras.Model):
                 'epsilon_warmup: expected an attack whose radius can grow, such as PGD; found '
                 f'{type(attack).__name__}.'
             )
-        # The layers cast, not this one: a rounding of pixels would be lost on the attack.
-        kwargs = {'dtype': model.dtype_policy, 'autocast': False, **kwargs}
-        super().__init__(name=name, **kwargs)
+        # By this policy Keras chooses whether to scale the loss; the network's layers cast.
+        policy = 'mixed_float16' if _in_float16(model) else model.dtype_policy
+        super().__init__(name=name, **{'dtype': policy, 'autocast': False, **kwargs})
         self.model = model
         self.attack = attack
         self.evaluation_attack = evaluation_attack or attack
@@ -262,7 +262,8 @@ class AdversarialTraining(keras.Model):
             ],
             replica,
         )
-        self._steps.assign(step + 1)
+        with tf.control_dependencies([losses]):  # a refused batch does not count
+            self._steps.assign(step + 1)
         return self._measured(mean, x, given, natural, logits, weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -276,8 +277,10 @@ class AdversarialTraining(keras.Model):
         network = ModelLogits(self.model)
         natural = network(x)
         losses, logits = self.objective.losses(network, x, x_adv, y)
-        _, mean = self._total(_checked(losses, logits), weight, replica)
-        self._evaluated.assign(step + 1)
+        losses = _checked(losses, logits)
+        _, mean = self._total(losses, weight, replica)
+        with tf.control_dependencies([losses]):
+            self._evaluated.assign(step + 1)
         return self._measured(mean, x, given, natural, logits, weight)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
@@ -303,6 +306,20 @@ class AdversarialTraining(keras.Model):
         if self._adversarial.judge is not None:
             self._adversarial.judge.reset_metrics()
         self._evaluated.assign(0)
+
+    def save_own_variables(self, store: Any) -> None:
+        """See `keras.Layer`; with the random generators' states, which Keras leaves out."""
+        super().save_own_variables(store)
+        for name, variable in self._random_states():
+            store[name] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """See `keras.Layer`."""
+        own = {name: store[name] for name in store.keys()}
+        for name, variable in self._random_states():
+            if name in own:
+                variable.assign(own.pop(name))
+        super().load_own_variables(own)
 
     def get_config(self) -> dict[str, Any]:
         """What `keras.models.load_model` makes the same training from.
@@ -359,10 +376,16 @@ class AdversarialTraining(keras.Model):
             attack: what the images are for.
         """
         x, given, weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not tf.is_tensor(x) or not tf.is_tensor(given):
+        if not hasattr(x, 'shape') or not hasattr(given, 'shape'):
             found = 'no labels' if given is None else 'several arrays'
             raise UserError(
                 f'{_REFUSAL}expected one array of images and one of labels; found {found}.'
+            )
+        x, given = tf.convert_to_tensor(x), tf.convert_to_tensor(given)
+        if x.shape.rank is None or given.shape.rank is None:
+            raise UserError(
+                f'{_REFUSAL}expected images and labels with as many dimensions as in the call '
+                'before; found other ones. Call compile again in between.'
             )
         x = _checked_images(tf.cast(x, tf.float32), attack, step)
         if self._adversarial.classes is None:
@@ -370,11 +393,20 @@ class AdversarialTraining(keras.Model):
             self._adversarial.classes = _classes(ModelLogits(self.model)(x))
         y = _checked_labels(given, self._adversarial.classes)
         if weight is not None:
-            if not tf.is_tensor(weight) or (len(weight.shape) > 1 and weight.shape[1:] != (1,)):
-                found = getattr(weight, 'shape', type(weight).__name__)
-                raise UserError(f'{_REFUSAL}expected one weight for each image; found {found}.')
-            weight = tf.reshape(tf.cast(weight, tf.float32), [-1])
+            weight = tf.cast(weight, tf.float32)
+            if len(weight.shape) != 1 and weight.shape[1:] != (1,):
+                raise UserError(
+                    f'{_REFUSAL}expected one weight for each image; found weights of shape '
+                    f'{list(weight.shape)}.'
+                )
+            weight = tf.reshape(weight, [-1])
         return x, y, given, weight
+
+    def _random_states(self) -> list[tuple[str, keras.Variable]]:
+        """Those of dropout and its like, with names for a file."""
+        weights = {id(weight) for weight in self.model.weights}
+        states = [v for v in self.model.variables if id(v) not in weights]
+        return [(f'random_state_{i}', state) for i, state in enumerate(states)]
 
     def _attack_at(self, step: tf.Tensor) -> Attack:
         if not self.epsilon_warmup:
@@ -453,6 +485,16 @@ def _require_one_host() -> None:
     many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     if many or Devices(strategy).hosts > 1:
         raise UserError(_MANY_HOSTS.format(found=type(strategy).__name__))
+
+
+def _in_float16(model: keras.Model) -> bool:
+    parts = [model, *model.layers]
+    return any(
+        _in_float16(part)
+        if part is not model and hasattr(part, 'layers')
+        else part.compute_dtype == 'float16'
+        for part in parts
+    )
 
 
 def _objective(objective: str | Objective, attack: Attack) -> Objective:
