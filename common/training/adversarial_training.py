@@ -127,7 +127,8 @@ class AdversarialTraining(keras.Model):
         if crafting not in CRAFTING:
             raise UserError(f'crafting: expected one of {_listed(CRAFTING)}; found {crafting!r}.')
         for argument, value in (('attack', attack), ('evaluation_attack', evaluation_attack)):
-            if not callable(value) and (value is not None or argument == 'attack'):
+            missing = value is None and argument == 'attack'
+            if missing or isinstance(value, type) or not (value is None or callable(value)):
                 raise UserError(f'{argument}: expected an attack, such as PGD; found {value!r}.')
         if epsilon_warmup and not hasattr(attack, 'scaled'):
             raise UserError(
@@ -138,8 +139,8 @@ class AdversarialTraining(keras.Model):
         policy = 'mixed_float16' if _in_float16(model) else model.dtype_policy
         super().__init__(name=name, **{'dtype': policy, 'autocast': False, **kwargs})
         self.model = model
-        self.attack = attack
-        self.evaluation_attack = evaluation_attack or attack
+        self.attack: Any = attack
+        self.evaluation_attack: Any = evaluation_attack or attack
         self.objective = _objective(objective, attack)
         self.crafting = crafting
         self.seed = int(seed)
@@ -408,7 +409,7 @@ class AdversarialTraining(keras.Model):
         states = [v for v in self.model.variables if id(v) not in weights]
         return [(f'random_state_{i}', state) for i, state in enumerate(states)]
 
-    def _attack_at(self, step: tf.Tensor) -> Attack:
+    def _attack_at(self, step: tf.Tensor) -> Any:
         if not self.epsilon_warmup:
             return self.attack
         return self.attack.scaled(
@@ -497,7 +498,7 @@ def _in_float16(model: keras.Model) -> bool:
     )
 
 
-def _objective(objective: str | Objective, attack: Attack) -> Objective:
+def _objective(objective: str | Objective, attack: Any) -> Objective:
     if isinstance(objective, str):
         if objective not in OBJECTIVES:
             raise UserError(
@@ -507,7 +508,7 @@ def _objective(objective: str | Objective, attack: Attack) -> Objective:
         # The attack is checked below.
         defaults = {**vars(ObjectiveSettings()), 'adversary': 'pgd', 'random_start': True}
         config = types.SimpleNamespace(**{**defaults, 'loss': 'xent', 'objective': objective})
-        objective = OBJECTIVES[objective].make(config)
+        return _objective(OBJECTIVES[objective].make(config), attack)
     if isinstance(objective, Trades):
         fields = {f.name for f in dataclasses.fields(attack)} if _is_data(attack) else set()
         if 'loss' not in fields or not getattr(attack, 'random_start', False):
@@ -617,8 +618,8 @@ def _assign(changes: list[tuple[keras.Variable, tf.Tensor]], replica: Replica) -
     """Gives all replicas' copies of variables the first one's values."""
     if not changes:
         return
-    variables, values = zip(*changes, strict=True)
-    values = replica.first(list(values))
+    variables = [variable for variable, _ in changes]
+    values = replica.first([value for _, value in changes])
     if replica.count == 1:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -677,12 +678,13 @@ def _from_description(value: Any) -> Any:
     module, _, name = value['dataclass'].rpartition('.')
     # A file must not choose what is imported, except from here.
     own = module.startswith('common.')
-    kind = (
+    kind: Any = (
         getattr(importlib.import_module(module), name, None)
         if own
         else keras.saving.get_registered_object(name)
     )
-    if not dataclasses.is_dataclass(kind):
+    known = dataclasses.is_dataclass(kind)
+    if not known:
         raise UserError(
             f'AdversarialTraining: expected the class {name} of the saved attack or objective; '
             f'found none. Pass custom_objects={{{name!r}: {name}}} to load_model.'

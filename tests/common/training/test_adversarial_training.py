@@ -1,5 +1,6 @@
 """Adversarial training under Keras' fit takes the project's own steps, whatever Keras adds."""
 
+import dataclasses
 import doctest
 import pathlib
 import subprocess
@@ -54,7 +55,7 @@ class Subclassed(keras.Model):
         super().__init__(**kwargs)
         self.flat, self.hidden, self.top = keras.layers.Flatten(), dense(6, 1), dense(CLASSES, 2)
 
-    def call(self, x, training=False):
+    def call(self, x):
         return self.top(keras.ops.relu(self.hidden(self.flat(x))))
 
 
@@ -170,7 +171,8 @@ def test_weights_of_examples():
     by_class = training(attack=STILL)
     fitted(by_class, X[:8], Y[:8], class_weight={0: 2.0, 1: 0.0, 2: 1.0})
     by_example = training(attack=STILL)
-    fitted(by_example, X[:8], Y[:8], sample_weight=np.float32([2, 0, 1])[Y[:8]])
+    examples = (X[:8], Y[:8], np.float32([2, 0, 1])[Y[:8]])
+    by_example.fit(tf.data.Dataset.from_tensor_slices(examples).batch(BATCH), verbose=0)
     assert_close(by_class.model.get_weights(), by_example.model.get_weights())
 
 
@@ -245,38 +247,32 @@ def test_the_loss_has_the_layers_own():
     assert fitted(model, X[:8], Y[:8])['loss'] == [pytest.approx(expected, rel=1e-5)]
 
 
-@pytest.mark.parametrize(
-    'changes',
-    [{'run_eagerly': True}, {'steps_per_execution': 2}, {'jit_compile': True}],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_ways_to_run(changes):
-    """The last batch is a short one."""
-    found, expected = training(compiled={**changes}), training()
-    for model in (found, expected):
-        fitted(model, X[:20], Y[:20])
-    assert_close(found.model.get_weights(), expected.model.get_weights(), rtol=1e-4, atol=1e-5)
-    assert not found.jit_compile  # XLA would drop the checks
+@pytest.fixture(scope='module')
+def trained():
+    """Weights of a network after three batches, of which the last is a short one."""
+    model = training()
+    fitted(model, X[:20], Y[:20])
+    return model.model.get_weights()
 
 
-def test_an_unbuilt_subclassed_network():
-    model, same = Subclassed(), network()
-    fitted(training(model))
-    fitted(training(same))
-    assert_close(model.get_weights(), same.get_weights())
+@pytest.mark.parametrize('way', ['run_eagerly', 'steps_per_execution', 'jit_compile', 'subclassed'])
+def test_ways_to_run(way, trained):
+    changes = {'run_eagerly': True, 'steps_per_execution': 2, 'jit_compile': True}
+    compiled = {way: changes[way]} if way in changes else {}
+    model = training(Subclassed() if way == 'subclassed' else None, compiled=compiled)
+    fitted(model, X[:20], Y[:20])
+    assert_close(model.model.get_weights(), trained, rtol=1e-4, atol=1e-5)
+    assert not model.jit_compile  # XLA would drop the checks
 
 
-def test_a_network_in_mixed_precision():
-    model = training(network(dtype='mixed_float16'), objective='trades')
-    fitted(model)
+def test_a_network_in_mixed_precision(trained):
+    model = training(network(dtype='mixed_float16'))
+    fitted(model, X[:20], Y[:20])
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    exact = training(objective='trades')
-    fitted(exact)
-    start = network().get_weights()
-    moved = [b - a for a, b in zip(start, model.model.get_weights(), strict=True)]
-    expected = [b - a for a, b in zip(start, exact.model.get_weights(), strict=True)]
-    for found, wanted in zip(moved, expected, strict=True):
-        assert np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
+    for start, found, expected in zip(
+        network().get_weights(), model.model.get_weights(), trained, strict=True
+    ):
+        assert np.abs(found - expected).max() < 0.1 * np.abs(expected - start).max()
 
 
 # Callbacks, and files.
@@ -364,6 +360,24 @@ def test_settings_survive_a_file(tmp_path):
     assert loaded.get_compile_config()['jit_compile'] is True
 
 
+@dataclasses.dataclass(frozen=True)
+class Nothing:
+    """A user's own attack."""
+
+    amount: float
+
+    def __call__(self, logits_fn, x, y, *, seed):
+        return x
+
+
+def test_an_attack_of_the_users_own_survives_a_file(tmp_path):
+    training(attack=Nothing(0.5)).save(tmp_path / 'a.keras')
+    with pytest.raises(UserError, match="custom_objects={'Nothing': Nothing}"):
+        keras.models.load_model(tmp_path / 'a.keras')
+    loaded = keras.models.load_model(tmp_path / 'a.keras', custom_objects={'Nothing': Nothing})
+    assert loaded.attack == Nothing(0.5)
+
+
 def test_an_attack_that_no_file_can_hold():
     model = training(attack=lambda logits_fn, x, y, *, seed: x)
     fitted(model)
@@ -380,6 +394,7 @@ def test_an_attack_that_no_file_can_hold():
         ({'model': lambda x: x}, 'model: expected a keras.Model; found a function'),
         ({'attack': 'pgd'}, "attack: expected an attack, such as PGD; found 'pgd'"),
         ({'attack': None}, 'attack: expected'),
+        ({'attack': PGD}, 'attack: expected .* found <class'),
         ({'evaluation_attack': 3}, 'evaluation_attack: expected'),
         ({'objective': 'mart'}, "expected one of 'pgd', 'trades', or .* found 'mart'"),
         ({'crafting': 'test'}, "expected one of 'eval', 'train', .* found 'test'"),
@@ -498,7 +513,7 @@ rng = np.random.default_rng(0)
 x = rng.random((21, 4, 4, 1), dtype=np.float32)
 y = rng.integers(0, 3, 21)
 
-def trained(strategy, attack, statistics=False, kill=None, epochs=1):
+def trained(strategy, attack, statistics=False):
     with strategy.scope():
         init = keras.initializers.GlorotUniform(seed=1)
         layers = [keras.Input((4, 4, 1)), keras.layers.Flatten()]
@@ -509,17 +524,16 @@ def trained(strategy, attack, statistics=False, kill=None, epochs=1):
             keras.Sequential(layers), attack, crafting='train' if statistics else 'eval'
         )
         model.compile(keras.optimizers.SGD(.1, momentum=.9), metrics=['accuracy'])
-    history = model.fit(
-        x, y, batch_size=8, shuffle=False, verbose=0, epochs=epochs, validation_data=(x, y)
-    ).history
-    return model, history
+    validation = None if statistics else (x, y)
+    history = model.fit(x, y, batch_size=8, shuffle=False, verbose=0, validation_data=validation)
+    return model, history.history
 
 one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
 assert two.num_replicas_in_sync == 2
 
 # Without random starts and batch statistics, two devices are one; the last batch is 3 + 2.
 still = PGD(LinfBall(.1), 2, .06, random_start=False)
-(alone, expected), (shared, found) = (trained(s, still, epochs=2) for s in (one, two))
+(alone, expected), (shared, found) = (trained(s, still) for s in (one, two))
 for a, b in zip(alone.get_weights(), shared.get_weights(), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 assert expected.keys() == found.keys()
