@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 import types
 
 import numpy as np
@@ -60,3 +61,12 @@ def test_a_new_data_set_trains_and_is_attacked(fashion, tmp_path):
     fashion('eval_attack', f'--target={folder}', '--steps=1', f'--json={rows}')
     (row,) = json.loads(rows.read_text())['rows']
     assert (row['n'], row['epsilon'], row['target']) == (60, 0.1, str(folder))
+
+
+def test_a_network_is_trained_with_fit(capsys):
+    example('adversarial_fit').main(
+        ['--dataset=drawn', '--examples=200', '--epochs=1', '--every=500', '--steps=2']
+    )
+    out = capsys.readouterr().out
+    assert re.search(r'after natural training: natural .*%, PGD-2 .*% \(n = \d+\)', out)
+    assert re.search(r'after adversarial training: natural .*%, PGD-2 .*%', out)

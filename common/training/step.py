@@ -74,7 +74,7 @@ class Replica:
     first: Callable[[Tensors], Tensors] = lambda tensors: tensors
 
 
-_CRAFT, _AUGMENT = 0, 1  # what is random in a step
+CRAFT, AUGMENT, EVALUATE = range(3)  # what is random in a step, or between steps
 
 
 class Step:
@@ -174,14 +174,14 @@ class Step:
             return x, x, state.statistics
         network = ExplicitLogits(self._craft, state.weights, state.statistics)
         attack = self.settings.attack.scaled(factor)
-        random = _seed(seed, _CRAFT, state.step, replica)
+        random = seed_of(seed, CRAFT, state.step, replica)
         x_adv = self.settings.objective.craft(attack, network, x, y, seed=random)
         return x, x_adv, network.carried
 
     def _augmented(self, state: State, x: tf.Tensor, seed: Any, replica: Replica) -> tf.Tensor:
         if self.augment is None:
             return x
-        return self.augment(x, _seed(seed, _AUGMENT, state.step, replica))
+        return self.augment(x, seed_of(seed, AUGMENT, state.step, replica))
 
     def _penalty(self, weights: Tensors) -> tf.Tensor | float:
         if not self.settings.weight_decay:
@@ -205,7 +205,7 @@ def _metrics(logits: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> Metrics:
     return Metrics(loss, tf.reduce_sum(tf.cast(correct, tf.float32)), x)
 
 
-def _seed(seed: Any, purpose: int, step: tf.Tensor, replica: Replica) -> tf.Tensor:
+def seed_of(seed: Any, purpose: int, step: tf.Tensor, replica: Replica) -> tf.Tensor:
     """The seed of one replica's step, for one of the things that are random in it."""
     of_step = tf.random.fold_in(tf.stack([seed, purpose]), tf.cast(step, tf.int32))
     return tf.random.fold_in(of_step, replica.index)

@@ -5,6 +5,7 @@ and the log. Everything random follows from the seed and the step number, so a r
 interrupted continues exactly as if it had not been.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -12,7 +13,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -62,7 +63,7 @@ class Trainer:
     several hosts, `model_dir` is a folder that all of them see, and the first alone writes to it.
 
     Args:
-        network: Keras model that returns logits, built under `strategy.scope()`.
+        network: Keras model of any kind that returns logits, made under `strategy.scope()`.
         settings: how long and with what.
         data: the images.
         model_dir: folder of everything that is written.
@@ -92,6 +93,9 @@ class Trainer:
         self._order = ShuffledBatches(
             len(data.examples), settings.batch_size, settings.seed, settings.drop_remainder
         )
+        if not network.built:
+            with self._devices.strategy.scope():
+                network(data.examples.x[:1])
         step = Step(network, settings, data.augment)
         self._state = StateVariables(network, step.first_state(), self._devices.strategy)
         with self._devices.strategy.scope():
@@ -106,11 +110,10 @@ class Trainer:
             state=self._state.variables,
             best=self._best,
         )
-        self._evaluated = keras.models.clone_model(network)
         self._validator = (
             None
             if data.validation is None
-            else Validator(self._evaluated, data.validation, settings.attack_dtype, settings.seed)
+            else Validator(network, data.validation, settings.attack_dtype, settings.seed)
         )
         self._train_step, self._natural = self._compiled(step)
         self._stopping = False
@@ -287,8 +290,8 @@ class Trainer:
         if self._validator is None or not due:
             return
         self._require_finite_weights(step)
-        self._refresh_evaluated()
-        natural, adversarial = self._validator.accuracies()
+        with self._averages():
+            natural, adversarial = self._validator.accuracies()
         row = {'step': step, 'validation_accuracy_nat': natural.accuracy}
         under_attack = ''
         if adversarial is not None:
@@ -304,20 +307,28 @@ class Trainer:
         # The best is kept in float32, where an equal score must not look like a better one.
         if np.float32(score) > self._best.numpy():
             self._best.assign(score)
-            save_weights(self._evaluated, self._own_dir / 'best.weights.h5')
+            with self._averages():
+                save_weights(self.network, self._own_dir / 'best.weights.h5')
 
-    def _refresh_evaluated(self) -> None:
-        for target, value in zip(self._evaluated.variables, self.network.variables, strict=True):
-            target.assign(value)
+    @contextlib.contextmanager
+    def _averages(self) -> Iterator[None]:
+        """A block of code in which the network has its averaged weights, where they are kept."""
         averages = self._state.variables.averages
-        for target, value in zip(averaged_variables(self._evaluated), averages, strict=False):
-            target.assign(value)
+        variables = averaged_variables(self.network) if averages else []
+        before = [variable.numpy() for variable in variables]
+        for variable, average in zip(variables, averages, strict=True):
+            variable.assign(average.numpy())
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
 
     def _save(self, step: int) -> None:
         self._require_finite_weights(step)
         self._checkpoints.save(step)
-        self._refresh_evaluated()
-        save_weights(self._evaluated, self._own_dir / 'last.weights.h5')
+        with self._averages():
+            save_weights(self.network, self._own_dir / 'last.weights.h5')
 
     def _require_finite_weights(self, step: int) -> None:
         if not all(np.isfinite(v.numpy()).all() for v in self.network.variables):

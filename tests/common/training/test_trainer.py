@@ -256,6 +256,55 @@ def test_the_network_learns(tmp_path):
     assert float(last['loss_adv']) < float(first['loss_adv']) / 2
 
 
+class Doubled(keras.Sequential):
+    """Keras clones it as an ordinary Sequential, which is another network."""
+
+    def call(self, x, training=False):
+        return 2 * super().call(x, training=training)
+
+
+class Wrapped(keras.Model):
+    """A network that Keras cannot clone, unbuilt."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def call(self, x, training=False):
+        return 2 * self.network(x, training=training)
+
+
+def test_networks_that_keras_cannot_clone(tmp_path):
+    """They are evaluated with averaged weights all the same, and go on with their own."""
+    settings = {
+        'train_steps': 6,
+        'validation': Validation(HELD_OUT, ATTACK, 20),
+        'validate_every': 2,
+        'weight_averaging': 0.9,
+        'learning_rate': Piecewise((0.5,)),
+        'log_every': 1,
+    }
+    rows, best = {}, {}
+    for name, model in (
+        ('wrapped', Wrapped(build())),
+        ('sequential', Doubled([keras.Input(SHAPE), *build().layers])),
+    ):
+        make_trainer(tmp_path / name, model=model, **settings).train()
+        rows[name] = log_rows(tmp_path / name)
+        model.load_weights(tmp_path / name / 'best.weights.h5')
+        best[name] = model
+    assert rows['wrapped'] == rows['sequential']
+    found = [
+        float(row['validation_accuracy_nat'])
+        for row in rows['wrapped']
+        if row.get('validation_accuracy_nat')
+    ]
+    assert len(found) == 3
+    for model in best.values():
+        right = model.predict(HELD_OUT.x, verbose=0).argmax(axis=1) == HELD_OUT.y
+        assert right.mean() in found
+
+
 def crash(monkeypatch, owner, name, call):
     """Lets the function `owner.name` stop everything when it is called for the `call`-th time."""
     original, calls = getattr(owner, name), []
