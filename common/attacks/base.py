@@ -152,7 +152,7 @@ def in_batches(
     for number, i in enumerate(tqdm.tqdm(starts, unit='batch', disable=not verbose)):
         batch = slice(i, i + batch_size)
         own = tf.random.fold_in(seed, number) if number else seed
-        parts.append(craft(tf.constant(x[batch]), tf.constant(y[batch]), own))
+        parts.append(craft(tf.constant(x[batch], tf.float32), tf.constant(y[batch]), own))
     return parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
 
 

@@ -19,7 +19,7 @@ _SHOWN = 3
 def checked_images(x: Any, bounds: Bounds | None = None) -> np.ndarray:
     """Images as [n, ...] float32, whatever array, tensor or list of real numbers they come in.
 
-    An array that is memory-mapped and float32 already stays on disk.
+    A memory map stays on disk, in its own dtype (see `Examples`).
 
     Args:
         x: [n, ...] images of any real dtype.
@@ -40,11 +40,11 @@ def checked_images(x: Any, bounds: Bounds | None = None) -> np.ndarray:
         )
     if not array.size:
         raise BadInput(f'expected at least one image; found shape {list(array.shape)}.')
-    if array.dtype != np.float32:
+    if array.dtype != np.float32 and not isinstance(array, np.memmap):
         array = array.astype(np.float32)
     low, high = _range(array)
     if not (np.isfinite(low) and np.isfinite(high)):
-        bad = next(i for i, image in enumerate(array) if not np.isfinite(image).all())
+        bad = next(i for i, image in enumerate(array) if not np.isfinite(np.float32(image)).all())
         raise BadInput(f'expected finite pixels; found NaN or infinity in image {bad}.')
     if bounds is not None:
         _require_range(low, high, bounds)

@@ -28,14 +28,13 @@ def spooled(
         name: the examples' name.
 
     Returns:
-        Examples whose images are read-only float32 and whose labels are int32, in memory, in the
-        shape in which they came.
+        Examples whose images are read-only float32, and whose labels are in memory as they came.
 
     Raises:
         UserError: no batches, batches that do not fit together, images that are not real numbers,
             or a file that cannot be written.
 
-    >>> odd = ((np.full([k, 2], k), np.zeros(k)) for k in (1, 3))
+    >>> odd = ((np.full([k, 2], k), np.zeros(k, int)) for k in (1, 3))
     >>> examples = spooled(odd)
     >>> examples.x.shape, examples.x.dtype, examples.y.tolist()
     ((4, 2), dtype('float32'), [0, 0, 0, 0])
@@ -55,7 +54,7 @@ def spooled(
                         f'{number} images of shape {x.shape} and labels of shape {y.shape}.'
                     )
                 file.write(np.ascontiguousarray(x, np.float32).data)
-                labels.append(y.astype(np.int32))
+                labels.append(y)
             if not sum(map(len, labels)):
                 raise UserError('expected at least one image to evaluate; found none.')
             file.flush()

@@ -12,10 +12,13 @@ import weakref
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from common.attacks.on_arrays import STEPS, default_step_size
 from common.data.batches import Examples
 from common.data.checked import Bounds, checked_images, checked_labels, require_shape
+from common.data.spool import spooled
+from common.distribution import hosts
 from common.errors import BadInput
 from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
 from common.evaluation.cascade import worst_case
@@ -158,48 +161,49 @@ def robust_accuracy(
 ) -> RobustAccuracy:
     """The accuracy of a network in the worst case: a cascade of attacks, and checks of honesty.
 
-    Args:
-        model: a Keras model of any kind, which is called with training=False, as `predict` does; a
-            `tf.Module`, a SavedModel, one of its signatures, or a function, which returns logits.
-            A single logit is that of class 1 of two.
-        x: [n, ...] images of any real dtype, or a `tf.data.Dataset` of (images, labels) batches.
-        y: [n] or [n, 1] labels, or [n, classes] one-hot; None if `x` has them.
-        epsilon: radius of the ball, in pixel units.
-        bounds: smallest and largest pixel value; images outside of them are refused.
-        norm: 'linf' or 'l2'.
-        preset: 'quick', 'standard' or 'leaderboard' (docs/attacks.md has their cost).
-        steps: of the cascade's first attack, plain PGD.
-        step_size: of that, in pixel units; by default 2.5 epsilon / steps.
-        seed: of all randomness.
-        batch_size: images per batch.
-        dtype: 'bfloat16' computes the gradients of a Keras model faster on hardware that has it;
-            images are judged as `predict` would.
-        output: name or number of the output that holds the logits, for models with several.
-        check: whether to run the checks.
-        folder: where an interrupted evaluation leaves its state, and the same call resumes it; None
-            keeps nothing.
-        verbose: whether to show progress on standard error.
+        Args:
+            model: a Keras model of any kind, which is called with training=False, as `predict` does; a
+                `tf.Module`, a SavedModel, one of its signatures, or a function, which returns logits.
+                A single logit is that of class 1 of two.
+            x: [n, ...] images of any real dtype, or a `tf.data.Dataset` of (images, labels) batches.
+            y: [n] or [n, 1] labels, or [n, classes] one-hot; None if `x` has them.
+            epsilon: radius of the ball, in pixel units.
+            bounds: smallest and largest pixel value; images outside of them are refused.
+            norm: 'linf' or 'l2'.
+            preset: 'quick', 'standard' or 'leaderboard' (docs/attacks.md has their cost).
+            steps: of the cascade's first attack, plain PGD.
+            step_size: of that, in pixel units; by default 2.5 epsilon / steps.
+            seed: of all randomness.
+            batch_size: images per batch.
+            dtype: 'bfloat16' computes the gradients of a Keras model faster on hardware that has it;
+                images are judged as `predict` would.
+            output: name or number of the output that holds the logits, for models with several.
+            check: whether to run the checks.
+            folder: where an interrupted evaluation leaves its state, and the same call resumes it; None
+                keeps nothing.
+            verbose: whether to show progress on standard error.
 
-    Raises:
-        BadInput: something is not what it should be; the message says what.
-        UserError: the network returns NaN.
+        Raises:
+            BadInput: something is not what it should be; the message says what.
+            UserError: the network returns NaN.
 
-    Warns:
-        UserWarning: the network is no better than guessing on the natural images, returns
-            probabilities, is random or has no gradients; or the radius looks like a mistake.
+        Warns:
+            UserWarning: the network is no better than guessing on the natural images, returns
+                probabilities, is random or has no gradients; or the radius looks like a mistake.
 
-    >>> import keras
-    >>> import numpy as np
-    >>> from common import robust_accuracy
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    >>> model.set_weights([np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.0, 0.0])])
-    >>> x, y = np.array([[150, 140], [90, 10], [30, 60], [80, 70]], np.uint8), [0, 0, 1, 1]
-    >>> settings = {'preset': 'quick', 'check': False, 'verbose': False}
-    >>> verdict = robust_accuracy(model, x, y, epsilon=8, bounds=(0, 255), **settings)
-    >>> verdict
-    <50.00% robust (15.00% to 85.00%), natural 75.00%, n = 4, l-inf epsilon 8, 'quick'>
-    >>> verdict.broken_by.tolist()
-    ['pgd', '', '', 'natural']
+        >>> import keras
+        >>> import numpy as np
+    import tensorflow as tf
+        >>> from common import robust_accuracy
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+        >>> model.set_weights([np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.0, 0.0])])
+        >>> x, y = np.array([[150, 140], [90, 10], [30, 60], [80, 70]], np.uint8), [0, 0, 1, 1]
+        >>> settings = {'preset': 'quick', 'check': False, 'verbose': False}
+        >>> verdict = robust_accuracy(model, x, y, epsilon=8, bounds=(0, 255), **settings)
+        >>> verdict
+        <50.00% robust (15.00% to 85.00%), natural 75.00%, n = 4, l-inf epsilon 8, 'quick'>
+        >>> verdict.broken_by.tolist()
+        ['pgd', '', '', 'natural']
     """
     ball = make_ball(norm, epsilon, bounds)
     if not (ball.epsilon > 0 and steps > 0):
@@ -225,7 +229,7 @@ def robust_accuracy(
     key = (stages, _identity(model, judged, examples), examples.digest(), seed, batch_size)
     kept, temporary = _folder(folder)
     partial = PartialResult.of(kept, 'robust_accuracy', *key, crafting.precision)
-    images = ImagesOnDisk(partial, examples.x)
+    images = ImagesOnDisk(partial, examples)
     cascade = worst_case(
         stages,
         source,
@@ -257,6 +261,13 @@ def robust_accuracy(
 
 def _checked(judged: LogitsFn, x: Any, y: Any, ball: Ball) -> tuple[Examples, int]:
     """Images and labels, and the number of the network's classes."""
+    if isinstance(x, tf.data.Dataset):
+        if y is not None or x.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise BadInput(
+                'expected a finite tf.data.Dataset of (images, labels) batches, and y=None with it.'
+            )
+        spool = spooled(x)
+        x, y = spool.x, spool.y
     images = checked_images(x, (ball.lower, ball.upper))
     require_shape(images.shape[1:], input_shape(judged))
     classes = probe(judged, images, gradients=False)
@@ -266,7 +277,7 @@ def _checked(judged: LogitsFn, x: Any, y: Any, ball: Ball) -> tuple[Examples, in
 def _identity(model: Any, judged: LogitsFn, examples: Examples) -> str:
     """A digest of the network: of its weights where it has any, and of some logits."""
     chosen = np.linspace(0, len(examples) - 1, num=min(SAMPLE, len(examples)), dtype=int)
-    logits = judged(np.ascontiguousarray(examples.x[chosen])).numpy()
+    logits = judged(tf.constant(examples.batch(chosen)[0])).numpy()
     digest = hashlib.sha256(np.round(logits / max(np.abs(logits).max(), 1e-30), 3).tobytes())
     if getattr(model, 'variables', None):
         digest.update(weights_digest(model).encode())
@@ -278,6 +289,11 @@ def _folder(
 ) -> tuple[pathlib.Path, tempfile.TemporaryDirectory | None]:
     if folder is not None:
         return pathlib.Path(folder).expanduser(), None
+    if hosts().count > 1:
+        raise BadInput(
+            f'expected folder=, one that all {hosts().count} hosts see; found None. They put '
+            'their results together there.'
+        )
     temporary = tempfile.TemporaryDirectory(prefix='robust_accuracy_')
     return pathlib.Path(temporary.name), temporary
 
