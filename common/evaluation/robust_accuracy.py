@@ -161,49 +161,48 @@ def robust_accuracy(
 ) -> RobustAccuracy:
     """The accuracy of a network in the worst case: a cascade of attacks, and checks of honesty.
 
-        Args:
-            model: a Keras model of any kind, which is called with training=False, as `predict` does; a
-                `tf.Module`, a SavedModel, one of its signatures, or a function, which returns logits.
-                A single logit is that of class 1 of two.
-            x: [n, ...] images of any real dtype, or a `tf.data.Dataset` of (images, labels) batches.
-            y: [n] or [n, 1] labels, or [n, classes] one-hot; None if `x` has them.
-            epsilon: radius of the ball, in pixel units.
-            bounds: smallest and largest pixel value; images outside of them are refused.
-            norm: 'linf' or 'l2'.
-            preset: 'quick', 'standard' or 'leaderboard' (docs/attacks.md has their cost).
-            steps: of the cascade's first attack, plain PGD.
-            step_size: of that, in pixel units; by default 2.5 epsilon / steps.
-            seed: of all randomness.
-            batch_size: images per batch.
-            dtype: 'bfloat16' computes the gradients of a Keras model faster on hardware that has it;
-                images are judged as `predict` would.
-            output: name or number of the output that holds the logits, for models with several.
-            check: whether to run the checks.
-            folder: where an interrupted evaluation leaves its state, and the same call resumes it; None
-                keeps nothing.
-            verbose: whether to show progress on standard error.
+    Args:
+        model: a Keras model of any kind, which is called with training=False, as `predict` does; a
+            `tf.Module`, a SavedModel, one of its signatures, or a function, which returns logits.
+            A single logit is that of class 1 of two.
+        x: [n, ...] images of any real dtype, or a `tf.data.Dataset` of (images, labels) batches.
+        y: [n] or [n, 1] labels, or [n, classes] one-hot; None if `x` has them.
+        epsilon: radius of the ball, in pixel units.
+        bounds: smallest and largest pixel value; images outside of them are refused.
+        norm: 'linf' or 'l2'.
+        preset: 'quick', 'standard' or 'leaderboard' (docs/attacks.md has their cost).
+        steps: of the cascade's first attack, plain PGD.
+        step_size: of that, in pixel units; by default 2.5 epsilon / steps.
+        seed: of all randomness.
+        batch_size: images per batch.
+        dtype: 'bfloat16' computes the gradients of a Keras model faster on hardware that has it;
+            images are judged as `predict` would.
+        output: name or number of the output that holds the logits, for models with several.
+        check: whether to run the checks.
+        folder: where an interrupted evaluation leaves its state, and the same call resumes it; None
+            keeps nothing.
+        verbose: whether to show progress on standard error.
 
-        Raises:
-            BadInput: something is not what it should be; the message says what.
-            UserError: the network returns NaN.
+    Raises:
+        BadInput: something is not what it should be; the message says what.
+        UserError: the network returns NaN.
 
-        Warns:
-            UserWarning: the network is no better than guessing on the natural images, returns
-                probabilities, is random or has no gradients; or the radius looks like a mistake.
+    Warns:
+        UserWarning: the network is no better than guessing on the natural images, returns
+            probabilities, is random or has no gradients; or the radius looks like a mistake.
 
-        >>> import keras
-        >>> import numpy as np
-    import tensorflow as tf
-        >>> from common import robust_accuracy
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-        >>> model.set_weights([np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.0, 0.0])])
-        >>> x, y = np.array([[150, 140], [90, 10], [30, 60], [80, 70]], np.uint8), [0, 0, 1, 1]
-        >>> settings = {'preset': 'quick', 'check': False, 'verbose': False}
-        >>> verdict = robust_accuracy(model, x, y, epsilon=8, bounds=(0, 255), **settings)
-        >>> verdict
-        <50.00% robust (15.00% to 85.00%), natural 75.00%, n = 4, l-inf epsilon 8, 'quick'>
-        >>> verdict.broken_by.tolist()
-        ['pgd', '', '', 'natural']
+    >>> import keras
+    >>> import numpy as np
+    >>> from common import robust_accuracy
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> model.set_weights([np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.0, 0.0])])
+    >>> x, y = np.array([[150, 140], [90, 10], [30, 60], [80, 70]], np.uint8), [0, 0, 1, 1]
+    >>> settings = {'preset': 'quick', 'check': False, 'verbose': False}
+    >>> verdict = robust_accuracy(model, x, y, epsilon=8, bounds=(0, 255), **settings)
+    >>> verdict
+    <50.00% robust (15.00% to 85.00%), natural 75.00%, n = 4, l-inf epsilon 8, 'quick'>
+    >>> verdict.broken_by.tolist()
+    ['pgd', '', '', 'natural']
     """
     ball = make_ball(norm, epsilon, bounds)
     if not (ball.epsilon > 0 and steps > 0):

@@ -77,7 +77,12 @@ def main() -> None:
             'Choose another name for one of them.'
         )
     data_set = own_data_set.own_data_set(
-        model=FLAGS.model, data=FLAGS.data, bounds=bounds, norm=FLAGS.norm, output=_output()
+        model=FLAGS.model,
+        data=FLAGS.data,
+        bounds=bounds,
+        norm=FLAGS.norm,
+        epsilon=FLAGS.epsilon,
+        output=_output(),
     )
     network = data_set.networks.load(FLAGS.model)
     with _warnings_in_one_line():

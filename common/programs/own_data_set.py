@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from absl import flags
 
+from common.attacks.on_arrays import STEPS, default_step_size
 from common.data.batches import Examples
 from common.data.checked import checked_images, checked_labels, require_shape
 from common.data.own import paths_of, read_arrays
@@ -99,6 +100,7 @@ def own_data_set(
     data: str,
     bounds: tuple[float, float],
     norm: str,
+    epsilon: float,
     output: str | int | None = None,
     training: TrainingConfig | None = None,
 ) -> DataSet:
@@ -110,6 +112,7 @@ def own_data_set(
         data: reference of the images, as `common.data.own.read_arrays` takes it.
         bounds: the range of pixels.
         norm: one of `common.threat_model.NORMS`.
+        epsilon: radius of the ball, in pixel units.
         output: name or number of the network's output that holds the logits.
         training: settings of a training run; None for none.
     """
@@ -131,9 +134,9 @@ def own_data_set(
         lower=bounds[0],
         upper=bounds[1],
         classes=(),
-        epsilon=0.0,
-        steps=0,
-        step_size=0.0,
+        epsilon=epsilon,
+        steps=STEPS,
+        step_size=default_step_size(epsilon, STEPS),
         batch_size=100,
         submission_shape=(),
         networks=networks,
