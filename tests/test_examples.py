@@ -32,13 +32,13 @@ def random_images(name, *, split, data_dir, batch_size):
 
 @pytest.fixture
 def fashion(run_program, monkeypatch):
-    """(program, *flags) -> what the program of examples/new_data_set.py printed, on random data."""
+    """(program, *flags) -> what the program of examples/own_data_set.py printed, on random data."""
     monkeypatch.setattr(tfds, 'load', random_images)
-    new_data_set = example('new_data_set')
+    own_data_set = example('own_data_set')
 
     def run(name, *arguments):
-        door = cli.Door(new_data_set.PROGRAMS[name], new_data_set.FASHION)
-        module = types.SimpleNamespace(__name__=f'new_data_set.{name}', main=door)
+        door = cli.Door(own_data_set.PROGRAMS[name], own_data_set.FASHION)
+        module = types.SimpleNamespace(__name__=f'own_data_set.{name}', main=door)
         status, out, err = run_program(module, *arguments)
         assert status == 0, err
         return out
@@ -46,7 +46,7 @@ def fashion(run_program, monkeypatch):
     return run
 
 
-def test_a_new_data_set_trains_and_is_attacked(fashion, tmp_path):
+def test_a_own_data_set_trains_and_is_attacked(fashion, tmp_path):
     folder, rows = tmp_path / 'model', tmp_path / 'rows.json'
     fashion(
         'train',

@@ -6,7 +6,7 @@ from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
 from common.attacks.by_name import QUERIES, SEARCH_QUERIES, diversified, most_targets, searched
 from common.evaluation.verdict import Stage
 from common.losses import DLRTo, LogOdds, MarginTo
-from common.threat_model import Ball
+from common.threat_model import Ball, LinfBall
 
 _MORE_QUERIES = 20_000
 
@@ -31,7 +31,8 @@ def preset(
 ) -> tuple[Stage, ...]:
     """The stages of a cascade; attacks that break most for their cost come first.
 
-    Each cascade begins with plain PGD, so that no more images survive it than PGD alone.
+    Each cascade begins with plain PGD, so that no more images survive it than PGD alone. Adam, FAB
+    and Square, which know the l-inf ball only, are left out in other balls.
 
     Args:
         name: one of PRESETS.
@@ -59,8 +60,13 @@ def preset(
     return first + black_box + makers[name](ball, most_targets(num_classes))
 
 
-def _square(ball: Ball, queries: int) -> Stage:
-    return Stage(f'square-{queries}', Square(ball, queries), queries=queries)
+def _in_linf(ball: Ball, *stages: Callable[[], Stage]) -> tuple[Stage, ...]:
+    """Stages whose attacks know the l-inf ball only; in other balls cascades do without them."""
+    return tuple(stage() for stage in stages) if isinstance(ball, LinfBall) else ()
+
+
+def _square(ball: Ball, queries: int) -> Callable[[], Stage]:
+    return lambda: Stage(f'square-{queries}', Square(ball, queries), queries=queries)
 
 
 def _towards(wrong: int) -> DLRTo | MarginTo:
@@ -73,7 +79,7 @@ def _quick(ball: Ball, wrong: int) -> tuple[Stage, ...]:
         Stage('odi', diversified(ball, 40), restarts=3),
         Stage('apgd', APGD(ball, 40, LogOdds())),
         Stage('apgd_t', MultiTargeted(APGD(ball, 40, _towards(wrong)), min(3, wrong))),
-        _square(ball, 300),
+        *_in_linf(ball, _square(ball, 300)),
     )
 
 
@@ -91,18 +97,26 @@ def _standard(ball: Ball, wrong: int) -> tuple[Stage, ...]:
         # The likeliest wrong class first: it breaks most of the images that break at all.
         Stage('apgd_t, class 1', MultiTargeted(towards, 1)),
         *others,
-        Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong), queries=100 * wrong),
-        _square(ball, QUERIES),
+        *_in_linf(
+            ball,
+            lambda: Stage('fab_t', MultiTargeted(FAB(ball, 100), wrong), queries=100 * wrong),
+            _square(ball, QUERIES),
+        ),
     )
 
 
 def _leaderboard(ball: Ball, wrong: int) -> tuple[Stage, ...]:
-    adam = Ascent(ball, 100, ball.epsilon / 3, Adam(), MarginTo(), decays=(0.5, 0.75))
+    def multi_targeted() -> Stage:
+        adam = Ascent(ball, 100, ball.epsilon / 3, Adam(), MarginTo(), decays=(0.5, 0.75))
+        return Stage('multi_targeted', MultiTargeted(adam, wrong), restarts=10)
+
+    def search() -> Stage:
+        attack = searched(ball, 100)
+        return Stage('square, then apgd', attack, restarts=20, queries=SEARCH_QUERIES)
+
     return (
         *_standard(ball, wrong),
         Stage('odi-100', diversified(ball, 100), restarts=50),
         Stage('pgd-100', PGD(ball, 100, ball.epsilon / 10, LogOdds()), restarts=50),
-        Stage('multi_targeted', MultiTargeted(adam, wrong), restarts=10),
-        Stage('square, then apgd', searched(ball, 100), restarts=20, queries=SEARCH_QUERIES),
-        _square(ball, _MORE_QUERIES),
+        *_in_linf(ball, multi_targeted, search, _square(ball, _MORE_QUERIES)),
     )

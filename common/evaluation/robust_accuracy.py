@@ -31,7 +31,7 @@ from common.evaluation.verdict import SURVIVES, Verdict, records, table
 from common.networks.logits import LogitsFn, as_logits, input_shape
 from common.networks.probe import SAMPLE, probe
 from common.networks.weights import weights_digest
-from common.threat_model import Ball, make_ball
+from common.threat_model import Ball, LinfBall, make_ball
 
 _CHECKED = 200  # images that the sanity checks use
 _ENOUGH = 20  # images, to say that a natural accuracy is no better than guessing
@@ -120,9 +120,16 @@ class RobustAccuracy:
                 f"The cascade '{self.preset}', each attack on the images that are left:",
                 table(self.cascade),
                 f'spent {self.cascade.spent} ({self.settings})',
+                *self._left_out,
                 *(['', *map(str, self.checks)] if self.checks else []),
             ]
         )
+
+    @property
+    def _left_out(self) -> list[str]:
+        if isinstance(self.ball, LinfBall):
+            return []
+        return ['without the attacks that know the l-inf ball only: Adam, FAB, Square']
 
     def __repr__(self) -> str:
         low, high = self.interval

@@ -18,6 +18,7 @@ from common.evaluation.verdict import Verdict
 from common.losses import CrossEntropy, Margin
 from common.networks.logits import LogitsFn
 from common.statistics import counted
+from common.threat_model import LinfBall
 
 _FLAT = 0.05  # share of images without a gradient that is still taken for chance
 _FLAT_PIXELS = 0.9  # share of all pixels; backgrounds alone may leave half of them without one
@@ -93,7 +94,7 @@ def checks(
 
     Args:
         suspect: the network.
-        queries: queries of the score-based attack for each image.
+        queries: queries of the score-based attack, which knows the l-inf ball only, for each image.
         sources: names and other networks, whose gradients are followed as well; each is taken when
             its turn comes.
         survived: [n] bool, images that survive a cascade; None for no cascade.
@@ -105,7 +106,8 @@ def checks(
     white_box = suspect.survivors(pgd)
     yield more_effort(suspect, white_box, dataclasses.replace(pgd, steps=4 * pgd.steps), 'steps')
     yield more_effort(suspect, white_box, Restarts(pgd, 4), 'restarts')
-    yield score_based(suspect, white_box, queries)
+    if isinstance(pgd.ball, LinfBall):
+        yield score_based(suspect, white_box, queries)
     for name, source in sources:
         yield transferred(suspect, white_box, name, source)
     if survived is not None:

@@ -82,6 +82,18 @@ def define_attack(data_set: DataSet, steps: int | None = None) -> None:
         step_size=data_set.step_size,
         seed=0,
     )
+    _define_as_built()
+
+
+@about(Subject.RESOURCES)
+def _define_as_built() -> None:
+    flags.DEFINE_boolean(
+        'as_built',
+        False,
+        "Compute the attacked network layer by layer, as the challenge's code does. Otherwise it "
+        'may be rearranged so that gradients take less time: the same function to rounding, but '
+        'where pixels of a pooling window are equal, steps may go another way.',
+    )
 
 
 @about(Subject.NETWORK)
@@ -202,9 +214,11 @@ def test_images(data_set: DataSet) -> Examples:
 
 
 def crafting(batch_size: int) -> Crafting:
-    """The Crafting that --seed, --attack_dtype and --jit_compile describe."""
-    compiled = 'jit_compile' in flags.FLAGS and flags.FLAGS.jit_compile
-    return Crafting(batch_size, flags.FLAGS.seed, flags.FLAGS.attack_dtype, compiled)
+    """The Crafting that --seed, --attack_dtype, --jit_compile and --as_built describe."""
+    compiled, as_built = (
+        name in flags.FLAGS and flags.FLAGS[name].value for name in ('jit_compile', 'as_built')
+    )
+    return Crafting(batch_size, flags.FLAGS.seed, flags.FLAGS.attack_dtype, compiled, as_built)
 
 
 def ignored_by(method: str | None) -> tuple[str, ...]:

@@ -82,6 +82,7 @@ def main() -> None:
         data=FLAGS.data,
         bounds=(config.lower, config.upper),
         norm=config.norm,
+        epsilon=config.epsilon,
         training=config,
     )
     shared_flags.checked_ball(data_set, config.epsilon, config.reach)
@@ -128,5 +129,6 @@ def _write_model(data_set: own_data_set.DataSet, folder: pathlib.Path) -> None:
     if FLAGS['norm'].present:
         evaluate.append(FLAGS['norm'].serialize())
     print(
-        f'trained: {path}; evaluate it, best on images of its own, with\n  {shlex.join(evaluate)}'
+        f'trained: {path}; evaluate it, best on images that it has not seen, with\n'
+        f'  {shlex.join(evaluate)}'
     )

@@ -1,10 +1,10 @@
 """Every program of the project on your own data set, here Fashion-MNIST from TensorFlow Datasets.
 
-    python examples/new_data_set.py train --model_dir=models/fashion
-    python examples/new_data_set.py eval_attack --target=models/fashion
-    python examples/new_data_set.py eval_attack --target=models/fashion --method=worst_case
+    python examples/own_data_set.py train --model_dir=models/fashion
+    python examples/own_data_set.py eval_attack --target=models/fashion
+    python examples/own_data_set.py eval_attack --target=models/fashion --method=worst_case
 
-Each program lists its flags: python examples/new_data_set.py train --help
+Each program lists its flags: python examples/own_data_set.py train --help
 """
 
 import dataclasses
