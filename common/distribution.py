@@ -7,10 +7,12 @@ the same program; the first one alone prints and writes.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -93,6 +95,29 @@ class Hosts:
         table = np.zeros((self.count, *values.shape))
         table[self.index] = values
         return self.sum(table)
+
+    def require_same(self, what: str, *values: Any) -> None:
+        """Refuses hosts that do not do the same, whose results would be mixed without a word.
+
+        Args:
+            what: words for the values.
+            *values: compared by their `repr`, without addresses in memory.
+
+        Raises:
+            UserError: a host has other values than the first, or has stopped.
+        """
+        if self.count == 1:
+            return
+        said = re.sub(' at 0x[0-9a-f]+', '', repr(values))  # addresses differ between processes
+        digest = hashlib.sha256(said.encode()).digest()
+        table = self.gather(np.frombuffer(digest, np.uint8))
+        others = np.flatnonzero((table != table[0]).any(axis=1))
+        if len(others):
+            raise UserError(
+                f'expected the same {what} on all {self.count} hosts; found that number '
+                f'{", ".join(map(str, others))} of TF_CONFIG, counted from 0, differs from the '
+                'first. Run the same command on all hosts.'
+            )
 
     @contextlib.contextmanager
     def first_prints(self) -> Iterator[None]:

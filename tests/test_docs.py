@@ -1,6 +1,8 @@
 """README and docs/: whatever they name exists, and their numbers match the record."""
 
+import importlib
 import importlib.util
+import json
 import pathlib
 import re
 
@@ -141,3 +143,18 @@ def test_results_are_those_of_the_record():
         source = None if source == '-' else source
         key = (data_set.lower().replace('-', ''), target, method, steps, restarts, source)
         assert (*key, ' | '.join(numbers[:3])) in recorded, line
+
+
+def test_the_page_about_scaling_shows_its_record(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    scaling = importlib.import_module('scaling')
+    record = json.loads(read(ROOT / 'docs/scaling.json'))
+    page = read(ROOT / 'docs/scaling.md')
+    assert scaling.with_tables(page, record) == page
+    # What is derived follows from the cascade as it is today.
+    assert json.loads(json.dumps(scaling.imagenet())) == record['imagenet']
+    expected = record['imagenet']['expected']
+    hours, survivor = expected['hours']['TF32']['1'], expected['gradients_of_a_survivor']
+    passes = 2 * expected['gradients'] + expected['queries']
+    assert hours == pytest.approx(passes / (3 * 938) / 3600, rel=0.01)
+    assert expected['gradients'] == 17_500 * survivor + 32_500 * 20

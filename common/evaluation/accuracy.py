@@ -120,6 +120,8 @@ def natural_accuracy(judge: Judge, examples: Examples, *, batch_size: int) -> Ou
         UserError: no examples, or NaN logits.
     """
     require_some(examples)
+    if hosts().count > 1:
+        hosts().require_same('images and batches', examples.digest(), batch_size)
     start = time.perf_counter()
     found = np.zeros((2, len(examples)))  # predictions and losses
 

@@ -318,6 +318,10 @@ class _Cascade:
     ) -> Verdict:
         """Resumes from the state on disk, or starts from the beginning."""
         require_some(self.examples)
+        if self.hosts.count > 1:
+            key = None if partial is None else partial.key
+            settings = (self.stages, self.crafting, self.examples.digest(), key)
+            self.hosts.require_same('network, images and attacks', *settings)
         state = _State.start(len(self.examples), len(self.stages), self.crafting.batch_size)
         if partial is not None:
             state = _State(**partial.read(default=vars(state)))

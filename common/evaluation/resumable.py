@@ -22,6 +22,7 @@ class PartialResult:
 
     Attributes:
         path: path of this host's file (.npz).
+        key: everything that determines the evaluation.
 
     Args:
         path: path of the first host's file (.npz); the others' are beside it.
@@ -33,7 +34,7 @@ class PartialResult:
         self.path, index = self._first, hosts().index
         if index:
             self.path = self._first.with_suffix(f'.host{index}{self._first.suffix}')
-        self._key = key
+        self.key = key
         self._written = time.monotonic()
 
     @classmethod
@@ -62,7 +63,7 @@ class PartialResult:
             return default
         try:
             with np.load(self.path, allow_pickle=False) as stored:
-                if str(stored['key']) != self._key:
+                if str(stored['key']) != self.key:
                     found = 'results of another network or setting'
                 elif not default.keys() <= set(stored.files):
                     found = 'results in the form of another version of this program'
@@ -85,7 +86,7 @@ class PartialResult:
             UserError: the file cannot be written.
         """
         with replacing(self.path, suffix='.npz') as temporary:
-            np.savez(temporary, key=np.array(self._key), **state)
+            np.savez(temporary, key=np.array(self.key), **state)
         self._written = time.monotonic()
 
     def beside(self, suffix: str) -> pathlib.Path:

@@ -94,6 +94,7 @@ def resumes() -> bool:
 def main(data_set: DataSet) -> None:
     """Reads the flags, evaluates and prints a table."""
     hosts = distribution.join()
+    hosts.require_same('flags', sys.argv[1:])
     with hosts.first_prints():
         _evaluate(data_set, writes=hosts.first)
 

@@ -1,5 +1,7 @@
 """Attacks the test set and writes a submission (the challenges' pgd_attack.py)."""
 
+import sys
+
 from absl import flags
 
 from common import distribution
@@ -36,6 +38,7 @@ def define_flags(data_set: DataSet) -> None:
 def main(data_set: DataSet) -> None:
     """Reads the flags, attacks the test set and writes the submission."""
     hosts = distribution.join()
+    hosts.require_same('flags', sys.argv[1:])
     require_writable(FLAGS.output)
     pgd = shared_flags.chosen_pgd(data_set)
     attack = restarted(pgd, FLAGS.restarts, randomized=FLAGS.random_start)

@@ -16,8 +16,9 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 # A cascade of a small network on drawn images, with a check and all files.
 CASCADE = textwrap.dedent("""
-    import os, pathlib, signal, sys
-    root, folder, devices, last = sys.argv[1], pathlib.Path(sys.argv[2]), *map(int, sys.argv[3:])
+    import contextlib, os, pathlib, signal, sys
+    root, folder, devices, mirrored, last = (
+        sys.argv[1], pathlib.Path(sys.argv[2]), *map(int, sys.argv[3:]))
     sys.path.insert(0, root)
     import common  # quiets TensorFlow
     import keras, numpy as np, tensorflow as tf
@@ -57,9 +58,13 @@ CASCADE = textwrap.dedent("""
 
     worst_case.checks = checks
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([
-        keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3, activation='relu'),
-        keras.layers.Flatten(), keras.layers.Dense(4)])
+    scope = contextlib.nullcontext()
+    if mirrored:  # as a network in training is
+        scope = tf.distribute.MirroredStrategy(concurrent_batches.devices()).scope()
+    with scope:
+        model = keras.Sequential([
+            keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3, activation='relu'),
+            keras.layers.Flatten(), keras.layers.Dense(4)])
     x = np.random.default_rng(0).uniform(0, 1, (90, 6, 6, 1)).astype(np.float32)
     y = np.argmax(model(x), axis=1).astype(np.int32)
     ball = LinfBall(0.1)
@@ -85,7 +90,7 @@ CASCADE = textwrap.dedent("""
 """)
 
 
-def start(folder, *, devices=1, last=0, host=0, ports=()):
+def start(folder, *, devices=1, mirrored=False, last=0, host=0, ports=()):
     """A process that runs the cascade, until it has `last` batches of images."""
     folder.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != 'TF_CONFIG'}
@@ -96,7 +101,16 @@ def start(folder, *, devices=1, last=0, host=0, ports=()):
         }
         environment['TF_CONFIG'] = json.dumps(config)
     return subprocess.Popen(
-        [sys.executable, '-c', CASCADE, str(ROOT), str(folder), str(devices), str(last)],
+        [
+            sys.executable,
+            '-c',
+            CASCADE,
+            str(ROOT),
+            str(folder),
+            str(devices),
+            str(int(mirrored)),
+            str(last),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -142,8 +156,10 @@ def assert_same(folder, alone):
 
 
 @pytest.mark.slow
-def test_two_devices_find_what_one_does(tmp_path, alone):
-    assert "['CPU:0', 'CPU:1']" in finished(start(tmp_path, devices=2))
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_two_devices_find_what_one_does(tmp_path, alone, mirrored):
+    process = start(tmp_path, devices=2, mirrored=mirrored)
+    assert "['CPU:0', 'CPU:1']" in finished(process)
     assert_same(tmp_path, alone)
 
 

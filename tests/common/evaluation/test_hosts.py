@@ -164,6 +164,30 @@ def test_a_cascade_on_two_hosts_is_that_of_one(on_hosts, network, examples):
         np.testing.assert_array_equal(outcome.predictions, natural.predictions)
 
 
+@pytest.mark.parametrize('what', ['seed', 'images', 'key', 'natural'])
+def test_hosts_that_do_not_do_the_same_are_refused(on_hosts, network, examples, tmp_path, what):
+    perturb, judge = CompiledAttack(ATTACK, network), Judge(network)
+
+    def run(host):
+        def differs(name):
+            return host if what == name else 0
+
+        if what == 'natural':
+            return natural_accuracy(judge, examples, batch_size=SIZE + host)
+        return compiled_accuracy(
+            perturb,
+            judge,
+            examples.subset(slice(0, None, 2)) if differs('images') else examples,
+            crafting=Crafting(SIZE, seed=differs('seed')),
+            partial=PartialResult(tmp_path / 'state.npz', f'key{differs("key")}'),
+        )
+
+    for error in on_hosts(2, run):
+        assert isinstance(error, UserError)
+        assert 'expected the same' in str(error) and 'number 1 of TF_CONFIG' in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
 def stopped_after(batches, seen):
     """An on_batch that raises KeyboardInterrupt after this many batches of a host."""
 
