@@ -236,6 +236,17 @@ def test_metrics_of_natural_and_adversarial_images(labels):
     assert {*found, *(f'val_{name}' for name in found)} == set(history)
 
 
+def test_metrics_of_another_compile():
+    model = training(compiled={'metrics': ['accuracy']})
+    model.train_on_batch(X, Y)
+    model.compile('sgd')  # Keras keeps the metrics then
+    found = model.train_on_batch(X, Y, return_dict=True)
+    assert set(found) == {'loss', 'accuracy', 'adversarial_accuracy'}
+    model.compile('sgd', metrics=[Answers()])
+    found = model.test_on_batch(X, Y, return_dict=True)
+    assert set(found) == {'loss', 'answers', 'adversarial_answers'}
+
+
 def test_the_loss_has_the_layers_own():
     """Regularizers, and what layers add for the images of the last call."""
     model = network(kernel_regularizer='l2', activity_regularizer=keras.regularizers.L1(0.1))
