@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.attacks import PGD, CompiledAttack, Restarts
+from common.attacks import PGD, Attack, CompiledAttack, Restarts
 from common.errors import UserError
 from common.networks.logits import ModelLogits
 from common.threat_model import LinfBall
@@ -372,13 +372,16 @@ def test_settings_survive_a_file(tmp_path):
 
 
 @dataclasses.dataclass(frozen=True)
-class Nothing:
+class Nothing(Attack):
     """A user's own attack."""
 
-    amount: float
+    amount: object
+    gradients = 0
 
-    def __call__(self, logits_fn, x, y, *, seed):
+    def perturb(self, logits_fn, x, y, *, seed):
         return x
+
+    __call__ = perturb
 
 
 def test_an_attack_of_the_users_own_survives_a_file(tmp_path):
@@ -390,7 +393,7 @@ def test_an_attack_of_the_users_own_survives_a_file(tmp_path):
 
 
 def test_an_attack_that_no_file_can_hold():
-    model = training(attack=lambda logits_fn, x, y, *, seed: x)
+    model = training(attack=Nothing(np.zeros(3)))
     fitted(model)
     with pytest.raises(UserError, match='save_weights_only=True'):
         model.get_config()
@@ -492,9 +495,9 @@ def test_refused_networks():
     softmax = keras.Sequential([*network().layers, keras.layers.Softmax()])
     with pytest.raises(UserError, match='expected logits; the network returned probabilities'):
         fitted(training(softmax))
-    single = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), dense(1, 1)])
-    with pytest.raises(UserError, match=r'\[batch, classes\]'):
-        fitted(training(single))
+    pixels = keras.Sequential([keras.Input(SHAPE), dense(CLASSES, 1)])
+    with pytest.raises(UserError, match=r'\[batch, classes\].* found \[.*, 4, 4, 3\]'):
+        fitted(training(pixels))
 
 
 # Several devices.
