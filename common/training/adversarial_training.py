@@ -197,6 +197,7 @@ class AdversarialTraining(keras.Model):
                 f'loss: expected None, since the objective ({type(self.objective).__name__}) gives '
                 f'the loss; found {loss!r}. Pass an objective to AdversarialTraining instead.'
             )
+        copies = [_again(metrics), _again(weighted_metrics)]
         self._jit_crafting = jit_compile is True
         super().compile(
             optimizer,
@@ -207,17 +208,11 @@ class AdversarialTraining(keras.Model):
             jit_compile=False,
             auto_scale_loss=auto_scale_loss,
         )
-        self._adversarial.judge = None
-        if metrics or weighted_metrics:
+        if metrics is not None or weighted_metrics is not None:  # else Keras keeps earlier ones
             # A model of its own keeps the metrics of adversarial images apart.
             judge = keras.Model(name='adversarial')
-            judge.compile(
-                None,
-                metrics=_again(metrics),
-                weighted_metrics=_again(weighted_metrics),
-                jit_compile=False,
-            )
-            self._adversarial.judge = judge
+            judge.compile(None, metrics=copies[0], weighted_metrics=copies[1], jit_compile=False)
+            self._adversarial = _Untracked(judge, classes=self._adversarial.classes)
 
     fit = _in_words(keras.Model.fit)
     evaluate = _in_words(keras.Model.evaluate)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.attacks import PGD, CompiledAttack, Restarts
+from common.attacks import PGD, Attack, CompiledAttack, Restarts
 from common.errors import UserError
 from common.networks.logits import ModelLogits
 from common.threat_model import LinfBall
@@ -236,6 +236,17 @@ def test_metrics_of_natural_and_adversarial_images(labels):
     assert {*found, *(f'val_{name}' for name in found)} == set(history)
 
 
+def test_metrics_of_another_compile():
+    model = training(compiled={'metrics': ['accuracy']})
+    model.train_on_batch(X, Y)
+    model.compile('sgd')  # Keras keeps the metrics then
+    found = model.train_on_batch(X, Y, return_dict=True)
+    assert set(found) == {'loss', 'accuracy', 'adversarial_accuracy'}
+    model.compile('sgd', metrics=[Answers()])
+    found = model.test_on_batch(X, Y, return_dict=True)
+    assert set(found) == {'loss', 'answers', 'adversarial_answers'}
+
+
 def test_the_loss_has_the_layers_own():
     """Regularizers, and what layers add for the images of the last call."""
     model = network(kernel_regularizer='l2', activity_regularizer=keras.regularizers.L1(0.1))
@@ -361,13 +372,16 @@ def test_settings_survive_a_file(tmp_path):
 
 
 @dataclasses.dataclass(frozen=True)
-class Nothing:
+class Nothing(Attack):
     """A user's own attack."""
 
-    amount: float
+    amount: object
+    gradients = 0
 
-    def __call__(self, logits_fn, x, y, *, seed):
+    def perturb(self, logits_fn, x, y, *, seed):
         return x
+
+    __call__ = perturb
 
 
 def test_an_attack_of_the_users_own_survives_a_file(tmp_path):
@@ -379,7 +393,7 @@ def test_an_attack_of_the_users_own_survives_a_file(tmp_path):
 
 
 def test_an_attack_that_no_file_can_hold():
-    model = training(attack=lambda logits_fn, x, y, *, seed: x)
+    model = training(attack=Nothing(np.zeros(3)))
     fitted(model)
     with pytest.raises(UserError, match='save_weights_only=True'):
         model.get_config()
@@ -481,9 +495,9 @@ def test_refused_networks():
     softmax = keras.Sequential([*network().layers, keras.layers.Softmax()])
     with pytest.raises(UserError, match='expected logits; the network returned probabilities'):
         fitted(training(softmax))
-    single = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), dense(1, 1)])
-    with pytest.raises(UserError, match=r'\[batch, classes\]'):
-        fitted(training(single))
+    pixels = keras.Sequential([keras.Input(SHAPE), dense(CLASSES, 1)])
+    with pytest.raises(UserError, match=r'\[batch, classes\].* found \[.*, 4, 4, 3\]'):
+        fitted(training(pixels))
 
 
 # Several devices.
