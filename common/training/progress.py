@@ -78,14 +78,12 @@ class Progress:
         measured = self._timed >= _MEASURED or (
             self._timed >= 1 and self._clock() - self._began >= _MEASURED
         )
-        if self._estimated or not measured or not self._left:
+        rate = self.rate
+        if self._estimated or not measured or not self._left or rate is None:
             return None
         self._estimated = True
-        seconds = self._left * self._batch_size / self.rate
-        return (
-            f'{self._left:,} steps at {self.rate:,.0f} examples/s: about {duration(seconds)}',
-            seconds,
-        )
+        seconds = self._left * self._batch_size / rate
+        return f'{self._left:,} steps at {rate:,.0f} examples/s: about {duration(seconds)}', seconds
 
 
 def duration(seconds: float) -> str:

@@ -195,7 +195,7 @@ class Trainer:
             f'loss {loss:.3f}, adversarial {accuracy:.1%}{self._measured}', refresh=False
         )
         speed = progress.rate
-        if logging:
+        if logging and natural is not None:
             speed = log.rate(step, settings.batch_size)
             row = {
                 'step': step,

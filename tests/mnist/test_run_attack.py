@@ -80,6 +80,7 @@ def test_prints_the_accuracy_and_writes_the_predictions(paths, asked, images, sc
     assert out.splitlines() == [
         'Data: drawn digits (a stand-in, not MNIST) test, 2,000 images',
         'Accuracy: 92.75%',
+        '95% interval 91.53% to 93.81%, n = 2,000',
         f'Predictions written to {paths[1]}',
     ]
     predictions = np.load(paths[1])

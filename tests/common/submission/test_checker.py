@@ -453,7 +453,8 @@ def test_score_prints_the_accuracy_and_writes_the_predictions(
     np.save(path, convert(x))
     assert score() == 27 / 30
     assert capsys.readouterr() == (
-        f'Data: four pixels, 30 images\nAccuracy: 90.00%\nPredictions written to {predictions}\n',
+        'Data: four pixels, 30 images\nAccuracy: 90.00%\n95% interval 74.38% to 96.54%, n = 30\n'
+        f'Predictions written to {predictions}\n',
         '',
     )
     np.testing.assert_array_equal(np.load(predictions), classes)

@@ -88,7 +88,7 @@ def test_few_images_decide_nothing(n):
     base, same = standing(n, n, n=n)
     said = converged(base, steps={80: same})
     assert said.verdict == NOT_TESTED and 'steps=80: +0.00%' in said.measured
-    assert said.n == f'{n} images'
+    assert said.n == ('1 image' if n == 1 else f'{n} images')
 
 
 def test_a_difference_within_its_interval_decides_nothing():
