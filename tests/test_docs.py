@@ -65,7 +65,7 @@ def test_named_flags_exist(page):
     folders = ('common', 'mnist', 'cifar10', 'benchmarks')
     sources = ' '.join(read(path) for folder in folders for path in (ROOT / folder).rglob('*.py'))
     words = set(re.findall(r'\w+', sources))
-    flags = set(re.findall(r'--([a-z_]+)', read(page))) - OTHER_FLAGS
+    flags = set(re.findall(r'--([a-z0-9_]+)', read(page))) - OTHER_FLAGS
     assert [flag for flag in flags if not {flag, flag.removeprefix('no')} & words] == []
 
 

@@ -145,21 +145,21 @@ class Evaluator:
             'accuracy nat': natural.accuracy,
         }
         with self._writing():
-            writer = self._writer_from(step)
+            writer = self._writer_from(self._summary_dir, step)
             with writer.as_default(step=step):
                 for tag, value in values.items():
                     tf.summary.scalar(tag, value)
                 writer.flush()
 
-    def _writer_from(self, step: int) -> tf.summary.SummaryWriter:
+    def _writer_from(self, folder: pathlib.Path, step: int) -> tf.summary.SummaryWriter:
         """The writer; if it is new, earlier summaries of the step that it begins with are removed.
 
         An evaluation that is started again evaluates the newest checkpoint again.
         """
         if self._writer is None:
             if self._is_alone:
-                remove_events(self._summary_dir, lambda found: found == step)
-            self._writer = tf.summary.create_file_writer(str(self._summary_dir))
+                remove_events(folder, lambda found: found == step)
+            self._writer = tf.summary.create_file_writer(str(folder))
         return self._writer
 
     @contextlib.contextmanager

@@ -11,7 +11,6 @@ Keras 2.15 writes '*.weights.h5' as Keras 3 does.
 """
 
 import pathlib
-import re
 from collections import defaultdict
 from typing import Any
 
@@ -81,8 +80,9 @@ def _by_class(group: h5py.Group, layers: list[keras.Layer]) -> list[list[np.ndar
             found[_numbered(name)[0]].append([arrays[i][()] for i in sorted(arrays, key=int)])
     # Numbers have gaps: a layer with weights was counted twice.
     count, left = sum(map(len, found.values())), {kind: iter(of) for kind, of in found.items()}
-    ordered = [next(left.get(type(layer).__name__.lower(), iter(())), None) for layer in layers]
-    if count != len(layers) or None in ordered:
+    next_ones = (next(left.get(type(layer).__name__.lower(), iter(())), None) for layer in layers)
+    ordered = [arrays for arrays in next_ones if arrays is not None]
+    if not count == len(layers) == len(ordered):
         kinds = ', '.join(f'{len(of)} {kind}' for kind, of in found.items())
         raise ValueError(f'expected {len(layers)} layers with weights; found {kinds or "none"}')
     return ordered
@@ -90,8 +90,10 @@ def _by_class(group: h5py.Group, layers: list[keras.Layer]) -> list[list[np.ndar
 
 def _numbered(name: str) -> tuple[str, int]:
     """'batch_normalization_12' -> ('batchnormalization', 12)."""
-    kind, number = re.fullmatch(r'(.*?)(?:_(\d+))?', name).groups()
-    return kind.replace('_', ''), int(number or 0)
+    kind, _, number = name.rpartition('_')
+    return (
+        (kind.replace('_', ''), int(number)) if number.isdecimal() else (name.replace('_', ''), 0)
+    )
 
 
 def _text(name: str | bytes) -> str:

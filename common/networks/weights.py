@@ -55,10 +55,10 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     """
     older, whole = older_weights.is_older(path), older_weights.is_whole_model(path)
     if whole or not (older or path.name.endswith('.weights.h5')):
-        found = f'{path}, a whole model' if whole else path
+        kind = ', a whole model' if whole else ''
         raise UserError(
-            f'expected a weights file (*.weights.h5); found {found}. Whole models may be other '
-            'networks with the same weights: attack them as examples/own_model.py does.'
+            f'expected a weights file (*.weights.h5); found {path}{kind}. Whole models may be '
+            'other networks with the same weights: attack them as examples/own_model.py does.'
         )
     if older:
         _load_older(model, path)

@@ -56,8 +56,8 @@ def main(data_set: DataSet) -> None:
     folder = pathlib.Path(os.path.expanduser(flags.FLAGS.model_dir or name))
     if run_folder.is_challenges(folder):
         raise UserError(
-            f'expected a new --model_dir, or one of this program; found {folder}, where the '
-            f"challenge's own train.py has trained. Evaluate it with python -m {data_set.key}.eval "
+            f'expected a new --model_dir, or one of this program; found {folder}, which is one of '
+            f"the challenge's own train.py. Evaluate it with python -m {data_set.key}.eval "
             f'--model_dir={folder}, or train from its weights in a new folder with '
             f'--init_from={folder} --model_dir=NEW.'
         )

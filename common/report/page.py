@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from common.errors import UserError
-from common.files import replacing, write_json
+from common.files import replacing, require_writable, write_json
 from common.report.exhibit import Exhibit, Picture, Table
 
 TITLE = 'Towards Deep Learning Models Resistant to Adversarial Attacks: measured'
@@ -20,6 +20,8 @@ def write_report(folder: pathlib.Path, exhibits: Sequence[Exhibit]) -> None:
         UserError: a picture is missing, or the folder cannot be written.
     """
     pages = {'RESULTS.md': _markdown(exhibits), 'report.html': _html(folder, exhibits)}
+    for name in ('results.json', *pages):  # all of the same exhibits, or none
+        require_writable(folder / name)
     write_json(folder / 'results.json', [dataclasses.asdict(exhibit) for exhibit in exhibits])
     for name, text in pages.items():
         with replacing(folder / name) as temporary:

@@ -80,8 +80,8 @@ def is_challenges(folder: pathlib.Path) -> bool:
         contents = json.loads((folder / 'config.json').read_text())
         if isinstance(contents, dict):
             return 'max_num_training_steps' in contents
-    newest = latest_in(folder)
-    with contextlib.suppress(UserError):  # damaged: nobody's
+    with contextlib.suppress(OSError, UserError):  # no folder; damaged: nobody's
+        newest = latest_in(folder)
         return newest is not None and not is_of_training(newest)
     return False
 

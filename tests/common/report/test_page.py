@@ -217,3 +217,13 @@ def test_a_missing_picture_stops_it_before_anything_is_written(folder, run_progr
     assert status == 1 and 'digits.png' in err and 'Traceback' not in err
     assert EXHIBIT.command in err  # which makes it again
     assert not (folder / 'report.html').exists() and not (folder / 'results.json').exists()
+
+
+@pytest.mark.parametrize('name', ['results.json', 'RESULTS.md', 'report.html'])
+def test_a_read_only_page_stops_it_before_anything_is_written(folder, run_program, name):
+    (folder / name).write_text('precious')
+    (folder / name).chmod(0o444)
+    before = sorted(folder.iterdir())
+    status, _, err = run_program(report, f'--output_dir={folder}')
+    assert status == 1 and f'{name}: the file is read-only' in err
+    assert sorted(folder.iterdir()) == before and (folder / name).read_text() == 'precious'

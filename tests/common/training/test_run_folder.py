@@ -196,3 +196,24 @@ def test_read_only_files_are_refused_before_the_training(tmp_path, name):
     with pytest.raises(UserError, match=f'{name}: the file is read-only'):
         run_folder.prepare(tmp_path, CONFIG)
     assert (tmp_path / name).read_text() == 'precious'
+
+
+@pytest.mark.parametrize(
+    'contents, expected',
+    [
+        ('{"max_num_training_steps": 100000, "k": 40}', True),
+        ('{"train_steps": 100000}', False),
+        ('[1]', False),
+        ('half a fi', False),
+        (None, False),
+    ],
+)
+def test_a_folder_of_the_challenges_own_training_by_its_config(tmp_path, contents, expected):
+    if contents is not None:
+        (tmp_path / 'config.json').write_text(contents)
+    assert run_folder.is_challenges(tmp_path) == expected
+
+
+@pytest.mark.parametrize('name', ['absent', 'x' * 300])
+def test_no_folder_is_nobodys(tmp_path, name):
+    assert not run_folder.is_challenges(tmp_path / name)
