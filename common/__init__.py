@@ -1,5 +1,12 @@
 """Everything that data sets share: threat model, losses, attacks, training, evaluation, programs.
 
+For a network of your own:
+
+    from common import robust_accuracy
+    print(robust_accuracy(model, x, y, epsilon=8, bounds=(0, 255)))
+
+`attack` returns adversarial images, and `AdversarialTraining` trains with Keras' `fit`.
+
 Nothing here depends on a data set; whatever differs between data sets is passed in as a value.
 Only `common.programs` reads flags.
 """
@@ -18,5 +25,6 @@ tf.config.experimental.enable_tensor_float_32_execution(False)
 
 from common.attacks.on_arrays import attack  # noqa: E402
 from common.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy  # noqa: E402
+from common.training.adversarial_training import AdversarialTraining  # noqa: E402
 
-__all__ = ['RobustAccuracy', 'attack', 'robust_accuracy']
+__all__ = ['AdversarialTraining', 'RobustAccuracy', 'attack', 'robust_accuracy']
