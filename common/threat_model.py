@@ -32,7 +32,7 @@ class Ball(abc.ABC):
         norm: its name in texts.
 
     Raises:
-        ValueError: epsilon is negative or not finite, or the pixel range is empty.
+        BadInput: epsilon is negative or not finite, or the pixel range is empty.
     """
 
     epsilon: Any
@@ -44,9 +44,9 @@ class Ball(abc.ABC):
         if isinstance(self.epsilon, np.generic):  # it would turn float32 images into float64
             object.__setattr__(self, 'epsilon', self.epsilon.item())
         if isinstance(self.epsilon, numbers.Real) and not 0 <= self.epsilon < float('inf'):
-            raise ValueError(f'epsilon must be finite and at least 0; found {self.epsilon}')
+            raise BadInput(f'epsilon must be finite and at least 0; found {self.epsilon}')
         if not self.lower < self.upper:
-            raise ValueError(f'expected lower < upper; found [{self.lower}, {self.upper}]')
+            raise BadInput(f'expected lower < upper; found [{self.lower}, {self.upper}]')
 
     @property
     @abc.abstractmethod
@@ -236,8 +236,7 @@ def make_ball(norm: str, epsilon: float, bounds: tuple[float, float]) -> Ball:
         bounds: smallest and largest pixel value.
 
     Raises:
-        BadInput: unknown norm, or `bounds` are not two numbers.
-        ValueError: see `Ball`.
+        BadInput: unknown norm, `bounds` that are not two numbers, or see `Ball`.
     """
     if norm not in NORMS:
         raise BadInput(f'unknown norm {norm!r}; expected one of: {", ".join(NORMS)}')

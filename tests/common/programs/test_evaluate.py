@@ -178,7 +178,8 @@ def test_training_resumes_and_leaves_a_whole_model(folder, run_program, tmp_path
     }
     trained = load_network(str(run / 'trained.keras'))
     before = load_network(str(folder / 'my.keras'))
-    assert any(np.abs(a - b).max() > 0 for a, b in zip(trained.get_weights(), before.get_weights()))
+    weights = zip(trained.get_weights(), before.get_weights(), strict=True)
+    assert any(np.abs(a - b).max() > 0 for a, b in weights)
     config = json.loads((run / 'config.json').read_text())
     assert config['step_size'] == 2.5 * 8 / 2 and config['upper'] == 255
     status, _, err = run_program(train_own, *given, '--train_steps=7')
