@@ -20,7 +20,7 @@ Load = Callable[..., Examples]
 """(split, *, dataset, data_dir) -> all images of 'train' or 'test' in their original order.
 
 `dataset` is one of the data set's `names`; `data_dir` is a folder of data sets prepared by TFDS, or
-None.
+None. Raises `common.data.archive.Unavailable` where the images are not there.
 """
 
 
@@ -64,7 +64,7 @@ class DataSet:
         networks: builds and loads networks.
         first_look_every: the quick start attacks every n-th test image, unless flags say otherwise.
         first_look_picture: file for the quick start's picture; None for one named after `key`.
-        drawn: what the stand-in shows, as a noun with its article or in the plural.
+        drawn: the stand-in's images in words, for a sentence that begins with 'the images are'.
         kind_of_ball: the threat model, without its radius and the pixel range.
         training: default settings of a training run, the challenge's own.
         recipes: name -> settings; the first recipe is `training` itself.

@@ -1,4 +1,4 @@
-"""The first look: a released network under attack, in less than half a minute."""
+"""The first look: a released network under attack, in about 20 seconds on two cores."""
 
 import sys
 
@@ -77,7 +77,7 @@ def _load_test(data_set: DataSet) -> tuple[Examples, bool]:
     try:
         test = data_set.load('test', dataset=name, data_dir=FLAGS.data_dir)
     except Unavailable as error:
-        if FLAGS.data_dir is not None:
+        if FLAGS.data_dir is not None or name != data_set.names[0] or len(data_set.names) == 1:
             raise
         print(
             f'warning: {error.what}, so the images are {stand_in}. To use {title}, connect to a '

@@ -19,7 +19,7 @@ _DRAWN = (
     '#   # #    #   # # # # #   #',
     ' #### #     ####  # #  #   #',
 )
-_GREY = (110, 110, 110)
+_GREY, _DOT = (110, 110, 110), 3  # colour of the word, and pixels of the picture in one of its dots
 
 
 def write_pairs(
@@ -76,5 +76,5 @@ def _row(images: np.ndarray, frames: np.ndarray) -> np.ndarray:
 def _word() -> np.ndarray:
     """The word 'drawn' on white: no font needs to be installed."""
     ink = np.array([list(line) for line in _DRAWN]) == '#'
-    ink = np.pad(ink.repeat(_SCALE // 2, axis=0).repeat(_SCALE // 2, axis=1), _GAP)
+    ink = np.pad(ink.repeat(_DOT, axis=0).repeat(_DOT, axis=1), _GAP)
     return np.where(ink[..., None], _GREY, 255)

@@ -102,6 +102,11 @@ def test_does_not_fall_back_where_a_folder_was_named(look, tmp_path):
     assert (status, err) == (1, f'error: {WHY}. Connect to a network.\n')
 
 
+def test_does_not_fall_back_where_there_is_no_stand_in(look):
+    status, out, err = look(load=without_mnist, names=('mnist',))
+    assert (status, err) == (1, f'error: {WHY}. Connect to a network.\n')
+
+
 def test_does_not_replace_a_damaged_copy_without_a_word(look):
     status, out, err = look(load=damaged)
     assert (status, err) == (1, 'error: the test split of mnist is not the published data set\n')
