@@ -4,14 +4,16 @@ Each check looks for one known way in which gradients mislead an attack, and say
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from common.attacks import APGD, PGD, Attack, Restarts, Square
+from common.attacks import APGD, PGD, Attack, CompiledAttack, Restarts, Square
 from common.data.batches import Examples
-from common.evaluation.cascade import adversarial_accuracy
+from common.evaluation.accuracy import Judge
+from common.evaluation.cascade import compiled_accuracy, single_run
 from common.evaluation.concurrent_batches import split
 from common.evaluation.crafting import Crafting
 from common.evaluation.verdict import Verdict
@@ -70,12 +72,17 @@ class Suspect:
             attack: the attack.
             source: another network whose gradients are followed; None for the network itself.
         """
-        self.tried.append(
-            adversarial_accuracy(
-                attack, source or self.network, self.network, self.examples, crafting=self.crafting
-            ).correct
+        single, restarts = single_run(attack)
+        perturb = CompiledAttack(single, self.crafting.logits(source or self.network))
+        found = compiled_accuracy(
+            perturb, self._judge, self.examples, restarts=restarts, crafting=self.crafting
         )
+        self.tried.append(found.correct)
         return self.tried[-1]
+
+    @functools.cached_property
+    def _judge(self) -> Judge:
+        return Judge(self.network)
 
     def first_batch(self) -> np.ndarray:
         """[batch, classes] float32 logits of the first images, computed at each call."""
