@@ -418,16 +418,20 @@ class AdversarialTraining(keras.Model):
 
     def _make_attacked(self) -> None:
         """Makes the networks that attacks see, in training and in evaluation."""
-        training = self.crafting != 'eval'
+        jit, crafting = self._jit_crafting, self.crafting
         # Not in a graph: in another precision they have layers of their own.
         with tf.init_scope():
-            for use, settings in (
-                ('train', {'training': training, 'update': self.crafting == 'train'}),
-                ('test', {}),
-            ):
-                network = ModelLogits(self.model, jit_compile=self._jit_crafting, **settings)
+            self._adversarial.attacked = {
+                'train': ModelLogits(
+                    self.model,
+                    training=crafting != 'eval',
+                    update=crafting == 'train',
+                    jit_compile=jit,
+                ),
+                'test': ModelLogits(self.model, jit_compile=jit),
+            }
+            for network in self._adversarial.attacked.values():
                 network.snapshot()
-                self._adversarial.attacked[use] = network
 
     def _own_logits(self, training: bool = False, update: bool = True) -> ModelLogits:
         """The network in its own precision."""
