@@ -199,6 +199,7 @@ class AdversarialTraining(keras.Model):
             )
         copies = [_again(metrics), _again(weighted_metrics)]
         self._jit_crafting = jit_compile is True
+        self._adversarial.attacked.clear()
         super().compile(
             optimizer,
             metrics=metrics,
@@ -212,7 +213,9 @@ class AdversarialTraining(keras.Model):
             # A model of its own keeps the metrics of adversarial images apart.
             judge = keras.Model(name='adversarial')
             judge.compile(None, metrics=copies[0], weighted_metrics=copies[1], jit_compile=False)
-            self._adversarial = _Untracked(judge, classes=self._adversarial.classes)
+            self._adversarial.judge, self._adversarial.built = judge, False
+        if self.model.built:
+            self._make_attacked()
 
     fit = _in_words(keras.Model.fit)
     evaluate = _in_words(keras.Model.evaluate)
@@ -227,13 +230,13 @@ class AdversarialTraining(keras.Model):
         weights = [tf.convert_to_tensor(v) for v in self.model.trainable_variables]
         statistics = [tf.convert_to_tensor(v) for v in self.model.non_trainable_variables]
 
-        crafting = ExplicitLogits(self._crafting_network(), weights, statistics)
+        crafting = ExplicitLogits(self._adversarial.attacked['train'], weights, statistics)
         random = seed_of(self.seed, CRAFT, step, replica)
         attack = self._attack_at(step)
         x_adv = self.objective.craft(attack, crafting, x, y, seed=random)
         natural = self._natural_logits(weights, statistics, x)
 
-        network = ModelLogits(self.model, training=True)
+        network = self._own_logits(training=True)
         values = [
             *zip(self.model.trainable_variables, weights, strict=True),
             *zip(self.model.non_trainable_variables, crafting.carried, strict=True),
@@ -267,10 +270,10 @@ class AdversarialTraining(keras.Model):
         replica = Devices().replica()
         step = tf.convert_to_tensor(self._evaluated)
         x, y, given, weight = self._batch(data, step, self.evaluation_attack)
-        network = ModelLogits(self.model, jit_compile=self._jit_crafting)
         random = seed_of(self.seed, EVALUATE, step, replica)
-        x_adv = self.evaluation_attack(network.snapshot(), x, y, seed=random)
-        network = ModelLogits(self.model)
+        attacked = self._adversarial.attacked['test'].snapshot()
+        x_adv = self.evaluation_attack(attacked, x, y, seed=random)
+        network = self._own_logits()
         natural = network(x)
         losses, logits = self.objective.losses(network, x, x_adv, y)
         losses = _checked(losses, logits)
@@ -386,7 +389,9 @@ class AdversarialTraining(keras.Model):
         x = _checked_images(tf.cast(x, tf.float32), attack, step)
         if self._adversarial.classes is None:
             # This builds the network, and is not part of the graph that runs.
-            self._adversarial.classes = _classes(ModelLogits(self.model)(x))
+            self._adversarial.classes = _classes(self._own_logits()(x))
+        if not self._adversarial.attacked:
+            self._make_attacked()
         y = _checked_labels(given, self._adversarial.classes)
         if weight is not None:
             weight = tf.cast(weight, tf.float32)
@@ -411,19 +416,32 @@ class AdversarialTraining(keras.Model):
             tf.minimum(1.0, (tf.cast(step, tf.float32) + 1) / self.epsilon_warmup)
         )
 
-    def _crafting_network(self) -> ModelLogits:
-        return ModelLogits(
-            self.model,
-            training=self.crafting != 'eval',
-            update=self.crafting == 'train',
-            jit_compile=self._jit_crafting,
-        )
+    def _make_attacked(self) -> None:
+        """Makes the networks that attacks see, in training and in evaluation."""
+        jit, crafting = self._jit_crafting, self.crafting
+        # Not in a graph: in another precision they have layers of their own.
+        with tf.init_scope():
+            self._adversarial.attacked = {
+                'train': ModelLogits(
+                    self.model,
+                    training=crafting != 'eval',
+                    update=crafting == 'train',
+                    jit_compile=jit,
+                ),
+                'test': ModelLogits(self.model, jit_compile=jit),
+            }
+            for network in self._adversarial.attacked.values():
+                network.snapshot()
+
+    def _own_logits(self, training: bool = False, update: bool = True) -> ModelLogits:
+        """The network in its own precision."""
+        return ModelLogits(self.model, training=training, update=update)
 
     def _natural_logits(self, weights: list, statistics: list, x: tf.Tensor) -> tf.Tensor | None:
         """Those of the network that the attack starts from; None where nobody measures them."""
         if self._adversarial.judge is None:
             return None
-        network = ModelLogits(self.model, training=self.crafting != 'eval', update=False)
+        network = self._own_logits(training=self.crafting != 'eval', update=False)
         return ExplicitLogits(network, weights, statistics)(x)
 
     def _total(
@@ -469,11 +487,13 @@ class _Untracked:
         judge: holds the metrics of adversarial images; None without any.
         built: whether these have their variables.
         classes: number of classes; None until the first batch.
+        attacked: the networks that attacks see; empty until they can be made.
     """
 
     judge: keras.Model | None = None
     built: bool = False
     classes: int | None = None
+    attacked: dict[str, ModelLogits] = dataclasses.field(default_factory=dict)
 
 
 def _require_one_host() -> None:
