@@ -20,6 +20,7 @@ import re
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
@@ -319,7 +320,7 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
 
 def _machine(record: dict[str, Any]) -> str:
     before, after = (load[0] for load in record['load_average_before_and_after'])
-    return (
+    return _filled(
         f'{record["machine"]}; load average {before:.1f} before and {after:.1f} after; medians of '
         f'{record["repeats"]}.'
     )
@@ -327,14 +328,14 @@ def _machine(record: dict[str, Any]) -> str:
 
 def _growth(name: str, x: list[float], y: list[float]) -> str:
     if name == 'classes':
-        return (
+        return _filled(
             f'{x[-1] // x[0]} times as many classes take {y[-1] / y[0]:.2f} times as long; with '
             f'all of them as targets there would be {(x[-1] - 1) / (x[0] - 1):.0f} times as many '
             'gradients.'
         )
     slope, start = np.polyfit(x, y, 1)
     off = max(abs(start + slope * a - b) / b for a, b in zip(x, y, strict=True))
-    return (
+    return _filled(
         f'{x[-1] // x[0]} times as many {name} take {y[-1] / y[0]:.2f} times as long. The line '
         f'{slope * 1e3:.3g} ms each + {start:.2g} s is off by at most {off:.0%}.'
     )
@@ -356,7 +357,7 @@ def _imagenet_table(found: dict[str, Any]) -> str:
             )
     head = ['', 'precision', 'gradients', 'queries', *(f'{count} GPUs' for count in gpus)]
     head[4] = '1 GPU'
-    survivor = (
+    survivor = _filled(
         f'A survivor costs {found["expected"]["gradients_of_a_survivor"]:,} gradients and '
         f'{found["expected"]["queries_of_a_survivor"]:,} queries; with all 999 wrong classes it '
         f'would be {found["gradients_of_a_survivor_with_all_classes"]:,} gradients.'
@@ -365,7 +366,13 @@ def _imagenet_table(found: dict[str, Any]) -> str:
 
 
 def _words(hours: float) -> str:
-    return f'{hours:,.0f} h' if hours >= 10 else f'{60 * hours:,.0f} min'
+    if hours >= 10:
+        return f'{hours:,.0f} h'
+    return f'{hours:.1f} h' if hours >= 2 else f'{60 * hours:.0f} min'
+
+
+def _filled(words: str) -> str:
+    return textwrap.fill(words, 100)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

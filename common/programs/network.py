@@ -13,7 +13,9 @@ from common.evaluation.watch_checkpoints import step_of
 from common.programs import config_flags
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
+from common.programs.help_text import about
 from common.training.config import TrainingConfig
+from common.training.setting import Subject
 
 FLAGS = flags.FLAGS
 
@@ -26,12 +28,13 @@ def define_flags(data_set: DataSet) -> None:
         shared_flags.define_checkpoint(
             'checkpoint', networks.default, 'The network to export', released=networks.origins
         )
-        flags.DEFINE_string(
-            'export_tf1',
-            None,
-            "Write the network of --checkpoint for the challenge's own programs, as a TF1 "
-            'checkpoint with this prefix, such as exported/checkpoint-100000.',
-        )
+        with about(Subject.OUTPUT):
+            shared_flags.define_path(
+                'export_tf1',
+                None,
+                "Write the network of --checkpoint for the challenge's own programs, as a TF1 "
+                'checkpoint with this prefix, such as exported/checkpoint-100000.',
+            )
 
 
 def main(data_set: DataSet) -> None:
@@ -67,7 +70,7 @@ def _export_tf1(data_set: DataSet) -> None:
             f'network; found {", ".join(ignored) or "no --export_tf1"}. For example '
             f'--checkpoint={data_set.networks.default} --export_tf1=exported/checkpoint-100000.'
         )
-    prefix = os.path.expanduser(FLAGS.export_tf1)
+    prefix = FLAGS.export_tf1
     try:
         data_set.challenge_models.export_tf1(
             data_set.networks.load(FLAGS.checkpoint), prefix, step_of(prefix)

@@ -20,8 +20,8 @@ from common.evaluation.worst_case import _checks
 from common.threat_model import LinfBall
 from common.transfer import Sources
 
-N, SIZE, PIXELS = 2_000, 25, 10_000
-BATCH = SIZE * PIXELS * 4  # bytes; the whole takes 80 of them
+N, SIZE, PIXELS = 1_000, 25, 10_000
+BATCH = SIZE * PIXELS * 4  # bytes; the whole takes 40 of them
 BALL = LinfBall(0.1)
 ATTACK = PGD(BALL, 1, 0.1)
 
