@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import textwrap
 import warnings
 import weakref
 from typing import Any
@@ -33,6 +34,7 @@ from common.networks.probe import SAMPLE, probe
 from common.networks.weights import weights_digest
 from common.threat_model import Ball, LinfBall, make_ball
 
+_WIDTH = 100  # of a printed verdict
 _CHECKED = 200  # images that the sanity checks use
 _ENOUGH = 20  # images, to say that a natural accuracy is no better than guessing
 
@@ -114,14 +116,15 @@ class RobustAccuracy:
         return '\n'.join(
             [
                 f'natural accuracy  {_accuracy(self.natural)}, n = {self.n:,}',
-                f'robust accuracy   {_accuracy(self)}, n = {self.n:,}, in the {ball.norm} ball of '
-                f'radius {ball.epsilon:g}, pixels {ball.lower:g} to {ball.upper:g}',
+                f'robust accuracy   {_accuracy(self)}, n = {self.n:,}',
+                f'in the {ball.norm} ball of radius {ball.epsilon:g}, pixels {ball.lower:g} to '
+                f'{ball.upper:g}',
                 '',
                 f"The cascade '{self.preset}', each attack on the images that are left:",
                 table(self.cascade),
                 f'spent {self.cascade.spent} ({self.settings})',
                 *self._left_out,
-                *(['', *map(str, self.checks)] if self.checks else []),
+                *(['', *map(_wrapped, self.checks)] if self.checks else []),
             ]
         )
 
@@ -140,6 +143,10 @@ class RobustAccuracy:
             f'{self.natural.accuracy:.2%}, n = {self.n:,}, {self.ball.norm} epsilon '
             f"{self.ball.epsilon:g}, '{self.preset}'{told}>"
         )
+
+
+def _wrapped(check: Check) -> str:
+    return textwrap.fill(str(check), _WIDTH, subsequent_indent=' ' * len('WARNING '))
 
 
 def _accuracy(found: Outcome | RobustAccuracy) -> str:

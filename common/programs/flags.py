@@ -256,7 +256,7 @@ def checked_ball(
     epsilon = flags.FLAGS.epsilon if epsilon is None else epsilon
     ball = data_set.ball(epsilon)
     for words in ball.warnings():
-        _warn(f'--{words}')
+        _warn(words.replace('epsilon=', '--epsilon='))
     if 0 < reach < epsilon * (1 - 1e-6):
         _warn(
             f'--steps times --step_size is {reach:g}, less than --epsilon={epsilon:g}: the '
