@@ -5,14 +5,15 @@
 # `examples/first_steps.py` and runs it.
 
 # %%
-import keras
-import matplotlib.pyplot as plt
-import numpy as np
-
 from common import AdversarialTraining, attack, robust_accuracy
 from common.attacks import PGD
 from common.threat_model import LinfBall
 from mnist import dataset, model
+
+# isort: split
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
 
 test = dataset.load('test').subset(slice(None, None, 200))
 x, y = test.x, test.y  # 50 of MNIST's test images; pixels from 0 to 1
@@ -57,7 +58,7 @@ print(verdict)
 
 # %%
 fooled = ~verdict.survived
-print(dict(zip(*np.unique(verdict.broken_by[fooled], return_counts=True), strict=True)))
+print('broken by', ', '.join(verdict.broken_by[fooled]))
 order = np.argsort(verdict.survived, kind='stable')[:10]  # those that are fooled first
 show(x[order], verdict.x_adv[order])
 
@@ -85,4 +86,4 @@ training.compile('adam', metrics=['accuracy'])
 training.fit(train.x, train.y, batch_size=50, epochs=4, verbose=2)
 x_adv = attack(mine, x, y, 'pgd', epsilon=0.1, bounds=(0, 1), verbose=False)
 right = mine.predict(x_adv, verbose=0).argmax(axis=1) == y
-print(f'under the attack that left nothing of the first network: {right.mean():.0%} right')
+print(f'under the attack that fooled the first network: {right.mean():.0%} right')

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.models import Functional  # which Keras exports under no other name
 
 from common.errors import BadInput, UserError, reason
 from common.networks.fast_gradients import rearranged
@@ -323,12 +324,19 @@ def _clone_in(model: keras.Model, policy: str) -> keras.Model:
         return layer.__class__.from_config(config)
 
     try:
+        for part in model._flatten_layers():
+            # Keras would clone a subclass without the `call` that makes it one.
+            if isinstance(part, _CHAINS) and type(part) not in _CHAINS:
+                raise TypeError(f'{part.name!r} is a {type(part).__name__}')
         return keras.models.clone_model(model, clone_function=clone, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise UserError(
             f'{model.name!r} cannot be rebuilt in {policy} (only Sequential and functional models '
             f'of layers with get_config can): {reason(error)}. Use float32.'
         ) from error
+
+
+_CHAINS: tuple[type, ...] = (keras.Sequential, Functional)
 
 
 def _dense_at_the_end(model: keras.Model) -> list[keras.layers.Layer]:

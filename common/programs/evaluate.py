@@ -67,6 +67,12 @@ def resumes() -> bool:
 def main() -> None:
     """Reads the flags, attacks the network and prints the verdict."""
     hosts = distribution.join()
+    hosts.require_same('flags', sys.argv[1:])
+    with hosts.first_prints():
+        _evaluate(writes=hosts.first)
+
+
+def _evaluate(*, writes: bool) -> None:
     bounds = own_data_set.chosen_bounds()
     json, output = FLAGS.json, FLAGS.output
     for path in filter(None, (json, output)):
@@ -104,7 +110,7 @@ def main() -> None:
             check=FLAGS.check,
             folder=partial_folder(json) if json else None,
         )
-    if not hosts.first:
+    if not writes:
         return
     # Files first: printing fails if the reader of the output is gone.
     if output:

@@ -435,7 +435,7 @@ class AdversarialTraining(keras.Model):
 
     def _own_logits(self, training: bool = False, update: bool = True) -> ModelLogits:
         """The network in its own precision."""
-        return ModelLogits(self.model, training=training, update=update)
+        return ModelLogits(self.model, None, training=training, update=update)
 
     def _natural_logits(self, weights: list, statistics: list, x: tf.Tensor) -> tf.Tensor | None:
         """Those of the network that the attack starts from; None where nobody measures them."""
