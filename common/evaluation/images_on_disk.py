@@ -118,17 +118,31 @@ class ImagesOnDisk:
     ) -> None:
         """Fails unless the images are what the attack's results say.
 
+        Arguments are those of `disagreement`.
+
+        Raises:
+            UserError: an image lies outside of the ball, or too many are classified otherwise.
+        """
+        found = self.disagreement(judge, ball, examples, correct, batch_size)
+        if found:
+            raise UserError(
+                f'expected adversarial images that agree with the results of the attack; found '
+                f'{found}. Either its outputs are random, or files were damaged or mixed: then '
+                f'remove the folder {self._path.parent} and run the command again.'
+            )
+
+    def disagreement(
+        self, judge: Judge, ball: Ball, examples: Examples, correct: np.ndarray, batch_size: int
+    ) -> str:
+        """How the images differ from what the attack's results say, in words; '' if they agree.
+
         Args:
             judge: the network under attack.
             ball: the threat model, in which all images have to lie.
             examples: the n natural images.
             correct: [n] bool, images that the network classifies correctly by the results.
             batch_size: images a batch.
-
-        Raises:
-            UserError: an image lies outside of the ball, or too many are classified otherwise.
         """
-
         images = self.images
 
         def compared(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,12 +155,10 @@ class ImagesOnDisk:
         for out, otherwise in in_order(compared, split(np.arange(len(correct)), batch_size)):
             outside, wrong = outside + int(out.sum()), wrong + int(otherwise.sum())
         if outside or wrong > max(_SOME, _ON_THE_BOUNDARY * len(correct)):
-            raise UserError(
-                f'expected adversarial images that agree with the results of the attack; found '
-                f'{wrong} that the network classifies otherwise and {outside} outside of the ball. '
-                'Either its outputs are random, or files were damaged or mixed: then remove the '
-                f'folder {self._path.parent} and run the command again.'
+            return (
+                f'{wrong} that the network classifies otherwise and {outside} outside of the ball'
             )
+        return ''
 
     def write(self, path: str | os.PathLike, shape: tuple[int, ...]) -> None:
         """Writes the images as one float32 array.

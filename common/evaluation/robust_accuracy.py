@@ -253,12 +253,16 @@ def robust_accuracy(
         on_batch=images.keep,
         partial=partial if folder is not None else None,
     )
-    images.require(judge, ball, examples, cascade.survived, batch_size)
+    other = images.disagreement(judge, ball, examples, cascade.survived, batch_size)
+    again = f'judged again, the worst examples hold {other or "what the cascade says"}'
     on_disk = isinstance(examples.x, np.memmap)
     verdict = RobustAccuracy(
         natural,
         cascade,
-        _checks(judged, cascade, examples, crafting) if check else (),
+        (
+            Check('worst examples', not other, again),
+            *(_checks(judged, cascade, examples, crafting) if check else ()),
+        ),
         images.images if on_disk else np.array(images.images),
         ball,
         preset,

@@ -212,7 +212,7 @@ def interrupt(monkeypatch, batches):
     """Ctrl-C after a number of batches have been attacked and classified."""
     # One batch at a time, so that it is the last one that is not attacked any more.
     monkeypatch.setattr('common.evaluation.concurrent_batches.workers', lambda: 1)
-    original, calls = CompiledAttack.__call__, []
+    original, calls = CompiledAttack.craft, []
 
     def attacked(*args, **kwargs):
         if len(calls) == batches:
@@ -220,7 +220,7 @@ def interrupt(monkeypatch, batches):
         calls.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(CompiledAttack, '__call__', attacked)
+    monkeypatch.setattr(CompiledAttack, 'craft', attacked)
     return calls
 
 
@@ -344,7 +344,7 @@ def test_the_table(run_program, networks, monkeypatch, tmp_path):
     (exhibit,) = read_all(tmp_path / 'report')
     assert exhibit.data == contents['rows'] and exhibit.networks.keys() == {networks[0]}
     assert [row[-1] for row in exhibit.tables[0].rows] == ['', '', 'yes']  # pgd is the strongest
-    monkeypatch.setattr(CompiledAttack, '__call__', None)
+    monkeypatch.setattr(CompiledAttack, 'craft', None)
     assert run_program(eval_attack, *arguments, table=table)[0] == 0
     again = json.loads((tmp_path / 'rows.json').read_text())
     assert comparable(again) == comparable(contents)
@@ -559,7 +559,7 @@ def test_places_that_would_be_found_out_after_the_attack(attack, tmp_path, monke
     def too_late(*_):
         pytest.fail('has begun')
 
-    monkeypatch.setattr(CompiledAttack, '__call__', too_late)
+    monkeypatch.setattr(CompiledAttack, 'craft', too_late)
     assert 'names a folder' in refusal(attack, f'--json={tmp_path}/new/')
     (tmp_path / 'rows.json.partial').write_text('mine')
     assert 'expected a folder' in refusal(attack)

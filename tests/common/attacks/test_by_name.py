@@ -83,12 +83,12 @@ def test_of_a_thousand_classes_the_likeliest_wrong_ones_are_tried():
         loss: MarginTo = MarginTo()
         gradients: int = 1
 
-        def __call__(self, logits_fn, x, y, *, seed):
+        def perturb(self, logits_fn, x, y, *, seed):
             tf.py_function(lambda t: tried.append(t.numpy()), [self.loss.target], [])
             return x
 
     attack = dataclasses.replace(make('apgd_t', num_classes=1000), attack=Towards())
-    attack(lambda x: x @ weights, x, y, seed=tf.constant([0, 0]))
+    attack.perturb(lambda x: x @ weights, x, y, seed=tf.constant([0, 0]))
     logits = (x @ weights).numpy()
     logits[np.arange(3), y] = -np.inf
     np.testing.assert_array_equal(np.transpose(tried), np.argsort(-logits, axis=1)[:, :9])

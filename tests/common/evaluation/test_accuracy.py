@@ -555,10 +555,10 @@ def test_several_targets_are_judged_on_what_was_crafted_once(model, examples, mo
         transfer_accuracy(ATTACK, source, target, examples, crafting=Crafting(BATCH, seed=3))
         for target in targets
     ]
-    crafted, craft = [], CompiledAttack.__call__
+    crafted, craft = [], CompiledAttack.craft
     monkeypatch.setattr(
         CompiledAttack,
-        '__call__',
+        'craft',
         lambda self, x, y, *, seed: (crafted.append(len(x)), craft(self, x, y, seed=seed))[1],
     )
     together = transfer_accuracies(

@@ -142,7 +142,7 @@ def test_other_networks_are_left_alone(model):
     model = model()
     assert rearranged(model, 'float32') is None
     x = images(model)
-    np.testing.assert_array_equal(ModelLogits(model).snapshot()(x), model(x))
+    np.testing.assert_array_equal(ModelLogits(model, None).snapshot()(x), model(x))
 
 
 def test_a_network_without_a_shape_yet_is_left_alone():

@@ -235,7 +235,7 @@ def test_what_was_computed_is_not_computed_again(study, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError('attacked again')
 
-    monkeypatch.setattr('common.attacks.CompiledAttack.__call__', refuse)
+    monkeypatch.setattr('common.attacks.CompiledAttack.craft', refuse)
     for name, exhibit in first.items():
         again = make(name, study)
         assert again.data == exhibit.data
