@@ -188,8 +188,12 @@ def test_an_interrupted_cascade_goes_on_where_it_stopped(
 def test_a_finished_cascade_is_not_run_again(network, examples, verdict, tmp_path):
     path = tmp_path / 'state.npz'
     run(network, examples, partial=PartialResult(path, 'key'))
+
+    def never(x):
+        pytest.fail('is run again')
+
     again = worst_case(
-        STAGES, None, None, examples, crafting=CRAFTING, partial=PartialResult(path, 'key')
+        STAGES, never, None, examples, crafting=CRAFTING, partial=PartialResult(path, 'key')
     )
     np.testing.assert_array_equal(again.broken_by, verdict.broken_by)
 

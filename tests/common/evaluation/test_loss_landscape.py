@@ -76,7 +76,7 @@ def test_more_restarts_go_on_from_fewer(network, tmp_path, before):
 def test_an_interrupted_run_goes_on_where_it_stopped(network, tmp_path):
     restarting, path = Restarting(ATTACK, network, batch_size=4), tmp_path / 'losses.npz'
     expected = restarting.final_losses(EXAMPLES, 0, 12)
-    batches, original = [], restarting._perturb
+    batches, original = [], restarting._perturb.craft
 
     def stopping(*arguments, **named):
         if len(batches) == 2:
@@ -84,10 +84,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(network, tmp_path):
         batches.append(1)
         return original(*arguments, **named)
 
-    restarting._perturb = stopping
+    restarting._perturb.craft = stopping
     with pytest.raises(KeyboardInterrupt):
         restarting.final_losses(EXAMPLES, 0, 12, PartialResult(path, 'key'))
-    restarting._perturb = original
+    restarting._perturb.craft = original
     stored = PartialResult(path, 'key').read({'losses': None})['losses']
     np.testing.assert_array_equal(stored, expected[:8])
     np.testing.assert_array_equal(
