@@ -58,7 +58,7 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
         kind = ', a whole model' if whole else ''
         raise UserError(
             f'expected a weights file (*.weights.h5); found {path}{kind}. Whole models may be '
-            'other networks with the same weights: attack them as examples/own_model.py does.'
+            'other networks with the same weights: evaluate them by python -m common.evaluate.'
         )
     if older:
         _load_older(model, path)
