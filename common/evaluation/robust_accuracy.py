@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from common.attacks import PGD
 from common.attacks.on_arrays import STEPS, default_step_size
 from common.data.batches import Examples
 from common.data.checked import Bounds, checked_images, checked_labels, require_shape
@@ -320,9 +321,11 @@ def _checks(
 ) -> tuple[Check, ...]:
     """The checks of the cascade's record, and of the network on a sample, evenly spaced."""
     chosen = slice(None, None, -(-len(examples) // _CHECKED))
+    pgd = cascade.stages[0].attack
+    assert isinstance(pgd, PGD)  # every cascade begins with it
     suspect = Suspect(
         judged,
-        cascade.stages[0].attack,
+        pgd,
         examples.subset(chosen),
         Crafting(crafting.batch_size, crafting.seed),  # float32: the checks look at gradients
     )

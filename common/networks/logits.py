@@ -221,7 +221,7 @@ def _function(network: Any) -> Callable[[tf.Tensor], Any]:
                 'Give one of its signatures: loaded.signatures[NAME].'
             )
         network = signatures[_SIGNATURE]
-    inputs = getattr(network, 'structured_input_signature', ((), {}))[1]
+    inputs: Mapping = getattr(network, 'structured_input_signature', ((), {}))[1]
     if len(inputs) == 1:  # a signature, which takes its arguments by name
         ((name, spec),) = inputs.items()
         return lambda x: network(**{name: tf.cast(x, spec.dtype)})
@@ -327,7 +327,7 @@ def _clone_in(model: keras.Model, policy: str) -> keras.Model:
         for part in model._flatten_layers():
             # Keras would clone a subclass without the `call` that makes it one.
             if isinstance(part, _CHAINS) and type(part) not in _CHAINS:
-                raise TypeError(f'{part.name!r} is a {type(part).__name__}')
+                raise TypeError(f'it has a {type(part).__name__}')
         return keras.models.clone_model(model, clone_function=clone, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise UserError(
