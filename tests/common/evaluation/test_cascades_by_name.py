@@ -11,7 +11,7 @@ from common.evaluation.cascade import adversarial_accuracy, worst_case
 from common.evaluation.cascades_by_name import PRESETS, preset
 from common.evaluation.crafting import Crafting
 from common.losses import DLRTo, LogOdds, MarginTo
-from common.threat_model import LinfBall
+from common.threat_model import L2Ball, LinfBall
 
 BALL = LinfBall(0.1)
 
@@ -113,3 +113,13 @@ def test_quick_runs_and_leaves_no_more_than_pgd(classes):
         cascade[0].attack, network, network, examples, crafting=Crafting(16)
     )
     assert found.accuracy < alone.accuracy and (found.survived <= alone.correct).all()
+
+
+@pytest.mark.parametrize('name', PRESETS)
+def test_in_l2_they_do_without_the_attacks_that_know_linf_only(name):
+    found = preset(name, L2Ball(0.5), steps=7, step_size=0.1, num_classes=10)
+    names = [stage.name for stage in found]
+    expected = [stage.name for stage in stages(name)]
+    for only_linf in ('fab_t', 'square', 'multi_targeted'):
+        expected = [name for name in expected if not name.startswith(only_linf)]
+    assert names == expected and len(names) > 4

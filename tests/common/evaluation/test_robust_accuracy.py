@@ -1,5 +1,6 @@
 """The worst-case accuracy of anybody's network, compared with what `predict` says."""
 
+import doctest
 import json
 import warnings
 
@@ -303,3 +304,39 @@ def test_malformed_input_gets_one_clear_line(model, y, arguments, error, message
     with pytest.raises(error, match=message) as refused:
         robust_accuracy(*call, verbose=False, **given)
     assert '\n' not in str(refused.value)
+
+
+def test_the_documented_example_runs():
+    results = doctest.testmod(module)
+    assert results.attempted > 0 == results.failed
+
+
+def test_streams_and_memory_maps(short, model, y, tmp_path):
+    settings = {'epsilon': 8, 'bounds': BOUNDS, 'check': False, 'verbose': False}
+    whole = np.round(X)
+    expected = robust_accuracy(model, whole, y, **settings)
+    np.save(tmp_path / 'x.npy', whole.astype(np.uint8))
+    mapped = np.load(tmp_path / 'x.npy', mmap_mode='r')
+    stream = tf.data.Dataset.from_tensor_slices((whole.astype(np.uint8), y[:, None])).batch(7)
+    for found in (
+        robust_accuracy(model, mapped, y, **settings),
+        robust_accuracy(model, stream, **settings),
+    ):
+        np.testing.assert_array_equal(found.survived, expected.survived)
+        np.testing.assert_array_equal(found.x_adv, expected.x_adv)
+        assert isinstance(found.x_adv, np.memmap)
+    with pytest.raises(BadInput, match='and y=None with it'):
+        robust_accuracy(model, stream, y, **settings)
+    with pytest.raises(BadInput, match='expected a finite tf.data.Dataset'):
+        robust_accuracy(model, stream.repeat(), **settings)
+    with pytest.raises(UserError, match='expected batches of images'):
+        robust_accuracy(model, stream.unbatch(), **settings)
+
+
+def test_the_l2_ball(short, model, y):
+    settings = {'bounds': BOUNDS, 'norm': 'l2', 'check': False, 'verbose': False}
+    verdict = robust_accuracy(model, X, y, epsilon=40, **settings)
+    lengths = np.sqrt(((verdict.x_adv - X) ** 2).sum(axis=(1, 2, 3)))
+    assert 39 < lengths.max() <= 40 * (1 + 1e-4)
+    assert 'without the attacks that know the l-inf ball only: Adam, FAB, Square' in str(verdict)
+    assert verdict.accuracy < 0.9

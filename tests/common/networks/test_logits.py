@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from common.errors import UserError
-from common.networks.logits import DTYPES, ModelLogits, Snapshot, exact, snapshot
+from common.networks.logits import DTYPES, ModelLogits, Snapshot, as_logits, exact, snapshot
 
 DTYPE = pytest.mark.parametrize('dtype', DTYPES)
 
@@ -256,3 +256,40 @@ def test_refuses_bfloat16_for_models_it_cannot_rebuild():
     with pytest.raises(UserError, match='cannot be rebuilt in mixed_bfloat16') as caught:
         ModelLogits(Custom(name='custom'), 'bfloat16')
     assert 'Use float32' in str(caught.value) and '\n' not in str(caught.value)
+
+
+class Doubled(keras.Sequential):
+    """A Sequential model that is more than its layers, which Keras' clone_model forgets."""
+
+    def call(self, *arguments, **named):
+        return 2 * super().call(*arguments, **named)
+
+
+def test_a_subclass_is_never_replaced_by_its_layers(x):
+    layers = [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    doubled = Doubled(layers)
+    for model in (doubled, keras.Sequential([keras.Input((6, 6, 1)), doubled])):
+        with pytest.raises(UserError, match='cannot be rebuilt in mixed_bfloat16.*a Doubled'):
+            ModelLogits(model, 'bfloat16')
+        np.testing.assert_allclose(ModelLogits(model).snapshot()(x), model(x), rtol=1e-5)
+
+
+def test_one_logit_becomes_two(x):
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    expected = np.concatenate([np.zeros((len(x), 1)), model(x)], axis=1)
+    by_function = as_logits(lambda x: model(x))
+    for logits in (ModelLogits(model), ModelLogits(model).snapshot(), by_function):
+        np.testing.assert_allclose(logits(x), expected, atol=1e-6)
+
+
+def test_as_built_is_the_model_to_the_bit(x):
+    layers = [keras.layers.Conv2D(4, 3, padding='same'), keras.layers.MaxPooling2D(2)]
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), *layers, keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    assert ModelLogits(model)._rearranged('float32') is not None
+    built = ModelLogits(model, as_built=True).snapshot()
+    np.testing.assert_array_equal(built(x), model(x))
+    assert ModelLogits(model, as_built=True)._rearranged('float32') is None
