@@ -76,23 +76,12 @@ def define_attack(data_set: DataSet, steps: int | None = None) -> None:
     define_settings(
         'random_start',
         'attack_dtype',
+        'as_built',
         words=words_with_unit(data_set),
         epsilon=data_set.epsilon,
         steps=data_set.steps if steps is None else steps,
         step_size=data_set.step_size,
         seed=0,
-    )
-    _define_as_built()
-
-
-@about(Subject.RESOURCES)
-def _define_as_built() -> None:
-    flags.DEFINE_boolean(
-        'as_built',
-        False,
-        "Compute the attacked network layer by layer, as the challenge's code does. Otherwise it "
-        'may be rearranged so that gradients take less time: the same function to rounding, but '
-        'where pixels of a pooling window are equal, steps may go another way.',
     )
 
 

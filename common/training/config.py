@@ -75,6 +75,13 @@ class TrainingConfig(
         False,
         subject=Subject.RESOURCES,
     )
+    as_built: bool = setting(
+        "Compute the attacked network layer by layer, as the challenge's code does. Otherwise it "
+        'may be rearranged so that gradients take less time: the same function to rounding, but '
+        'where pixels of a pooling window are equal, steps may go another way.',
+        False,
+        subject=Subject.RESOURCES,
+    )
     log_every: int = setting(
         'Steps between lines of the log.', 100, least=1, subject=Subject.OUTPUT
     )

@@ -49,6 +49,7 @@ class Settings:
     attack_dtype: str = 'float32'
     train_dtype: str = 'float32'
     jit_compile: bool = False
+    as_built: bool = False
     drop_remainder: bool = False
     log_every: int = 100
     checkpoint_every: int = 300

@@ -95,6 +95,7 @@ class Step:
             training=training,
             update=settings.crafting == 'train',
             jit_compile=jit,
+            as_built=settings.as_built,
         )
         self._natural = ModelLogits(network, training=training, update=False)
         self._forward = ModelLogits(network, settings.train_dtype, training=True, jit_compile=jit)

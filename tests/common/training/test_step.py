@@ -270,3 +270,18 @@ def test_a_state_is_a_structure_of_tensors():
     state = make_step().first_state()
     assert isinstance(state, State)
     assert all(tf.is_tensor(leaf) for leaf in tf.nest.flatten(state))
+
+
+def test_examples_are_crafted_with_the_network_as_built_if_asked_for():
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Conv2D(2, 3, padding='same', activation='relu'),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    for as_built in (False, True):
+        crafting = Step(network, settings(as_built=as_built))._craft
+        assert (crafting._rearranged('float32') is None) == as_built
