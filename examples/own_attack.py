@@ -7,13 +7,14 @@ It compares NI-FGSM (Lin et al. 2020), written here, with plain PGD on the relea
 
 import dataclasses
 
-import tensorflow as tf
-
 from common.attacks import PGD, Attack, CompiledAttack
 from common.attacks.steps import with_gradient
 from common.losses import CrossEntropy, Loss
 from common.threat_model import Ball, LinfBall
 from mnist import dataset, model
+
+# isort: split
+import tensorflow as tf  # after this project, which imports it quietly
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,17 +3,16 @@
     python examples/own_model.py                  (the released network A, as if it were yours)
     python examples/own_model.py my_model.keras   (any Keras model that returns MNIST's 10 logits)
 
-It attacks every hundredth test image of MNIST with the quick cascade, in about a minute.
+It attacks every hundredth test image of MNIST with the quick cascade, in two minutes on two cores.
 """
 
 import sys
 
-from common import robust_accuracy  # before Keras, since this package imports TensorFlow quietly
+from common import robust_accuracy
+from common.errors import UserError
+from common.networks.own import load_network
 from mnist import dataset
 from mnist import model as released
-
-# isort: split
-import keras
 
 
 def main(arguments: list[str], every: int = 100, **settings) -> None:
@@ -24,7 +23,7 @@ def main(arguments: list[str], every: int = 100, **settings) -> None:
         every: the step between the images.
         **settings: other arguments of `robust_accuracy`.
     """
-    model = keras.models.load_model(arguments[0]) if arguments else released.load('A')
+    model = load_network(arguments[0]) if arguments else released.load('A')
     test = dataset.load('test').subset(slice(None, None, every))
     x, y = test.x, test.y
 
@@ -33,4 +32,7 @@ def main(arguments: list[str], every: int = 100, **settings) -> None:
 
 
 if __name__ == '__main__':
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f'error: {error}')

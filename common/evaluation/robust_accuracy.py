@@ -1,5 +1,6 @@
 """The worst-case accuracy of anybody's network in one call."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from common.attacks import PGD
 from common.attacks.on_arrays import STEPS, default_step_size
@@ -52,6 +54,7 @@ class RobustAccuracy:
         ball: the threat model.
         preset: name of the cascade.
         settings: how it was computed, in words.
+        kept: the file with its state, where `folder` was given.
     """
 
     natural: Outcome
@@ -61,6 +64,7 @@ class RobustAccuracy:
     ball: Ball
     preset: str
     settings: str
+    kept: tuple[pathlib.Path, ...] = ()
 
     @property
     def n(self) -> int:
@@ -108,9 +112,22 @@ class RobustAccuracy:
             'preset': self.preset,
             'settings': self.settings,
             'seconds': round(float(self.cascade.seconds.sum()), 3),
-            **records(self.cascade),
+            **self._records(),
             'checks': [dataclasses.asdict(check) for check in self.checks],
         }
+
+    def _records(self) -> dict[str, Any]:
+        found = records(self.cascade)
+        found['images']['broken_by'] = [name or None for name in self.broken_by.tolist()]
+        return found
+
+    def forget(self) -> None:
+        """Removes what was kept in `folder` so that the same call could resume."""
+        for path in self.kept:
+            for part in path.parent.glob(f'{path.stem}*'):
+                part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # others' results lie there
+                path.parent.rmdir()
 
     def __str__(self) -> str:
         ball = self.ball
@@ -262,12 +279,13 @@ def robust_accuracy(
         cascade,
         (
             Check('worst examples', not other, again),
-            *(_checks(judged, cascade, examples, crafting) if check else ()),
+            *(_checks(judged, cascade, examples, crafting, verbose) if check else ()),
         ),
         images.images if on_disk else np.array(images.images),
         ball,
         preset,
         str(crafting),
+        () if folder is None else (partial.path,),
     )
     if temporary is not None:
         if on_disk:
@@ -317,7 +335,7 @@ def _folder(
 
 
 def _checks(
-    judged: LogitsFn, cascade: Verdict, examples: Examples, crafting: Crafting
+    judged: LogitsFn, cascade: Verdict, examples: Examples, crafting: Crafting, verbose: bool
 ) -> tuple[Check, ...]:
     """The checks of the cascade's record, and of the network on a sample, evenly spaced."""
     chosen = slice(None, None, -(-len(examples) // _CHECKED))
@@ -332,4 +350,4 @@ def _checks(
     found = itertools.chain(
         cascade_checks(cascade), checks(suspect, survived=cascade.survived[chosen])
     )
-    return tuple(found)
+    return tuple(tqdm.tqdm(found, 'checking', unit='check', disable=not verbose, leave=False))

@@ -141,9 +141,12 @@ def restore_weights(model: keras.Model, prefix: str) -> None:
         variable.assign(value)
 
 
-def weights_digest(model: keras.Model) -> str:
-    """SHA-256 of all weights: identifies a network, whatever file it came from."""
+def weights_digest(model: keras.Model | tf.Module) -> str:
+    """SHA-256 of all weights: identifies a network, whatever file it came from.
+
+    States of random generators, which Keras draws anew in every process, do not count.
+    """
     digest = hashlib.sha256()
-    for variable in model.variables:
+    for variable in model.weights if isinstance(model, keras.Layer) else model.variables:
         digest.update(variable.numpy().tobytes())
     return digest.hexdigest()

@@ -118,6 +118,7 @@ def _evaluate(*, writes: bool) -> None:
     if json:
         about_run = {'model': FLAGS.model, 'data': FLAGS.data}
         write_json(json, about_run | verdict.as_json())
+        verdict.forget()
     print(verdict)
     for path in filter(None, (json, output)):
         print(f'wrote {path}')

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 from absl import flags
 
 from common.attacks.on_arrays import STEPS, default_step_size
@@ -125,7 +126,11 @@ def own_data_set(
         classes = probe(network, images, gradients=False)
         return Examples(images, checked_labels(y, len(images), classes), dataset)
 
-    networks = OwnNetworks('own', lambda config: trainable(config['network']), [{'network': model}])
+    networks = OwnNetworks(
+        'own',
+        lambda config: trainable(config['network'], config.get('seed', 0)),
+        [{'network': model}],
+    )
     return DataSet(
         key='own',
         title=data,
@@ -157,16 +162,23 @@ class OwnNetworks(Networks):
         return load_network(reference)
 
 
-def trainable(reference: str) -> keras.Model:
+def trainable(reference: str, seed: int) -> keras.Model:
     """The Keras model that a reference names, with the weights that it has there.
 
+    Initial weights of a model that code builds, and dropout's random numbers, follow from the seed.
+
     Raises:
-        UserError: it is no Keras model, or has no weights yet.
+        UserError: it is no Keras model.
     """
+    keras.utils.set_random_seed(seed)
     network = load_network(reference)
     if not isinstance(network, keras.Model):
         raise UserError(
             f'--model: expected a Keras model, whose weights can be trained; found '
             f'{type(network).__name__} in {reference}.'
         )
+    states = [v for v in network.variables if 'seed_generator_state' in v.path]
+    for number, state in enumerate(states):
+        drawn = np.random.SeedSequence([seed, number]).generate_state(int(np.prod(state.shape)))
+        state.assign(drawn.reshape(state.shape).astype(state.dtype))
     return network

@@ -121,7 +121,7 @@ def _write_model(data_set: own_data_set.DataSet, folder: pathlib.Path) -> None:
         '-m',
         'common.evaluate',
         f'--model={path}',
-        f'--data={FLAGS.data}',
+        '--data=TEST.npz',
         f'--bounds={",".join(FLAGS.bounds)}',
         f'--epsilon={FLAGS.epsilon:g}',
         '--preset=quick',
@@ -129,6 +129,6 @@ def _write_model(data_set: own_data_set.DataSet, folder: pathlib.Path) -> None:
     if FLAGS['norm'].present:
         evaluate.append(FLAGS['norm'].serialize())
     print(
-        f'trained: {path}; evaluate it, best on images that it has not seen, with\n'
+        f'trained: {path}; evaluate it on images that it has not seen (here TEST.npz) with\n'
         f'  {shlex.join(evaluate)}'
     )
