@@ -9,7 +9,7 @@ In Python, `PGDAttack` is the challenge's `LinfPGDAttack`, for any Keras model t
 from typing import Any
 
 from common.attacks import PGD, CompiledAttack
-from common.losses import Loss
+from common.losses import CWMargin, Loss
 from common.programs import cli, pgd_attack
 from mnist.data_set import MNIST
 
@@ -26,7 +26,8 @@ class PGDAttack(CompiledAttack):
         epsilon: radius of the l-inf ball, in pixel units.
         steps: gradient steps.
         step_size: length of a step, in pixel units.
-        loss: what it maximizes: 'xent', 'cw', or one of `common.losses`.
+        loss: what it maximizes: 'xent', 'cw' (with the kappa = 50 of the challenge's code), or one
+            of `common.losses`.
         random_start: start from a random point of the ball, not from the image.
         bounds: range of pixels; images outside of it are refused.
     """
@@ -41,6 +42,8 @@ class PGDAttack(CompiledAttack):
         random_start: bool = True,
         bounds: tuple[float, float] = (MNIST.lower, MNIST.upper),
     ):
+        if loss == 'cw':
+            loss = CWMargin(50.0)
         ball = MNIST.kind_of_ball(epsilon, *bounds)
         super().__init__(PGD(ball, steps, step_size, loss, random_start), network)
 

@@ -87,7 +87,7 @@ class Attack(abc.ABC):
             UserWarning: the network returns probabilities, is random, or has no gradients.
         """
         if isinstance(network, Snapshot) or not tf.executing_eagerly():
-            return self.perturb(as_logits(network), x, y, seed=seed)
+            return self.perturb(as_logits(network), x, y, seed=as_seed(seed))
         logits = as_logits(network)
         x, y = checked(logits, x, y, self)
         opened = Snapshot(logits, exact=getattr(logits, 'exact', None))
@@ -102,7 +102,13 @@ class Attack(abc.ABC):
 
 
 def checked(
-    logits_fn: LogitsFn, x: Any, y: Any, attack: Attack, *, classes: int | None = None
+    logits_fn: LogitsFn,
+    x: Any,
+    y: Any,
+    attack: Attack,
+    *,
+    classes: int | None = None,
+    compiled: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images [n, ...] float32 and labels [n] int32, checked against each other and the attack.
 
@@ -112,6 +118,7 @@ def checked(
         y: [n], [n, 1] or one-hot labels.
         attack: the attack.
         classes: number of classes, from an earlier look at the network; None looks now.
+        compiled: whether the network is going to be a part of a graph.
 
     Raises:
         BadInput: something does not fit.
@@ -119,7 +126,7 @@ def checked(
     images = checked_images(x, getattr(attack, 'bounds', None))
     require_shape(images.shape[1:], input_shape(logits_fn))
     if classes is None:
-        classes = probe(logits_fn, images, gradients=attack.gradients > 0)
+        classes = probe(logits_fn, images, gradients=attack.gradients > 0, compiled=compiled)
     return images, checked_labels(y, len(images), classes)
 
 
@@ -144,6 +151,7 @@ def in_batches(
 
     Raises:
         BadInput: a batch size below 1.
+        UserError: the attack made NaN.
     """
     if batch_size < 1:
         raise BadInput(f'expected a batch_size of at least 1; found {batch_size}.')
@@ -153,7 +161,13 @@ def in_batches(
         batch = slice(i, i + batch_size)
         own = tf.random.fold_in(seed, number) if number else seed
         parts.append(craft(tf.constant(x[batch], tf.float32), tf.constant(y[batch]), own))
-    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
+    x_adv = parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
+    if not tf.reduce_all(tf.math.is_finite(x_adv)):
+        raise UserError(
+            'expected adversarial images of numbers; the attack made NaN or infinity: a gradient '
+            "is NaN, as a square root's is at 0, or step_size is. Give the network one there."
+        )
+    return x_adv
 
 
 def as_seed(seed: Any) -> tf.Tensor:
@@ -162,6 +176,8 @@ def as_seed(seed: Any) -> tf.Tensor:
     Raises:
         BadInput: neither.
     """
+    if tf.is_tensor(seed) and not tf.executing_eagerly():
+        return tf.cast(seed, tf.int32)
     values = np.asarray(seed)
     if values.shape == ():
         values = np.stack([values, np.zeros_like(values)])
@@ -179,7 +195,7 @@ class Climber(Attack):
     Attributes:
         ball: the threat model.
         steps: number of gradients.
-        loss: what is maximized; 'xent' and 'cw' name the challenge's losses.
+        loss: what is maximized; 'xent' and 'cw' name the paper's losses (CW with kappa = 0).
         random_start: start from `ball.sample` rather than from the natural image.
     """
 

@@ -51,7 +51,9 @@ class CompiledAttack:
         self, x: Any, y: Any, *, seed: Any = 0, batch_size: int = BATCH_SIZE, verbose: bool = False
     ) -> tf.Tensor:
         """Adversarial images [n, ...] float32; arguments, errors and warnings as in `Attack`."""
-        x, y = checked(self._logits_fn, x, y, self.attack, classes=self._classes)
+        if not tf.executing_eagerly():  # a part of the caller's graph
+            return self._perturb(x, tf.cast(y, tf.int32), as_seed(seed))
+        x, y = checked(self._logits_fn, x, y, self.attack, classes=self._classes, compiled=True)
         return in_batches(
             lambda x, y, seed: self.craft(x, y, seed=seed),
             x,
@@ -84,7 +86,9 @@ class CompiledAttack:
         return self._concrete(x, y, seed)
 
     def _trace(self, x: tf.Tensor):
-        self._classes = probe(self._logits_fn, x, gradients=self.attack.gradients > 0)
+        if self._classes is None:
+            gradients = self.attack.gradients > 0
+            self._classes = probe(self._logits_fn, x, gradients=gradients, compiled=True)
         # An open batch dimension, so that the last, shorter batch is not traced again.
         return self._perturb.get_concrete_function(
             tf.TensorSpec([None, *x.shape[1:]], tf.float32),

@@ -1,5 +1,6 @@
 """One attack by name on arrays, in one call."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from common.attacks.compiled import CompiledAttack
 from common.data.checked import Bounds, checked_images
 from common.errors import BadInput
 from common.networks.logits import as_logits
-from common.networks.probe import probe
+from common.networks.probe import NetworkWarning, classes_of
 from common.threat_model import make_ball
 
 STEPS = 40
@@ -87,13 +88,15 @@ def attack(
         ball,
         steps=steps,
         step_size=step_size,
-        num_classes=probe(logits, images, gradients=False),
+        num_classes=classes_of(logits, images),
         restarts=restarts,
         random_start=random_start,
     )
-    images, labels = checked(logits, images, y, made)
+    images, labels = checked(logits, images, y, made, compiled=True)
     compiled = CompiledAttack(made, logits)
-    return compiled(images, labels, seed=seed, batch_size=batch_size, verbose=verbose).numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NetworkWarning)  # told just now
+        return compiled(images, labels, seed=seed, batch_size=batch_size, verbose=verbose).numpy()
 
 
 def default_step_size(epsilon: float, steps: int) -> float:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from common.errors import BadInput
+
 _AHEAD = 2  # batches per device that are prepared ahead
 _BLOCK = 1 << 21  # pixels that are looked at together where all images are
 
@@ -23,11 +25,28 @@ class Examples:
             take a batch at a time and never copy the whole.
         y: [n] int32 labels.
         name: for example 'MNIST test'.
+
+    Raises:
+        BadInput: the numbers of images and labels differ.
     """
 
     x: np.ndarray
     y: np.ndarray
     name: str
+
+    def __post_init__(self):
+        if len(self.x) != len(self.y):
+            raise BadInput(
+                f'expected a label for each image; found {len(self.x):,} images and '
+                f'{len(self.y):,} labels.'
+            )
+
+    @functools.cached_property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest pixel of all images; NaN if any pixel is."""
+        ends = [(float(block.min()), float(block.max())) for block in self.blocks() if block.size]
+        lows, highs = zip(*ends, strict=True) if ends else ((0.0,), (0.0,))
+        return float(np.min(lows)), float(np.max(highs))
 
     def __len__(self) -> int:
         return len(self.y)

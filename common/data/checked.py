@@ -115,6 +115,25 @@ def require_shape(shape: tuple[int, ...], expected: tuple[int | None, ...] | Non
         )
 
 
+def require_fit(examples: Examples, bounds: Bounds | None, classes: int) -> None:
+    """Refuses examples that an evaluation would give a wrong number for.
+
+    Args:
+        examples: images and labels.
+        bounds: the range of pixels; None does not check it.
+        classes: number of classes of the network.
+
+    Raises:
+        BadInput: NaN or infinite pixels, pixels outside of the range, or labels without a class.
+    """
+    low, high = examples.range
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise BadInput(f'expected finite pixels in {examples.name}; found NaN or infinity.')
+    if bounds is not None:
+        _require_range(low, high, bounds)
+    checked_labels(examples.y, len(examples), classes)
+
+
 def checked_examples(
     x: Any, y: Any, *, bounds: Bounds | None, classes: int, name: str = 'images'
 ) -> Examples:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.batches import Examples
+from common.data.checked import require_fit
 from common.distribution import hosts
 from common.errors import UserError
 from common.evaluation.concurrent_batches import in_order, split
@@ -65,7 +66,7 @@ class Judge:
     """
 
     def __init__(self, network: Any):
-        logits_fn = as_logits(network, dtype=None)
+        self._logits_fn = logits_fn = as_logits(network, dtype=None)
 
         @tf.function(autograph=False, reduce_retracing=True)
         def judge(x, y):
@@ -79,6 +80,10 @@ class Judge:
             )
 
         self._judge = judge
+
+    def classes(self, examples: Examples) -> int:
+        """Number of the network's classes, from its logits of one image."""
+        return int(self._logits_fn(tf.constant(examples.batch(slice(1))[0])).shape[-1])
 
     def __call__(self, x: tf.Tensor, y: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Predictions and losses of one batch.
@@ -94,13 +99,13 @@ class Judge:
             UserError: the network returned a NaN, so that no prediction means anything.
         """
         predictions, losses, nan, nan_in_x = (t.numpy() for t in self._judge(x, y))
-        if nan:
+        if nan or nan_in_x:
             raise UserError(
                 'expected numbers as logits; the network returned NaN'
                 + (
-                    ' for images that hold NaN themselves. They are damaged, or an attack '
-                    "made them by a gradient that is NaN, as a square root's is at 0: give the "
-                    'network one there.'
+                    ' or a number for images that hold NaN themselves. They are damaged, or an '
+                    "attack made them by a gradient that is NaN, as a square root's is at 0: give "
+                    'the network one there.'
                     if nan_in_x
                     else '. Its weights are damaged: train or fetch them again.'
                 )
@@ -120,6 +125,7 @@ def natural_accuracy(judge: Judge, examples: Examples, *, batch_size: int) -> Ou
         UserError: no examples, or NaN logits.
     """
     require_some(examples)
+    require_fit(examples, None, judge.classes(examples))
     if hosts().count > 1:
         hosts().require_same('images and batches', examples.digest(), batch_size)
     start = time.perf_counter()

@@ -19,6 +19,7 @@ import tqdm
 from common.attacks import Attack, CompiledAttack, Restarts
 from common.attacks.restarts import restart_seed
 from common.data.batches import Examples
+from common.data.checked import require_fit
 from common.distribution import Hosts, hosts
 from common.evaluation.accuracy import Judge, Outcome, require_some
 from common.evaluation.concurrent_batches import in_order, split
@@ -344,11 +345,19 @@ class _Cascade:
             keep()
         return state.verdict(self.stages)
 
+    def _require_fit(self) -> None:
+        """Refuses images and labels that do not fit the network or an attack."""
+        classes = self.judge.classes(self.examples)
+        for bounds in {getattr(stage.attack, 'bounds', None) for stage in self.stages}:
+            require_fit(self.examples, bounds, classes)
+
     def _batches(
         self, state: _State, on_batch: OnBatch | None, keep: Callable[[], None]
     ) -> Iterator[Stage]:
         """Advances `state` batch by batch to the end; yields the stage after each batch."""
         self._exchange(state, keep)  # what they have on disk
+        if state.position[0] < len(self.stages):
+            self._require_fit()
         while state.position[0] < len(self.stages) and state.survived.any():
             number, restart = state.position
             stage = self.stages[number]

@@ -19,11 +19,12 @@ import tqdm
 
 from common.attacks import PGD
 from common.attacks.on_arrays import STEPS, default_step_size
+from common.attacks.steps import with_gradient
 from common.data.batches import Examples
 from common.data.checked import Bounds, checked_images, checked_labels, require_shape
 from common.data.spool import spooled
 from common.distribution import hosts
-from common.errors import BadInput
+from common.errors import BadInput, UserError
 from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
 from common.evaluation.cascade import worst_case
 from common.evaluation.cascades_by_name import preset as make_stages
@@ -32,8 +33,9 @@ from common.evaluation.images_on_disk import ImagesOnDisk
 from common.evaluation.resumable import PartialResult
 from common.evaluation.sanity_checks import Check, Suspect, cascade_checks, checks
 from common.evaluation.verdict import SURVIVES, Verdict, records, table
+from common.losses import LogOdds
 from common.networks.logits import LogitsFn, as_logits, input_shape
-from common.networks.probe import SAMPLE, probe
+from common.networks.probe import SAMPLE, NetworkWarning, probe
 from common.networks.weights import weights_digest
 from common.threat_model import Ball, LinfBall, make_ball
 
@@ -244,6 +246,8 @@ def robust_accuracy(
     crafting = Crafting(batch_size, seed, dtype)
     judged = as_logits(model, dtype=None, output=output)
     examples, classes = _checked(judged, x, y, ball)
+    source = crafting.logits(model, output)
+    probe(source, examples.batch(slice(SAMPLE))[0])
     judge = Judge(judged)
     natural = natural_accuracy(judge, examples, batch_size=batch_size)
     if verbose:
@@ -256,31 +260,36 @@ def robust_accuracy(
         )
     pgd_step = default_step_size(epsilon, steps) if step_size is None else step_size
     stages = make_stages(preset, ball, steps=steps, step_size=pgd_step, num_classes=classes)
-    source = crafting.logits(model, output)
-    key = (stages, _identity(model, judged, examples), examples.digest(), seed, batch_size)
+    key = (stages, _identity(model, judged, source, examples), examples.digest(), seed, batch_size)
     kept, temporary = _folder(folder)
     partial = PartialResult.of(kept, 'robust_accuracy', *key, crafting.precision)
+    resumed = partial.path.exists()
     images = ImagesOnDisk(partial, examples)
-    cascade = worst_case(
-        stages,
-        source,
-        judge,
-        examples,
-        crafting=crafting,
-        progress='attacking' if verbose else None,
-        on_batch=images.keep,
-        partial=partial if folder is not None else None,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NetworkWarning)  # told already
+        cascade = worst_case(
+            stages,
+            source,
+            judge,
+            examples,
+            crafting=crafting,
+            progress='attacking' if verbose else None,
+            on_batch=images.keep,
+            partial=partial if folder is not None else None,
+        )
+        checked = _checks(judged, cascade, examples, crafting, verbose) if check else ()
     other = images.disagreement(judge, ball, examples, cascade.survived, batch_size)
+    if other and resumed:
+        raise UserError(
+            f'expected the state in {partial.path} to be of this network; found {other}. Remove '
+            'the folder and run the same again.'
+        )
     again = f'judged again, the worst examples hold {other or "what the cascade says"}'
     on_disk = isinstance(examples.x, np.memmap)
     verdict = RobustAccuracy(
         natural,
         cascade,
-        (
-            Check('worst examples', not other, again),
-            *(_checks(judged, cascade, examples, crafting, verbose) if check else ()),
-        ),
+        (Check('worst examples', not other, again), *checked),
         images.images if on_disk else np.array(images.images),
         ball,
         preset,
@@ -306,18 +315,31 @@ def _checked(judged: LogitsFn, x: Any, y: Any, ball: Ball) -> tuple[Examples, in
         x, y = spool.x, spool.y
     images = checked_images(x, (ball.lower, ball.upper))
     require_shape(images.shape[1:], input_shape(judged))
-    classes = probe(judged, images, gradients=False)
+    classes = probe(judged, images, gradients=False, compiled=True)
     return Examples(images, checked_labels(y, len(images), classes), 'images'), classes
 
 
-def _identity(model: Any, judged: LogitsFn, examples: Examples) -> str:
-    """A digest of the network: of its weights where it has any, and of some logits."""
+def _identity(model: Any, judged: LogitsFn, source: LogitsFn, examples: Examples) -> str:
+    """A digest of the network: of its weights where it has any, and of some logits and gradients.
+
+    Code that computes something else with the same weights is another network.
+    """
     chosen = np.linspace(0, len(examples) - 1, num=min(SAMPLE, len(examples)), dtype=int)
-    logits = judged(tf.constant(examples.batch(chosen)[0])).numpy()
-    digest = hashlib.sha256(np.round(logits / max(np.abs(logits).max(), 1e-30), 3).tobytes())
+    x = tf.constant(examples.batch(chosen)[0])
+    logits = judged(x).numpy()
+    digest = hashlib.sha256(_rounded(logits))
+    _, gradient = with_gradient(
+        lambda x: LogOdds()(source(x), tf.constant(logits.argmax(axis=1), tf.int32)), x
+    )
+    digest.update(_rounded(gradient.numpy()))
     if getattr(model, 'variables', None):
         digest.update(weights_digest(model).encode())
     return digest.hexdigest()
+
+
+def _rounded(values: np.ndarray) -> bytes:
+    """Numbers without what differs between runs on some devices."""
+    return np.round(values / max(np.abs(values).max(), 1e-30), 2).tobytes()
 
 
 def _folder(

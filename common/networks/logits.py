@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 """[batch, ...] float32 pixels -> [batch, classes] float32 logits."""
 
 DTYPES = ('float32', 'bfloat16')
+
+_ROUNDED = 0.1  # of the largest logit: more than rounding makes of a network in lower precision
 
 
 class Logits(abc.ABC):
@@ -117,6 +120,30 @@ class ModelLogits(Logits):
             return _clone_in(self.model, 'float32')
         except UserError:  # attacks warn where gradients do vanish
             return None
+
+    def verify(self, x: tf.Tensor) -> None:
+        """Makes sure that the model rebuilt in another precision computes the same function.
+
+        Layers may hold what is neither in their config nor in their weights.
+
+        Args:
+            x: [batch, ...] float32 pixels.
+
+        Raises:
+            UserError: it does not, and the model's own layers have not the precision asked for.
+        """
+        if self._clone is None or self.training:
+            return
+        own = logits_of(self.model(x, training=False), self.output)
+        scale = tf.maximum(tf.reduce_max(tf.abs(own)), 1e-30)
+        if float(tf.reduce_max(tf.abs(self._plain()(x) - own)) / scale) < _ROUNDED:
+            return
+        if self.dtype == 'bfloat16':
+            raise UserError(
+                f'{self.model.name!r} computes something else when it is rebuilt in bfloat16: its '
+                'layers hold numbers that are neither weights nor in get_config. Use float32.'
+            )
+        self.__dict__['_clone'] = None
 
     def _layers(self, x: tf.Tensor) -> tf.Tensor:
         return logits_of(self.model(x, training=self.training), self.output)
@@ -230,7 +257,16 @@ def _function(network: Any) -> Callable[[tf.Tensor], Any]:
             'expected a Keras model, a SavedModel or a function from pixels to logits as the '
             f'network; found {type(network).__name__}.'
         )
-    return lambda x: network(tf.convert_to_tensor(x))
+    named = {'training': False} if _takes_training(network) else {}
+    return lambda x: network(tf.convert_to_tensor(x), **named)
+
+
+def _takes_training(network: Callable) -> bool:
+    """Whether it has a parameter `training`, which evaluation mode sets."""
+    try:
+        return 'training' in inspect.signature(network).parameters
+    except (TypeError, ValueError):  # some callables have no signature
+        return False
 
 
 def as_logits(

@@ -117,3 +117,7 @@ def test_arrays_and_labels_of_any_integer_type_are_taken(network, examples):
     expected = attack(x, y, seed=[0, 0])
     for dtype in (np.uint8, np.int64):
         np.testing.assert_array_equal(attack(x, y.astype(dtype), seed=(0, 0)), expected)
+
+
+def test_cw_by_name_is_the_challenges(network):
+    assert PGDAttack(network, loss='cw').attack.loss == CWMargin(50.0)

@@ -11,7 +11,7 @@ import keras  # isort: skip
 from common.attacks import PGD, CompiledAttack, Restarts, Square, fgsm
 from common.attacks.base import as_seed
 from common.attacks.on_arrays import attack
-from common.errors import BadInput
+from common.errors import BadInput, UserError
 from common.losses import CWMargin
 from common.threat_model import L2Ball, LinfBall
 
@@ -165,3 +165,21 @@ def test_attack_by_name_refuses(model, arguments, message):
     with pytest.raises(Exception, match=message) as refused:
         attack(model, given.pop('x'), given.pop('y'), verbose=False, **given)
     assert '\n' not in str(refused.value)
+
+
+def test_attacks_that_make_nan_say_so(model):
+    def network(x):  # the square root has no gradient at 0
+        return tf.sqrt(tf.nn.relu(tf.reshape(x, [-1, 16]) - 300.0))[:, :3]
+
+    with pytest.raises(UserError, match='the attack made NaN or infinity'):
+        PGD(BALL, 3, 2)(network, X, Y)
+    with pytest.raises(UserError, match='the attack made NaN or infinity'):
+        PGD(BALL, 3, tf.constant(np.nan))(model, X, Y)
+
+
+def test_inside_of_a_graph_an_attack_is_a_part_of_it(model):
+    expected = CompiledAttack(PGD(BALL, 3, 2), model)(X, Y, seed=4)
+    compiled, bare = CompiledAttack(PGD(BALL, 3, 2), model), PGD(BALL, 3, 2)
+    for call in (compiled, functools.partial(bare, model)):
+        inside = tf.function(lambda x, y, call=call: call(x, y, seed=4), autograph=False)
+        np.testing.assert_allclose(inside(X, np.int32(Y)), expected, atol=1e-3)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.attacks import PGD, CompiledAttack, Restarts, TargetedEach
 from common.data.batches import Examples
-from common.errors import UserError
+from common.errors import BadInput, UserError
 from common.evaluation import resumable as partial_module
 from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
 from common.evaluation.cascade import adversarial_accuracy, compiled_accuracy
@@ -269,7 +269,7 @@ def test_logits_that_are_no_numbers_are_refused(model, examples, bad_image):
         lambda: evaluate(model, damaged),
         lambda: evaluate(model, damaged, Restarts(ATTACK, 2)),
     ):
-        with pytest.raises(UserError, match='the network returned NaN') as caught:
+        with pytest.raises(UserError, match='expected finite pixels in .*; found NaN') as caught:
             call()
         assert '\n' not in str(caught.value)
 
@@ -643,3 +643,22 @@ def test_partial_results_in_the_home_folder_are_found_again(tmp_path, monkeypatc
     partial = PartialResult.of('~/results', 'x', 1)
     partial.write({'a': 1})
     assert partial.read({'a': 0}) == {'a': 1}
+
+
+def test_examples_that_would_give_a_wrong_number_are_refused(model, examples):
+    def changed(**changes):
+        return dataclasses.replace(examples, **changes)
+
+    judge = Judge(model)
+    for wrong, message in (
+        (changed(x=examples.x * 255), 'expected pixels from .* found'),
+        (changed(y=examples.y + 100), 'labels, one for each image.*; found'),
+        (changed(y=examples.y - 1), 'labels, one for each image.*; found -1'),
+    ):
+        with pytest.raises(BadInput, match=message):
+            evaluate(model, wrong)
+        if wrong.x is examples.x:
+            with pytest.raises(BadInput, match=message):
+                natural_accuracy(judge, wrong, batch_size=BATCH)
+    with pytest.raises(BadInput, match='a label for each image; found .* images and .* labels'):
+        changed(y=examples.y[1:])

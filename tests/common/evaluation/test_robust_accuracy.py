@@ -340,3 +340,27 @@ def test_the_l2_ball(short, model, y):
     assert 39 < lengths.max() <= 40 * (1 + 1e-4)
     assert 'without the attacks that know the l-inf ball only: Adam, FAB, Square' in str(verdict)
     assert verdict.accuracy < 0.9
+
+
+def test_another_function_with_the_same_weights_and_logits_is_evaluated_anew(
+    short, y, tmp_path, model
+):
+    settings = {'epsilon': 8, 'bounds': BOUNDS, 'check': False, 'verbose': False}
+    with pytest.warns(UserWarning, match='no gradient'):
+        blind = robust_accuracy(
+            lambda x: model(tf.stop_gradient(x)), X, y, folder=tmp_path, **settings
+        )
+    seeing = robust_accuracy(lambda x: model(x), X, y, folder=tmp_path, **settings)
+    assert seeing.accuracy < blind.accuracy
+    seeing.forget()
+    blind.forget()
+    assert not tmp_path.exists()
+
+
+def test_a_warning_is_given_once(short, model, y):
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter('always')
+        settings = {'epsilon': 8, 'bounds': BOUNDS, 'check': False, 'verbose': False}
+        robust_accuracy(lambda x: tf.nn.softmax(model(x)), X, y, **settings)
+    told = [str(w.message) for w in given if 'returns probabilities' in str(w.message)]
+    assert 1 <= len(told) <= 2

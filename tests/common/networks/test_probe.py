@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.errors import BadInput
-from common.networks.logits import as_logits
+from common.errors import BadInput, UserError
+from common.networks.logits import ModelLogits, as_logits
 from common.networks.probe import probe
 
 X = np.random.default_rng(0).uniform(0, 1, (40, 6)).astype(np.float32)
@@ -61,28 +61,72 @@ def test_probabilities_random_outputs_and_missing_gradients_are_told():
         probe(as_logits(lambda x: tf.round(8 * x) @ W), X, gradients=False)
 
 
+def sure():
+    """A network that is so sure that gradients of its cross-entropy are too small for float16."""
+    dense = keras.layers.Dense(3, use_bias=False)
+    model = keras.Sequential([keras.Input((6,)), dense])
+    dense.kernel.assign(tf.one_hot([0, 1, 2, 0, 1, 2], 3) * [60.0, 20.0, -20.0])
+    return model
+
+
+class Sure(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.inner = sure()
+
+    def call(self, x):
+        return self.inner(x + 1)
+
+
 def test_gradients_that_vanish_in_float16_are_told_unless_the_model_can_be_rebuilt():
-    def chain(scale):  # its gradients are too small for float16
-        layers = [keras.Input((6,)), keras.layers.Rescaling(scale), keras.layers.Dense(3)]
-        return keras.Sequential(layers)
-
-    class Subclassed(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.inner = chain(1e-9)
-
-        def call(self, x):
-            return 1e4 * self.inner(x)
-
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy('mixed_float16')
     try:
-        subclassed, sequential = Subclassed(), chain(1e-9)
+        subclassed, sequential = Sure(), sure()
     finally:
         keras.config.set_dtype_policy(policy)
     subclassed(X)
-    with pytest.warns(UserWarning, match='or be computed in float16, where small gradients vanish'):
+    with pytest.warns(UserWarning, match="cross-entropy's gradient is 0 at .* computes in float16"):
         probe(as_logits(subclassed), X)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         probe(as_logits(sequential), X)
+
+
+def test_a_model_that_cannot_be_rebuilt_whole_keeps_its_own_layers():
+    normalize = keras.layers.Normalization(axis=None)
+    normalize.adapt(1000 * X)  # it keeps mean and variance neither as config nor as weights
+    layers = [keras.Input((6,)), normalize, keras.layers.Dense(3, dtype='mixed_float16')]
+    model = keras.Sequential(layers)
+    network = as_logits(model)
+    probe(network, 1000 * X)
+    np.testing.assert_allclose(network(1000 * X), model(1000 * X), atol=0.01)
+    with pytest.raises(UserError, match='something else when it is rebuilt in bfloat16'):
+        probe(ModelLogits(model, 'bfloat16'), 1000 * X)
+
+
+def test_networks_that_depend_on_the_batch_are_told():
+    with pytest.warns(UserWarning, match='depend on the others in its batch'):
+        probe(as_logits(lambda x: (x - tf.reduce_mean(x, axis=0)) @ W), X)
+
+
+def test_networks_that_cannot_be_compiled_are_refused_where_they_have_to_be():
+    for network, message in (
+        (lambda x: tf.constant(x.numpy() @ W.numpy()), 'not of NumPy arrays'),
+        (lambda x: tf.numpy_function(lambda x: x @ W.numpy(), [x], tf.float32), 'ensure_shape'),
+    ):
+        probe(as_logits(network), X, gradients=False)
+        with pytest.raises(BadInput, match=message):
+            probe(as_logits(network), X, gradients=False, compiled=True)
+
+
+def test_a_parameter_named_training_is_set():
+    def network(x, training=True):
+        return x @ W + 5.0 if training else x @ W
+
+    np.testing.assert_allclose(as_logits(network)(X), X @ W, atol=1e-5)
+
+
+def test_probabilities_of_0_and_1_are_probabilities_too():
+    with pytest.raises(BadInput, match='Remove the last sigmoid'):
+        probe(as_logits(lambda x: tf.sigmoid(100 * (x @ W))[:, 0]), X)

@@ -263,7 +263,7 @@ def test_weights_of_a_network_with_random_layers(networks, tmp_path):
 def test_whole_models_are_refused(networks, tmp_path, name):
     network(SMALL, 1).save(tmp_path / name)
     message = refusal(networks, tmp_path / name)
-    assert 'expected a weights file (*.weights.h5)' in message and 'own_model.py' in message
+    assert 'expected a weights file (*.weights.h5)' in message and 'common.evaluate' in message
 
 
 def test_a_folder_prefers_the_last_weights(networks, tmp_path):
