@@ -47,9 +47,16 @@ def _in_words(method: Callable) -> Callable:
             return method(*args, **kwargs)
         except tf.errors.InvalidArgumentError as error:
             found = re.search(rf'({_REFUSAL}.*?\.)[\'"\]]', str(error))
+            if found is not None:
+                raise BadInput(found[1]) from None
+            # Under a strategy, Keras adds up the replicas' shares of the first batch.
+            found = re.search(r"attr 'T' of (bool|string) .*\[Op:AddN\]", str(error), re.DOTALL)
             if found is None:
                 raise
-            raise BadInput(found[1]) from None
+            raise BadInput(
+                f'{_REFUSAL}expected images, labels and weights that are numbers, under a '
+                f'strategy; found {found[1]}. Convert them: y.astype(int).'
+            ) from None
         except ValueError as error:
             found = re.match('Invalid dtype: ([a-z]+)', str(error))  # Keras' own, of arrays
             if found is None:
@@ -300,6 +307,7 @@ class AdversarialTraining(keras.Model):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """See `keras.Model.compute_metrics`: of natural images alone."""
         judge = self._adversarial.judge
+        y_pred = logits_of(y_pred)  # as a step has them, where the network has a single output
         if judge is not None and not self._adversarial.built:
             # Under a strategy, Keras makes the metrics' variables by calling this.
             judge.compute_metrics(x, y, y_pred, sample_weight)
@@ -685,7 +693,8 @@ def _words_about_one_output(logits: np.ndarray, far: np.ndarray) -> bytes:
         logits: [n, 2] logits of images, the first of which are 0.
         far: those of numbers far outside of the range of pixels.
     """
-    if ((far < 0) | (far > 1)).any():  # a new network's logits may be small by chance
+    # A new network's logits may be small by chance, and a replica's share of a batch empty.
+    if not len(logits) or ((far < 0) | (far > 1)).any():
         return b''
     try:
         _warn_of_probabilities(logits)

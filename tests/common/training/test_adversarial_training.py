@@ -658,6 +658,21 @@ for variable in [*model.variables, *model.optimizer.variables]:
     assert np.isfinite(left).all()
 with pytest.raises(UserError, match='found images from'):
     model.fit(x * 255, y, batch_size=8, verbose=0)
+
+def binary(activation):
+    with two.scope():
+        last = keras.layers.Dense(1, activation=activation)
+        network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), last])
+        model = AdversarialTraining(network, still)
+        model.compile('sgd', metrics=['accuracy'])
+    return model
+
+history = binary(None).fit(x, y // 2, batch_size=1, epochs=1, steps_per_epoch=2, verbose=0)
+assert 'adversarial_accuracy' in history.history
+with pytest.raises(UserError, match='expected a logit'):
+    binary('sigmoid').fit(x, y // 2, batch_size=8, verbose=0)
+with pytest.raises(UserError, match='found bool'):
+    binary(None).fit(x, y > 1, batch_size=8, verbose=0)
 print('as one')
 """
 
