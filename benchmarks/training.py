@@ -97,7 +97,9 @@ def _training_rate(examples: Examples, dtype: str, jit_compile: bool) -> float:
             Trainer(
                 network=model.network_a(FLAGS.width),
                 settings=settings,
-                data=Data(examples, augment=dataset.AUGMENTATION),
+                data=Data(
+                    examples, augment=dataset.AUGMENTATION, pixels=(CIFAR10.lower, CIFAR10.upper)
+                ),
                 model_dir=folder,
             ).train()
         rows = list(csv.DictReader((folder / 'log.csv').open()))

@@ -7,17 +7,21 @@ callbacks and the loop over batches are Keras'.
 import dataclasses
 import functools
 import importlib
+import operator
 import re
 import types
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from common.attacks import Attack
-from common.errors import UserError
-from common.networks.logits import ModelLogits
+from common.data.checked import require_shape
+from common.errors import BadInput, UserError, reason
+from common.networks.logits import ModelLogits, input_shape, logits_of
+from common.networks.probe import _warn_of_probabilities
 from common.threat_model import Ball
 from common.training.adversaries import CRAFTING
 from common.training.distribution import Devices
@@ -31,6 +35,7 @@ _MANY_HOSTS = (
     "AdversarialTraining: expected one host, since Keras' fit fails on several; found {found}. Use "
     'python -m common.train, or in Python common.training.trainer.Trainer with this strategy.'
 )
+_FAR = 1000.0  # times an image: there, logits are not within 0 to 1 by chance
 
 
 def _in_words(method: Callable) -> Callable:
@@ -42,9 +47,23 @@ def _in_words(method: Callable) -> Callable:
             return method(*args, **kwargs)
         except tf.errors.InvalidArgumentError as error:
             found = re.search(rf'({_REFUSAL}.*?\.)[\'"\]]', str(error))
+            if found is not None:
+                raise BadInput(found[1]) from None
+            # Under a strategy, Keras adds up the replicas' shares of the first batch.
+            found = re.search(r"attr 'T' of (bool|string) .*\[Op:AddN\]", str(error), re.DOTALL)
             if found is None:
                 raise
-            raise UserError(found[1]) from None
+            raise BadInput(
+                f'{_REFUSAL}expected images, labels and weights that are numbers, under a '
+                f'strategy; found {found[1]}. Convert them: y.astype(int).'
+            ) from None
+        except ValueError as error:
+            found = re.match('Invalid dtype: ([a-z]+)', str(error))  # Keras' own, of arrays
+            if found is None:
+                raise
+            raise BadInput(
+                f'{_REFUSAL}expected images, labels and weights that are numbers; found {found[1]}.'
+            ) from None
 
     return checked
 
@@ -87,9 +106,10 @@ class AdversarialTraining(keras.Model):
         attack: as above; so are `evaluation_attack`, `objective` and `crafting`.
 
     Raises:
-        UserError: when called, an argument that does not fit, or a strategy of several hosts; in
-            `fit` and its like, images outside of the attack's pixel range (the message names
-            theirs) or not finite, labels that are not classes, probabilities instead of logits.
+        BadInput: when called, an argument that does not fit; in `fit` and its like, images outside
+            of the attack's pixel range (the message names theirs) or not finite, labels that are
+            not classes, weights that are not finite, probabilities instead of logits.
+        UserError: a strategy of several hosts.
 
     >>> import keras
     >>> import numpy as np
@@ -123,15 +143,17 @@ class AdversarialTraining(keras.Model):
     ):
         _require_one_host()
         if not isinstance(model, keras.Model):
-            raise UserError(f'model: expected a keras.Model; found a {type(model).__name__}.')
+            raise BadInput(f'model: expected a keras.Model; found a {type(model).__name__}.')
         if crafting not in CRAFTING:
-            raise UserError(f'crafting: expected one of {_listed(CRAFTING)}; found {crafting!r}.')
+            raise BadInput(f'crafting: expected one of {_listed(CRAFTING)}; found {crafting!r}.')
         for argument, value in (('attack', attack), ('evaluation_attack', evaluation_attack)):
-            missing = value is None and argument == 'attack'
-            if missing or isinstance(value, type) or not (value is None or callable(value)):
-                raise UserError(f'{argument}: expected an attack, such as PGD; found {value!r}.')
+            optional = value is None and argument == 'evaluation_attack'
+            if not (optional or isinstance(value, Attack)):
+                raise BadInput(f'{argument}: expected an attack, such as PGD; found {value!r}.')
+        seed = _whole('seed', seed, -(2**31), 2**31 - 1)
+        epsilon_warmup = _whole('epsilon_warmup', epsilon_warmup, 0, 2**31 - 1)
         if epsilon_warmup and not hasattr(attack, 'scaled'):
-            raise UserError(
+            raise BadInput(
                 'epsilon_warmup: expected an attack whose radius can grow, such as PGD; found '
                 f'{type(attack).__name__}.'
             )
@@ -143,8 +165,8 @@ class AdversarialTraining(keras.Model):
         self.evaluation_attack: Any = evaluation_attack or attack
         self.objective = _objective(objective, attack)
         self.crafting = crafting
-        self.seed = int(seed)
-        self.epsilon_warmup = int(epsilon_warmup)
+        self.seed = seed
+        self.epsilon_warmup = epsilon_warmup
         self._steps = self.add_weight(
             shape=(),
             dtype='int64',
@@ -188,12 +210,12 @@ class AdversarialTraining(keras.Model):
                 'auto' is False.
 
         Raises:
-            UserError: a loss; a metric that cannot be made a second time; a strategy of several
-                hosts.
+            BadInput: a loss; a metric that cannot be made a second time.
+            UserError: a strategy of several hosts.
         """
         _require_one_host()
         if loss is not None:
-            raise UserError(
+            raise BadInput(
                 f'loss: expected None, since the objective ({type(self.objective).__name__}) gives '
                 f'the loss; found {loss!r}. Pass an objective to AdversarialTraining instead.'
             )
@@ -285,6 +307,7 @@ class AdversarialTraining(keras.Model):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """See `keras.Model.compute_metrics`: of natural images alone."""
         judge = self._adversarial.judge
+        y_pred = logits_of(y_pred)  # as a step has them, where the network has a single output
         if judge is not None and not self._adversarial.built:
             # Under a strategy, Keras makes the metrics' variables by calling this.
             judge.compute_metrics(x, y, y_pred, sample_weight)
@@ -324,7 +347,7 @@ class AdversarialTraining(keras.Model):
         """What `keras.models.load_model` makes the same training from.
 
         Raises:
-            UserError: an attack or an objective that holds more than plain values.
+            BadInput: an attack or an objective that holds more than plain values.
         """
         return {
             'name': self.name,
@@ -342,7 +365,7 @@ class AdversarialTraining(keras.Model):
         """The training that `get_config` describes.
 
         Raises:
-            UserError: an attack or objective of a class that is neither of this package nor among
+            BadInput: an attack or objective of a class that is neither of this package nor among
                 the custom objects.
         """
         config = dict(config)
@@ -377,31 +400,50 @@ class AdversarialTraining(keras.Model):
         x, given, weight = keras.utils.unpack_x_y_sample_weight(data)
         if not hasattr(x, 'shape') or not hasattr(given, 'shape'):
             found = 'no labels' if given is None else 'several arrays'
-            raise UserError(
+            raise BadInput(
                 f'{_REFUSAL}expected one array of images and one of labels; found {found}.'
             )
         x, given = tf.convert_to_tensor(x), tf.convert_to_tensor(given)
-        if x.shape.rank is None or given.shape.rank is None:
-            raise UserError(
-                f'{_REFUSAL}expected images and labels with as many dimensions as in the call '
-                'before; found other ones. Call compile again in between.'
-            )
-        x = _checked_images(tf.cast(x, tf.float32), attack, step)
+        if weight is not None:
+            weight = tf.convert_to_tensor(weight)
+        _require_form(x, given, weight, input_shape(self._own_logits()))
+        x, checks = tf.cast(x, tf.float32), [_lengths_check('labels', given, x)]
+        if given.dtype == tf.bool:
+            given = tf.cast(given, tf.int32)
+        x = _checked_images(x, attack, step)
         if self._adversarial.classes is None:
             # This builds the network, and is not part of the graph that runs.
-            self._adversarial.classes = _classes(self._own_logits()(x))
+            outputs = _outputs(self.model, x)
+            self._adversarial.classes = _classes(logits_of(outputs))
+            shape = keras.tree.flatten(outputs)[0].shape
+            self._adversarial.single = len(shape) == 1 or shape[1] == 1
         if not self._adversarial.attacked:
             self._make_attacked()
         y = _checked_labels(given, self._adversarial.classes)
         if weight is not None:
-            weight = tf.cast(weight, tf.float32)
-            if len(weight.shape) != 1 and weight.shape[1:] != (1,):
-                raise UserError(
-                    f'{_REFUSAL}expected one weight for each image; found weights of shape '
-                    f'{list(weight.shape)}.'
-                )
-            weight = tf.reshape(weight, [-1])
+            checks.append(_lengths_check('weights', weight, x))
+            weight = tf.reshape(tf.cast(weight, tf.float32), [-1])
+            finite = tf.reduce_all(tf.math.is_finite(weight))
+            words = 'expected finite weights of images; found NaN or infinity.'
+            checks.append(_require(finite, words))
+        x = _after(checks, x)
+        if self._adversarial.single:
+            x = _after([self._probability_check(x, step)], x)
         return x, y, given, weight
+
+    def _probability_check(self, x: tf.Tensor, step: tf.Tensor) -> tf.Operation | None:
+        """Refuses a single output that is a probability, in the first batch."""
+        network = self._own_logits()
+
+        def words() -> tf.Tensor:
+            far = tf.concat([network(_FAR * x), network(-_FAR * x)], axis=0)
+            return tf.ensure_shape(
+                tf.numpy_function(_words_about_one_output, [network(x), far], tf.string), []
+            )
+
+        # Once is enough: a later batch may be a small one.
+        found = tf.cond(step == 0, words, lambda: tf.constant(''))
+        return tf.debugging.Assert(found == '', [_REFUSAL + found])
 
     def _random_states(self) -> list[tuple[str, keras.Variable]]:
         """Those of dropout and its like, with names for a file."""
@@ -487,12 +529,14 @@ class _Untracked:
         judge: holds the metrics of adversarial images; None without any.
         built: whether these have their variables.
         classes: number of classes; None until the first batch.
+        single: whether the network has a single output, the logit of the second class of two.
         attacked: the networks that attacks see; empty until they can be made.
     """
 
     judge: keras.Model | None = None
     built: bool = False
     classes: int | None = None
+    single: bool = False
     attacked: dict[str, ModelLogits] = dataclasses.field(default_factory=dict)
 
 
@@ -516,7 +560,7 @@ def _in_float16(model: keras.Model) -> bool:
 def _objective(objective: str | Objective, attack: Any) -> Objective:
     if isinstance(objective, str):
         if objective not in OBJECTIVES:
-            raise UserError(
+            raise BadInput(
                 f'objective: expected one of {_listed(OBJECTIVES)}, or an objective such as '
                 f'Trades(beta=3.0); found {objective!r}.'
             )
@@ -524,15 +568,33 @@ def _objective(objective: str | Objective, attack: Any) -> Objective:
         defaults = {**vars(ObjectiveSettings()), 'adversary': 'pgd', 'random_start': True}
         config = types.SimpleNamespace(**{**defaults, 'loss': 'xent', 'objective': objective})
         return _objective(OBJECTIVES[objective].make(config), attack)
+    methods = (getattr(objective, name, None) for name in ('craft', 'losses'))
+    if isinstance(objective, type) or not all(map(callable, methods)):
+        raise BadInput(
+            f'objective: expected one of {_listed(OBJECTIVES)}, or an objective such as '
+            f'Trades(beta=3.0); found {objective!r}.'
+        )
     if isinstance(objective, Trades):
         fields = {f.name for f in dataclasses.fields(attack)} if _is_data(attack) else set()
         if 'loss' not in fields or not getattr(attack, 'random_start', False):
-            raise UserError(
+            raise BadInput(
                 'objective: expected an attack with a loss and a random start, such as '
                 f'PGD(ball, steps, step_size), for Trades, which maximizes a divergence; found '
                 f'{attack!r}.'
             )
     return objective
+
+
+def _whole(argument: str, value: Any, least: int, most: int) -> int:
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise BadInput(
+            f'{argument}: expected a whole number from {least} to {most}; found {value!r}.'
+        )
+    return number
 
 
 def _again(metrics: Any) -> Any:
@@ -544,7 +606,7 @@ def _again(metrics: Any) -> Any:
         try:
             return type(metric).from_config(metric.get_config())
         except Exception as error:  # whatever the constructor of a user's metric raises
-            raise UserError(
+            raise BadInput(
                 f'metrics: expected a metric that get_config and from_config can make again, since '
                 f'it is computed on natural and on adversarial images; found {metric!r}.'
             ) from error
@@ -564,6 +626,83 @@ def _after(checks: list, x: tf.Tensor) -> tf.Tensor:
         return tf.identity(x)
 
 
+def _require_form(
+    x: tf.Tensor, y: tf.Tensor, weight: tf.Tensor | None, expected: tuple[int | None, ...] | None
+) -> None:
+    """Refuses what is no batch of images, labels and weights by its dtypes and shapes alone.
+
+    Args:
+        x: images, as they were given.
+        y: labels, as they were given.
+        weight: weights of images, as they were given.
+        expected: shape of one image as the network takes it; None if it is not known.
+    """
+    parts = {'images': x, 'labels': y, 'weights': weight}
+    for what, part in parts.items():
+        if part is None:
+            continue
+        if not (part.dtype.is_floating or part.dtype.is_integer or part.dtype.is_bool):
+            raise BadInput(f'{_REFUSAL}expected {what} that are numbers; found {part.dtype.name}s.')
+        if part.shape.rank is None:
+            raise BadInput(
+                f'{_REFUSAL}expected {what} with a known number of dimensions; found an unknown '
+                'one. Give a generator its output_signature. Call compile again between calls '
+                'whose images or labels have different numbers of dimensions.'
+            )
+    # Of one-hot labels, a single one looks like several numbers.
+    if y.shape.rank == 0 or (expected is not None and _fits(x.shape, expected)):
+        raise BadInput(
+            f'{_REFUSAL}expected batches of images and labels; found one image of shape '
+            f'{list(x.shape)}. Batch the data set: dataset.batch(32).'
+        )
+    if x.shape.rank < 2:
+        raise BadInput(f'{_REFUSAL}expected images of shape [n, ...]; found shape {list(x.shape)}.')
+    if expected is not None and not _fits(x.shape[1:], expected):
+        require_shape(tuple(x.shape[1:]), expected)
+    if weight is not None and weight.shape.rank != 1 and weight.shape[1:] != (1,):
+        raise BadInput(
+            f'{_REFUSAL}expected one weight for each image; found weights of shape '
+            f'{list(weight.shape)}.'
+        )
+
+
+def _fits(shape: tf.TensorShape, expected: tuple[int | None, ...]) -> bool:
+    return shape.is_compatible_with(expected)
+
+
+def _lengths_check(what: str, part: tf.Tensor, x: tf.Tensor) -> tf.Operation | None:
+    counts = tf.shape(part)[0], tf.shape(x)[0]
+    words = f'expected as many {what} as images; found {{}} {what} of {{}} images.'
+    return _require(counts[0] == counts[1], words, *counts)
+
+
+def _outputs(model: keras.Model, x: tf.Tensor) -> Any:
+    try:
+        return model(x, training=False)
+    except (AttributeError, KeyError, TypeError, ValueError, tf.errors.InvalidArgumentError) as e:
+        raise BadInput(
+            f'{_REFUSAL}expected a network that maps images of shape {list(x.shape)} to logits; '
+            f'calling it failed: {reason(e)}'
+        ) from e
+
+
+def _words_about_one_output(logits: np.ndarray, far: np.ndarray) -> bytes:
+    """Why single outputs cannot be logits; b'' if they can.
+
+    Args:
+        logits: [n, 2] logits of images, the first of which are 0.
+        far: those of numbers far outside of the range of pixels.
+    """
+    # A new network's logits may be small by chance, and a replica's share of a batch empty.
+    if not len(logits) or ((far < 0) | (far > 1)).any():
+        return b''
+    try:
+        _warn_of_probabilities(logits)
+    except BadInput as error:
+        return str(error).encode()
+    return b''
+
+
 def _checked_images(x: tf.Tensor, attack: Attack, step: tf.Tensor) -> tf.Tensor:
     finite = tf.reduce_all(tf.math.is_finite(x))
     checks = [_require(finite, 'expected finite pixels; found NaN or infinity.')]
@@ -572,8 +711,8 @@ def _checked_images(x: tf.Tensor, attack: Attack, step: tf.Tensor) -> tf.Tensor:
         low, high, width = tf.reduce_min(x), tf.reduce_max(x), ball.upper - ball.lower
         rounding = 1e-6 * width
         inside = (low >= ball.lower - rounding) & (high <= ball.upper + rounding)
-        # Once is enough: a later batch may be of one black image.
-        narrow = (step == 0) & (tf.size(x) > 0) & (100 * (high - low) < width)
+        # Once is enough: a later batch may be of dark images; the first may be all black.
+        narrow = (step == 0) & (high > low) & (100 * (high - low) < width)
         checks.append(
             _require(
                 (inside & ~narrow) | ~finite,
@@ -595,22 +734,23 @@ def _checked_labels(y: tf.Tensor, classes: int) -> tf.Tensor:
         words = 'expected one-hot labels, with a single 1 in each row; found other numbers.'
         return tf.argmax(_after([_require(hot, words)], y), axis=1, output_type=tf.int32)
     if len(y.shape) > 1 and y.shape[1:] != (1,):
-        raise UserError(
+        raise BadInput(
             f'{_REFUSAL}expected labels of shape [n], [n, 1] or one-hot [n, {classes}]; found '
             f'{list(y.shape)}.'
         )
-    labels = tf.cast(tf.reshape(y, [-1]), tf.int32)
+    # Wide enough that no label turns into another one.
+    labels = tf.cast(tf.reshape(y, [-1]), tf.float64 if y.dtype.is_floating else tf.int64)
     right = (labels >= 0) & (labels < classes)
     if y.dtype.is_floating:
-        right &= tf.cast(labels, y.dtype) == tf.reshape(y, [-1])
+        right &= labels == tf.floor(labels)
     words = f'expected labels that are whole numbers from 0 to {classes - 1}; found {{}} to {{}}.'
     check = _require(tf.reduce_all(right), words, tf.reduce_min(y), tf.reduce_max(y))
-    return _after([check], labels)
+    return tf.cast(_after([check], labels), tf.int32)
 
 
 def _classes(logits: tf.Tensor) -> int:
     if len(logits.shape) != 2 or logits.shape[1] < 2:
-        raise UserError(
+        raise BadInput(
             f'{_REFUSAL}expected a network with logits of shape [batch, classes], two classes or '
             f'more; found {list(logits.shape)}.'
         )
@@ -677,7 +817,7 @@ def _described(value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise UserError(
+    raise BadInput(
         'AdversarialTraining: expected an attack and an objective that are dataclasses of plain '
         f'values, to save them; found {value!r}. Save the weights alone (save_weights_only=True), '
         'or the network (.model.save).'
@@ -700,7 +840,7 @@ def _from_description(value: Any) -> Any:
     )
     known = dataclasses.is_dataclass(kind)
     if not known:
-        raise UserError(
+        raise BadInput(
             f'AdversarialTraining: expected the class {name} of the saved attack or objective; '
             f'found none. Pass custom_objects={{{name!r}: {name}}} to load_model.'
         )

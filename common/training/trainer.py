@@ -23,7 +23,10 @@ import tqdm
 
 from common.data.augmentation import Augment
 from common.data.batches import Examples, ShuffledBatches, batches_from
-from common.errors import UserError
+from common.data.checked import checked_images, checked_labels, require_shape
+from common.errors import BadInput, UserError
+from common.networks.checkpoints import require_literal
+from common.networks.logits import ModelLogits, input_shape
 from common.networks.weights import averaged_variables, save_weights
 from common.statistics import counted
 from common.training import run_folder
@@ -45,7 +48,8 @@ class Data:
         examples: the training images.
         validation: held-out images; None for none.
         augment: (images, seed) -> images, before the attack; None for nothing.
-        pixels: the range of pixels, which TensorBoard's pictures are made of.
+        pixels: the range of pixels, which training images are checked against and TensorBoard's
+            pictures are made of.
     """
 
     examples: Examples
@@ -72,7 +76,9 @@ class Trainer:
 
     Raises:
         UserError: the batch does not divide among the devices, or is larger than the training set;
-            the folder's list of checkpoints is damaged.
+            the folder's path is a pattern to TensorFlow, or its list of checkpoints is damaged.
+        BadInput: training images that do not fit the network, outside of the range of pixels or not
+            finite; labels that are not its classes.
     """
 
     def __init__(
@@ -86,16 +92,17 @@ class Trainer:
         advise: Callable[[float], str] = lambda seconds: '',
     ):
         self._advise = advise
-        self.network, self.settings, self.data = network, settings, data
+        self.network, self.settings = network, settings
         self.model_dir = pathlib.Path(model_dir)
+        require_literal(self.model_dir)  # a run would never find its checkpoints again
         self._devices = Devices(strategy)
         _check_batch_size(settings.batch_size, self._devices.replicas, len(data.examples))
+        with self._devices.strategy.scope():
+            data = dataclasses.replace(data, examples=_checked(data, network))
+        self.data = data
         self._order = ShuffledBatches(
             len(data.examples), settings.batch_size, settings.seed, settings.drop_remainder
         )
-        if not network.built:
-            with self._devices.strategy.scope():
-                network(data.examples.x[:1])
         step = Step(network, settings, data.augment)
         self._state = StateVariables(network, step.first_state(), self._devices.strategy)
         with self._devices.strategy.scope():
@@ -358,6 +365,21 @@ class Trainer:
                 f'others elsewhere (their mean is {mean:,.1f}). Give them one --model_dir on a '
                 'file system that all of them see.'
             )
+
+
+def _checked(data: Data, network: keras.Model) -> Examples:
+    """The training images, which are not copied where they are as they should be.
+
+    A network that is not built yet is so afterwards.
+    """
+    images = checked_images(data.examples.x, data.pixels)
+    logits = ModelLogits(network, None)
+    require_shape(images.shape[1:], input_shape(logits))
+    shape = logits(np.asarray(images[:1], np.float32)).shape
+    if len(shape) != 2:
+        raise BadInput(f'expected logits of shape [batch, classes]; found {list(shape)}.')
+    labels = checked_labels(data.examples.y, len(images), shape[1])
+    return dataclasses.replace(data.examples, x=images, y=labels)
 
 
 def _check_batch_size(batch_size: int, devices: int, examples: int) -> None:

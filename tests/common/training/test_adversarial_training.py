@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from common.attacks import PGD, Attack, CompiledAttack, Restarts
-from common.errors import UserError
+from common.errors import BadInput, UserError
 from common.networks.logits import ModelLogits
 from common.threat_model import LinfBall
 from common.training import adversarial_training
@@ -417,10 +417,19 @@ def test_an_attack_that_no_file_can_hold():
         ({'objective': 'trades', 'attack': STILL}, 'random start'),
         ({'objective': 'trades', 'attack': Restarts(ATTACK, 2)}, 'random start'),
         ({'epsilon_warmup': 5, 'attack': Restarts(ATTACK, 2)}, 'radius can grow'),
+        ({'attack': lambda network, x, y: x}, 'attack: expected an attack, .* found <function'),
+        ({'objective': None}, 'objective: expected one of .* found None'),
+        ({'objective': 5}, 'objective: expected one of .* found 5'),
+        ({'objective': Trades}, 'objective: expected one of .* found <class'),
+        ({'epsilon_warmup': -1}, 'epsilon_warmup: expected a whole number from 0 .* found -1'),
+        ({'epsilon_warmup': 1.5}, 'epsilon_warmup: expected a whole number'),
+        ({'seed': 'a'}, "seed: expected a whole number .* found 'a'"),
+        ({'seed': 1.5}, 'seed: expected a whole number'),
+        ({'seed': 2**31}, 'seed: expected a whole number'),
     ],
 )
 def test_refused_arguments(arguments, words):
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(BadInput, match=words) as caught:
         AdversarialTraining(**{'model': network(), 'attack': ATTACK, **arguments})
     assert '\n' not in str(caught.value)
 
@@ -456,6 +465,11 @@ REFUSED = {
     'label in between': (X, Y + 0.5, 'found 0.5 to 2.5'),
     'mixed labels': (X, np.full([len(X), 3], 1 / 3), 'expected one-hot labels'),
     'wide labels': (X, np.eye(5)[Y], r'one-hot \[n, 3\]; found \[.*, 5\]'),
+    'label beyond 32 bits': (X, Y + 2**32, 'whole numbers from 0 to 2; found 4294967296'),
+    'flat images': (X.reshape(len(X), -1), Y, r'images of shape \(4, 4, 1\), .* found \(16\)'),
+    'one number an image': (X[:, 0, 0, 0], Y, r'images of shape \[n, ...\]; found'),
+    'words for labels': (X, Y.astype(str), 'labels .* that are numbers; found str'),
+    'objects for labels': (X, Y.astype(object), 'that are numbers; found object'),
     'no labels': (X, None, 'one array of images and one of labels; found no labels'),
 }
 
@@ -468,7 +482,8 @@ def untouched():
 @pytest.mark.parametrize('case', REFUSED)
 def test_refused_batches(case, untouched):
     x, y, words = REFUSED[case]
-    model = training() if np.ndim(y) == 2 else untouched
+    # After other images or labels, Keras would forget how many dimensions these have.
+    model = training() if np.ndim(y) == 2 or np.ndim(x) != 4 else untouched
     before = model.model.get_weights()
     with pytest.raises(UserError, match=words) as caught:
         fitted(model, x, y)
@@ -482,10 +497,61 @@ def test_labels_in_another_form_need_another_compile():
     """The graph's labels are of any length by then, and would be of any form from there on."""
     model, one_hot = training(), np.eye(CLASSES, dtype=np.float32)[Y]
     fitted(model, X[:20], np.float32(Y[:20]))
-    with pytest.raises(UserError, match='Call compile again'):
+    with pytest.raises(UserError, match='labels with a known .* Call compile again'):
         fitted(model, X, one_hot)
     model.compile(keras.optimizers.SGD(0.1))
     fitted(model, X, one_hot)
+
+
+def slices(*arrays):
+    return tf.data.Dataset.from_tensor_slices(arrays)
+
+
+OTHER_DATA = {
+    'unbatched': (slices(X, Y), 'expected batches .* found one image of shape .4, 4, 1'),
+    'unbatched, one-hot': (slices(X, np.eye(3)[Y]), 'expected batches'),
+    'words': (slices(X, Y.astype(str)).batch(8), 'labels that are numbers; found string'),
+    'fewer labels': (
+        tf.data.Dataset.from_generator(
+            lambda: iter([(X[:8], Y[:7])]),
+            output_signature=(tf.TensorSpec([None, *SHAPE]), tf.TensorSpec([None])),
+        ),
+        'as many labels as images; found 7 labels of 8 images',
+    ),
+    'unknown rank': (
+        tf.data.Dataset.from_generator(
+            lambda: iter([(X[:8], Y[:8])]), output_types=('float32', 'int64')
+        ),
+        'expected images with a known number of dimensions; found an unknown one',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', OTHER_DATA)
+def test_refused_data_sets(case):
+    data, words = OTHER_DATA[case]
+    with pytest.raises(BadInput, match=words) as caught:
+        training().fit(data, verbose=0)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'weight, words',
+    [(np.where(Y, 1.0, np.nan), 'finite weights'), (Y.astype(str), 'that are numbers; found str')],
+)
+def test_refused_weights(weight, words):
+    with pytest.raises(BadInput, match=words):
+        fitted(training(), sample_weight=weight)
+
+
+def test_labels_that_are_true_or_false():
+    models = [training(compiled={'metrics': ['accuracy']}) for _ in range(2)]
+    results = [fitted(m, y=y) for m, y in zip(models, (Y > 0, np.int32(Y > 0)), strict=True)]
+    assert results[0] == results[1]
+
+
+def test_the_first_images_may_be_black(untouched):
+    fitted(training(), np.concatenate([np.zeros_like(X[:BATCH]), X[BATCH:]]))
 
 
 def test_refused_batches_under_run_eagerly():
@@ -500,6 +566,32 @@ def test_refused_networks():
     pixels = keras.Sequential([keras.Input(SHAPE), dense(CLASSES, 1)])
     with pytest.raises(UserError, match=r'\[batch, classes\].* found \[.*, 4, 4, 3\]'):
         fitted(training(pixels))
+
+
+def binary(*last):
+    layers = [keras.Input(SHAPE), keras.layers.Flatten(), dense(6, 1, activation='relu')]
+    return keras.Sequential([*layers, *last])
+
+
+@pytest.mark.parametrize('eagerly', [False, True])
+def test_a_single_probability_is_refused(eagerly):
+    model = training(binary(dense(1, 2, activation='sigmoid')), compiled={'run_eagerly': eagerly})
+    before = model.model.get_weights()
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(BadInput, match='expected a logit as the single output') as caught:
+            method(X, Y > 0)
+        assert '\n' not in str(caught.value)
+    assert_close(model.model.get_weights(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    'kernel', ['zeros', keras.initializers.RandomUniform(0, 0.02, seed=1)], ids=['zeros', 'small']
+)
+def test_a_single_logit_may_begin_between_0_and_1(kernel):
+    model = binary(keras.layers.Dense(1, kernel_initializer=kernel))
+    logits = model.predict(X, verbose=0)
+    assert 0 <= logits.min() and logits.max() < 1
+    fitted(training(model), y=Y > 0)
 
 
 # Several devices.
@@ -566,6 +658,21 @@ for variable in [*model.variables, *model.optimizer.variables]:
     assert np.isfinite(left).all()
 with pytest.raises(UserError, match='found images from'):
     model.fit(x * 255, y, batch_size=8, verbose=0)
+
+def binary(activation):
+    with two.scope():
+        last = keras.layers.Dense(1, activation=activation)
+        network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), last])
+        model = AdversarialTraining(network, still)
+        model.compile('sgd', metrics=['accuracy'])
+    return model
+
+history = binary(None).fit(x, y // 2, batch_size=8, verbose=0)
+assert 'adversarial_accuracy' in history.history
+with pytest.raises(UserError, match='expected a logit'):
+    binary('sigmoid').fit(x, y // 2, batch_size=8, verbose=0)
+with pytest.raises(UserError, match='found bool'):
+    binary(None).fit(x, y > 1, batch_size=8, verbose=0)
 print('as one')
 """
 

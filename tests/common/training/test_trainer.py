@@ -973,6 +973,44 @@ def test_a_batch_larger_than_the_training_set(tmp_path):
         make_trainer(tmp_path, batch_size=65)
 
 
+def test_a_folder_that_is_a_pattern_is_refused_before_the_training(tmp_path):
+    with pytest.raises(UserError, match='without brackets'):
+        make_trainer(tmp_path / 's[9]')
+
+
+def nan(x):
+    x = x.copy()
+    x[5, 1, 1] = np.nan
+    return x
+
+
+X, Y = EXAMPLES.x, EXAMPLES.y
+REFUSED = {
+    'other range': (X * 255, Y, 'expected pixels from 0 to 1; found'),
+    'NaN': (nan(X), Y, 'found NaN or infinity in image 5'),
+    'label too large': (X, Y + 1, 'labels, .* from 0 to 2; found 3'),
+    'label too small': (X, Y - 1, 'labels, .* from 0 to 2; found -1'),
+    'fewer labels': (X, Y[:-1], 'labels'),
+    'more labels': (X[:-1], Y, 'labels'),
+    'other shape': (X[..., 0], Y, r'images of shape \(4, 4, 1\)'),
+}
+
+
+@pytest.mark.parametrize('case', REFUSED)
+def test_images_and_labels_that_do_not_fit_are_refused_before_the_training(tmp_path, case):
+    x, y, words = REFUSED[case]
+    with pytest.raises(ValueError, match=words):
+        make_trainer(tmp_path, examples=Examples(x, y, 'wrong'))
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_that_fit_are_not_copied(tmp_path):
+    np.save(tmp_path / 'x.npy', np.float16(X))
+    on_disk = np.load(tmp_path / 'x.npy', mmap_mode='r')
+    for x in (X, on_disk):
+        assert make_trainer(tmp_path / 'run', examples=Examples(x, Y, '')).data.examples.x is x
+
+
 # Several devices.
 
 MIRRORED = textwrap.dedent("""
