@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.data.batches import Examples
-from common.errors import BadInput, reason
+from common.errors import BadInput, UserError, reason
 from common.files import cannot_write
 
 
@@ -76,6 +76,8 @@ def _pairs(batches: Iterable[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             batch = next(iterator)
         except StopIteration:
             return
+        except UserError:
+            raise
         except Exception as error:  # whatever the stream's own code raises
             raise BadInput(
                 f'expected a stream of (images, labels) batches; reading batch {number} failed: '
