@@ -12,7 +12,7 @@ from common.errors import BadInput
 
 
 def checked_number(
-    name: str, value: Any, *, least: float | None = None, whole: bool = False
+    name: str, value: Any, *, least: float | None = None, whole: bool = False, finite: bool = True
 ) -> Any:
     """A real number as Python has it, or a tensor as it is.
 
@@ -24,9 +24,10 @@ def checked_number(
             of training pass.
         least: the smallest that is allowed; None for any.
         whole: whether it must be an integer.
+        finite: whether NaN and infinity are refused.
 
     Raises:
-        BadInput: it is no number, NaN, infinite or too small.
+        BadInput: it is no number, not finite or too small.
 
     >>> checked_number('steps', np.int64(7), least=1, whole=True)
     7
@@ -38,7 +39,7 @@ def checked_number(
     if not isinstance(value, numbers.Integral if whole else numbers.Real):
         kind = 'a whole number' if whole else 'a number'
         raise BadInput(f'expected {name} as {kind}; found {_shown(value)}.')
-    if not math.isfinite(value) or (least is not None and value < least):
+    if (finite and not math.isfinite(value)) or (least is not None and value < least):
         wanted = [] if whole else ['finite']
         wanted += [] if least is None else [f'at least {least}']
         raise BadInput(f'{name} must be {" and ".join(wanted)}; found {value}')

@@ -33,7 +33,7 @@ class Ball(abc.ABC):
 
     Raises:
         BadInput: epsilon is no number, negative or not finite, or the pixel range is empty or not
-            finite.
+            of numbers.
     """
 
     epsilon: Any
@@ -42,8 +42,9 @@ class Ball(abc.ABC):
     norm: ClassVar[str]
 
     def __post_init__(self):
-        for name, least in (('epsilon', 0), ('lower', None), ('upper', None)):
-            number = checked_number(name, getattr(self, name), least=least)
+        object.__setattr__(self, 'epsilon', checked_number('epsilon', self.epsilon, least=0))
+        for name in ('lower', 'upper'):  # without a pixel range, both are infinite
+            number = checked_number(name, getattr(self, name), finite=False)
             object.__setattr__(self, name, number)
         if not self.lower < self.upper:
             raise BadInput(f'expected lower < upper; found [{self.lower}, {self.upper}]')
