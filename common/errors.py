@@ -26,11 +26,16 @@ def reason(error: BaseException, limit: int = 300) -> str:
         limit: most characters of the result.
 
     Returns:
-        The first line of its message, joined with the second if it only announces that one; the
-        error's class where there is no message.
+        The first line of its message, joined with the next if it only announces that one, without
+        Keras' line about the layer that was called; the error's class where there is no message.
     """
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    words = lines[0]
-    if words.endswith((':', ':.')) and len(lines) > 1:
-        words = f'{words.rstrip(":.")}: {lines[1].strip()}'
+    quoted = isinstance(error, KeyError) and len(error.args) == 1  # whose text is a repr
+    message = str(error.args[0] if quoted else error)
+    plain = re.sub('\x1b\\[[0-9;]*m', '', message)  # Keras writes in bold
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    while len(lines) > 1 and lines[0].startswith('Exception encountered when calling'):
+        del lines[0]
+    words, *more = lines or [type(error).__name__]
+    if words.endswith((':', ':.')) and more:
+        words = f'{words.rstrip(":.")}: {more[0]}'
     return re.sub(r'^\{\{.*?\}\} ', '', words)[:limit]  # TensorFlow's name of the failing node

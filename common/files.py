@@ -7,7 +7,7 @@ import os
 import pathlib
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,43 @@ def require_writable(path: str | os.PathLike) -> None:
     """
     with contextlib.suppress(_NotNow), replacing(path):
         raise _NotNow
+
+
+def require_apart(
+    outputs: Mapping[str, str | os.PathLike | None],
+    inputs: Mapping[str, Iterable[str | os.PathLike | None]],
+) -> None:
+    """Refuses outputs that would replace an input or each other.
+
+    Args:
+        outputs: flag -> the file that it names; None for none. '~' is the home folder.
+        inputs: flag -> the files that it names, of which only those that exist can be lost: a name
+            in place of a file stays one.
+
+    Raises:
+        UserError: one would, whatever links lead there.
+    """
+    taken: dict[str, str] = {}
+    for flag, paths in inputs.items():
+        for path in filter(None, paths):
+            real = os.path.realpath(os.path.expanduser(path))
+            if os.path.exists(real):
+                taken[real] = flag
+    written: dict[str, str] = {}
+    for flag, path in outputs.items():
+        if not path:
+            continue
+        real = os.path.realpath(os.path.expanduser(path))
+        if real in written:
+            raise UserError(
+                f'expected two files at {flag} and {written[real]}; found {path} at both. '
+                'Choose another name for one of them.'
+            )
+        if real in taken:
+            raise UserError(
+                f'{flag} would replace {path}, which {taken[real]} reads. Give {flag} another name.'
+            )
+        written[real] = flag
 
 
 def partial_folder(path: str | os.PathLike) -> pathlib.Path:

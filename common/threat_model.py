@@ -6,12 +6,12 @@ Attacks ask the ball for these and never look at the norm, so that each of them 
 
 import abc
 import dataclasses
-import numbers
+import math
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow as tf
 
+from common.arguments import checked_choice, checked_number
 from common.errors import BadInput
 
 _BYTE_RANGE = 255  # upper - lower where the unit of pixels is a grey level
@@ -32,7 +32,8 @@ class Ball(abc.ABC):
         norm: its name in texts.
 
     Raises:
-        BadInput: epsilon is negative or not finite, or the pixel range is empty.
+        BadInput: epsilon is no number, negative or not finite, or the pixel range is empty or not
+            of numbers.
     """
 
     epsilon: Any
@@ -41,10 +42,10 @@ class Ball(abc.ABC):
     norm: ClassVar[str]
 
     def __post_init__(self):
-        if isinstance(self.epsilon, np.generic):  # it would turn float32 images into float64
-            object.__setattr__(self, 'epsilon', self.epsilon.item())
-        if isinstance(self.epsilon, numbers.Real) and not 0 <= self.epsilon < float('inf'):
-            raise BadInput(f'epsilon must be finite and at least 0; found {self.epsilon}')
+        object.__setattr__(self, 'epsilon', checked_number('epsilon', self.epsilon, least=0))
+        for name in ('lower', 'upper'):  # without a pixel range, both are infinite
+            number = checked_number(name, getattr(self, name), finite=False)
+            object.__setattr__(self, name, number)
         if not self.lower < self.upper:
             raise BadInput(f'expected lower < upper; found [{self.lower}, {self.upper}]')
 
@@ -236,12 +237,13 @@ def make_ball(norm: str, epsilon: float, bounds: tuple[float, float]) -> Ball:
         bounds: smallest and largest pixel value.
 
     Raises:
-        BadInput: unknown norm, `bounds` that are not two numbers, or see `Ball`.
+        BadInput: unknown norm, `bounds` that are not two finite numbers, or see `Ball`.
     """
-    if norm not in NORMS:
-        raise BadInput(f'unknown norm {norm!r}; expected one of: {", ".join(NORMS)}')
+    checked_choice('norm', norm, NORMS)
     try:
         lower, upper = (float(bound) for bound in bounds)
+        if not (math.isfinite(lower) and math.isfinite(upper)):
+            raise ValueError
     except (TypeError, ValueError) as error:
         raise BadInput(
             'expected bounds as the smallest and the largest pixel value, such as (0, 255); found '

@@ -19,7 +19,7 @@ RELEASED = {'A', 'B', 'A_prime', 'A_best', 'A_nat'}
 # From the ground up: a file imports only from its own room and from those before it.
 FLOORS = (
     ('errors', 'quiet_tensorflow', 'startup', 'statistics', 'randomness'),
-    ('distribution', 'event_files', 'files', 'losses', 'threat_model'),
+    ('arguments', 'distribution', 'event_files', 'files', 'losses', 'threat_model'),
     ('data',),
     ('networks',),
     ('attacks',),

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import tensorflow as tf
 
+from common.arguments import checked_number
 from common.attacks.base import Climber, require_ball
 from common.attacks.precision import judged
 from common.attacks.steps import like, repeat, where, with_gradient
@@ -115,8 +116,8 @@ class Ascent(Climber):
         targeted: whether `y` is the class to reach, as it is for a targeted loss.
 
     Raises:
-        ValueError: fewer than one step, a step size that is negative or not finite, or a ball that
-            the rule does not support.
+        BadInput: fewer than one step, or a step size that is negative or not finite.
+        UnsupportedBall: a ball that the rule does not support.
     """
 
     ball: Ball
@@ -130,8 +131,7 @@ class Ascent(Climber):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.step_size < float('inf'):
-            raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
+        object.__setattr__(self, 'step_size', checked_number('step_size', self.step_size, least=0))
         require_ball(type(self.rule).__name__, self.ball, *self.rule.balls)
 
     def ascend(

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from common.arguments import checked_number
 from common.data.checked import Bounds, checked_images, checked_labels, require_shape
 from common.errors import BadInput, UserError
 from common.losses import Loss, make_loss
@@ -153,8 +154,7 @@ def in_batches(
         BadInput: a batch size below 1.
         UserError: the attack made NaN.
     """
-    if batch_size < 1:
-        raise BadInput(f'expected a batch_size of at least 1; found {batch_size}.')
+    batch_size = checked_number('batch_size', batch_size, least=1, whole=True)
     starts = range(0, len(x), batch_size)
     parts = []
     for number, i in enumerate(tqdm.tqdm(starts, unit='batch', disable=not verbose)):
@@ -205,9 +205,13 @@ class Climber(Attack):
     random_start: bool
 
     def __post_init__(self):
-        if self.steps < 1:
-            raise ValueError(f'steps must be at least 1; found {self.steps}')
+        self._check_steps(least=1)
         self._name_loss()
+
+    def _check_steps(self, least: int) -> None:
+        """Refuses what is not a whole number of steps."""
+        steps = checked_number('steps', self.steps, least=least, whole=True)
+        object.__setattr__(self, 'steps', steps)
 
     def _name_loss(self) -> None:
         """Takes the name of a loss for the loss."""

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
+from common.arguments import checked_choice
 from common.attacks.apgd import APGD
 from common.attacks.ascent import Adam, Ascent
 from common.attacks.base import Attack
@@ -213,13 +214,12 @@ def make_attack(
         random_start: whether the first step is from a random point of the ball.
 
     Raises:
-        ValueError: unknown name, or a ball that the attack does not support.
+        BadInput: unknown name.
+        UnsupportedBall: a ball that the attack does not support.
         UserError: restarts of an attack without randomness, which would all be alike, or fewer
             steps than the method needs.
     """
-    if name not in METHODS:
-        raise ValueError(f'unknown method {name!r}; expected one of: {", ".join(METHODS)}')
-    method = METHODS[name]
+    method = METHODS[checked_choice('method', name, METHODS)]
     if steps < method.least_steps:
         raise UserError(
             f'expected --steps of at least {method.least_steps} for --method={name}; found {steps}.'

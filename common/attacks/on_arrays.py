@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from common.attacks.base import BATCH_SIZE, checked
+from common.arguments import checked_choice, checked_number
+from common.attacks.base import BATCH_SIZE, as_seed, checked
 from common.attacks.by_name import METHODS, make_attack
 from common.attacks.compiled import CompiledAttack
 from common.data.checked import Bounds, checked_images
-from common.errors import BadInput
 from common.networks.logits import as_logits
 from common.networks.probe import NetworkWarning, classes_of
 from common.threat_model import make_ball
@@ -74,13 +74,17 @@ def attack(
     >>> model.predict(x_adv, verbose=0).argmax(axis=1)
     array([1, 0])
     """
-    if method not in METHODS:
-        raise BadInput(f'unknown method {method!r}; expected one of: {", ".join(METHODS)}')
+    checked_choice('method', method, METHODS)
     ball = make_ball(norm, epsilon, bounds)
     if steps is None:
         steps = METHODS[method].default_steps or STEPS
+    steps = checked_number('steps', steps, least=0, whole=True)
     if step_size is None:
-        step_size = default_step_size(epsilon, steps)
+        step_size = default_step_size(ball.epsilon, steps)
+    step_size = checked_number('step_size', step_size, least=0)
+    restarts = checked_number('restarts', restarts, least=1, whole=True)
+    batch_size = checked_number('batch_size', batch_size, least=1, whole=True)
+    seed = as_seed(seed)
     logits = as_logits(model, output=output)
     images = checked_images(x, (ball.lower, ball.upper))
     made = make_attack(

@@ -1,11 +1,11 @@
 """Projected gradient descent, and FGSM, its single step (paper, section 2.1)."""
 
 import dataclasses
-import numbers
 from typing import Any
 
 import tensorflow as tf
 
+from common.arguments import checked_number
 from common.attacks.base import Climber
 from common.attacks.precision import past_rounding
 from common.attacks.steps import repeat, with_gradient
@@ -30,7 +30,7 @@ class PGD(Climber):
         random_start: start from `ball.sample` rather than from the natural image.
 
     Raises:
-        ValueError: negative steps, or a step size that is negative or not finite.
+        BadInput: steps or a step size that are no numbers, negative or not finite.
 
     >>> import tensorflow as tf
     >>> from common.attacks import PGD
@@ -49,10 +49,8 @@ class PGD(Climber):
     random_start: bool = True
 
     def __post_init__(self):
-        if self.steps < 0:
-            raise ValueError(f'steps must be at least 0; found {self.steps}')
-        if isinstance(self.step_size, numbers.Real) and not 0 <= self.step_size < float('inf'):
-            raise ValueError(f'step_size must be finite and at least 0; found {self.step_size}')
+        self._check_steps(least=0)
+        object.__setattr__(self, 'step_size', checked_number('step_size', self.step_size, least=0))
         self._name_loss()
 
     def scaled(self, factor: Any) -> 'PGD':

@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from common.arguments import checked_number
 from common.attacks.base import Attack
 from common.attacks.steps import where
 from common.losses import true_margin
@@ -23,15 +24,15 @@ class Restarts(Attack):
         restarts: how many runs.
 
     Raises:
-        ValueError: fewer than one restart.
+        BadInput: fewer than one restart.
     """
 
     attack: Attack
     restarts: int
 
     def __post_init__(self):
-        if self.restarts < 1:
-            raise ValueError(f'restarts must be at least 1; found {self.restarts}')
+        restarts = checked_number('restarts', self.restarts, least=1, whole=True)
+        object.__setattr__(self, 'restarts', restarts)
 
     @property
     def ball(self) -> Ball | None:

@@ -26,8 +26,8 @@ def checked_images(x: Any, bounds: Bounds | None = None) -> np.ndarray:
         bounds: range of pixels; None does not check it.
 
     Raises:
-        BadInput: no images, other than real numbers, NaN, or pixels outside of the range (or all
-            within one grey level of a range that counts grey levels).
+        BadInput: no images, other than real numbers, masked ones, NaN, or pixels outside of the
+            range (or all within one grey level of a range that counts grey levels).
 
     >>> checked_images([[0, 128, 255]], bounds=(0, 255))
     array([[  0., 128., 255.]], dtype=float32)
@@ -98,12 +98,11 @@ def require_shape(shape: tuple[int, ...], expected: tuple[int | None, ...] | Non
     """
     if expected is None:
         return
-    fits = len(shape) == len(expected) and all(
-        side in (None, found) for found, side in zip(shape, expected, strict=True)
-    )
-    if not fits:
+    if not _fits(shape, expected):
         hint = ''
-        if tuple(expected[-1:]) == (1,) and len(shape) == len(expected) - 1:
+        if len(expected) > 1 and _fits(shape, expected[1:]):  # its rows were taken for images
+            hint = ' If this is one image, add an axis in front: x[None].'
+        elif tuple(expected[-1:]) == (1,) and len(shape) == len(expected) - 1:
             hint = ' Add the channel axis: x[..., None].'
         elif sorted(shape) == sorted(side or 0 for side in expected):
             hint = ' Transpose the axes.'
@@ -134,6 +133,12 @@ def require_fit(examples: Examples, bounds: Bounds | None, classes: int) -> None
     checked_labels(examples.y, len(examples), classes)
 
 
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        side in (None, found) for found, side in zip(shape, expected, strict=True)
+    )
+
+
 def checked_examples(
     x: Any, y: Any, *, bounds: Bounds | None, classes: int, name: str = 'images'
 ) -> Examples:
@@ -150,9 +155,20 @@ def _array(values: Any, what: str) -> np.ndarray:
             if values.dtype == tf.bfloat16:
                 values = tf.cast(values, tf.float32)
             return values.numpy()
-        return np.asanyarray(values)
+        if isinstance(values, list | tuple) and any(map(np.ma.isMaskedArray, values)):
+            values = np.ma.stack(values)  # NumPy would drop the masks
+        array = np.asanyarray(values)
     except (TypeError, ValueError, AttributeError) as error:
         raise BadInput(f'expected {what} as an array; found {reason(error)}.') from error
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    masked = int(np.ma.count_masked(array))
+    if masked:
+        raise BadInput(
+            f'expected {what} without a mask; found {masked:,} masked values. Choose what they are '
+            'by .filled(VALUE), or leave these images out.'
+        )
+    return array.data
 
 
 def _add_batch(array: np.ndarray) -> str:

@@ -1,8 +1,6 @@
 """Anybody's images and labels, from .npz or .npy files."""
 
 import os
-import zipfile
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +20,12 @@ def read_arrays(reference: str) -> tuple[np.ndarray, np.ndarray]:
     paths = paths_of(reference)
     if len(paths) == 1 and paths[0].endswith('.npz'):
         stored = _load(paths[0])
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise UserError(
+                f'expected a file of several arrays (.npz) at {paths[0]}; found a single array, as '
+                '.npy has it. Save both by numpy.savez(FILE, x=images, y=labels), or give two .npy '
+                'files as IMAGES.npy,LABELS.npy.'
+            )
         if not {'x', 'y'} <= set(stored.files):
             raise UserError(
                 f'expected the arrays x (images) and y (labels) in {paths[0]}; found '
@@ -31,10 +35,10 @@ def read_arrays(reference: str) -> tuple[np.ndarray, np.ndarray]:
         try:
             with stored:
                 return stored['x'], stored['y']
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # NumPy, zipfile and zlib raise many kinds
             raise _damaged(paths[0], error) from error
     if len(paths) == 2 and all(path.endswith('.npy') for path in paths):
-        x, y = map(_load, paths)
+        x, y = map(_load_array, paths)
         return x, np.asarray(y)
     raise UserError(
         'expected an .npz file with the arrays x and y, or two .npy files as IMAGES.npy,LABELS.npy;'
@@ -47,12 +51,22 @@ def paths_of(reference: str) -> list[str]:
     return [os.path.expanduser(path.strip()) for path in reference.split(',')]
 
 
-def _load(path: str) -> Any:
+def _load_array(path: str) -> np.ndarray:
+    array = _load(path)
+    if not isinstance(array, np.ndarray):
+        raise UserError(
+            f'expected a single array (.npy) at {path}; found a file of several, as .npz has them. '
+            'Rename it to end in .npz, and give it alone if it has the arrays x and y.'
+        )
+    return array
+
+
+def _load(path: str) -> np.ndarray | np.lib.npyio.NpzFile:
     if not os.path.isfile(path):
         raise UserError(f'expected a file of NumPy arrays at {path}; found no such file.')
     try:
         return np.load(path, mmap_mode='r', allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy, zipfile and tokenize raise many kinds
         raise _damaged(path, error) from error
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from common.arguments import checked_choice
 from common.attacks import APGD, FAB, PGD, Adam, Ascent, MultiTargeted, Square
 from common.attacks.by_name import QUERIES, SEARCH_QUERIES, diversified, most_targets, searched
 from common.evaluation.verdict import Stage
@@ -43,15 +44,14 @@ def preset(
         others: names of networks whose gradients plain PGD follows as well, except in 'quick'.
 
     Raises:
-        ValueError: unknown name.
+        BadInput: unknown name.
     """
     makers: dict[str, Callable[..., tuple[Stage, ...]]] = {
         'quick': _quick,
         'standard': _standard,
         'leaderboard': _leaderboard,
     }
-    if name not in makers:
-        raise ValueError(f'unknown preset {name!r}; expected one of: {", ".join(makers)}')
+    checked_choice('preset', name, makers)
     pgd = PGD(ball, steps, step_size)
     first = (Stage('pgd', pgd), Stage('natural', PGD(ball, 0, step_size, random_start=False)))
     black_box = tuple(

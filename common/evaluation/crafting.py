@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
+from common.arguments import checked_choice, checked_number
 from common.errors import BadInput
-from common.networks.logits import Logits, LogitsFn, ModelLogits, as_logits
+from common.networks.logits import DTYPES, Logits, LogitsFn, ModelLogits, as_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Crafting:
             another one of them, so that steps differ there.
 
     Raises:
-        BadInput: a batch size below 1.
+        BadInput: a batch size below 1, a seed that is not a whole number, or an unknown dtype.
     """
 
     batch_size: int
@@ -62,8 +63,10 @@ class Crafting:
         return as_logits(network, output=output)
 
     def __post_init__(self):
-        if self.batch_size < 1:
-            raise BadInput(f'expected a batch_size of at least 1; found {self.batch_size}.')
+        for name, least in (('batch_size', 1), ('seed', None)):
+            number = checked_number(name, getattr(self, name), least=least, whole=True)
+            object.__setattr__(self, name, number)
+        checked_choice('dtype', self.dtype, DTYPES)
 
     @property
     def precision(self) -> tuple[str, ...]:

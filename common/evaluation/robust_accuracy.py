@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from common.arguments import checked_choice, checked_number
 from common.attacks import PGD
 from common.attacks.on_arrays import STEPS, default_step_size
 from common.attacks.steps import with_gradient
@@ -27,6 +28,7 @@ from common.distribution import hosts
 from common.errors import BadInput, UserError
 from common.evaluation.accuracy import Judge, Outcome, natural_accuracy
 from common.evaluation.cascade import worst_case
+from common.evaluation.cascades_by_name import PRESETS
 from common.evaluation.cascades_by_name import preset as make_stages
 from common.evaluation.crafting import Crafting
 from common.evaluation.images_on_disk import ImagesOnDisk
@@ -239,8 +241,15 @@ def robust_accuracy(
     ['pgd', '', '', 'natural']
     """
     ball = make_ball(norm, epsilon, bounds)
+    steps = checked_number('steps', steps, least=0, whole=True)
     if not (ball.epsilon > 0 and steps > 0):
         raise BadInput(f'expected epsilon and steps above 0; found {epsilon:g} and {steps}.')
+    if step_size is None:
+        step_size = default_step_size(ball.epsilon, steps)
+    step_size = checked_number('step_size', step_size, least=0)
+    checked_choice('preset', preset, PRESETS)
+    if not isinstance(folder, str | os.PathLike | None):
+        raise BadInput(f'expected folder as the path of a folder, or None; found {folder!r}.')
     for words in ball.warnings():
         warnings.warn(words, stacklevel=2)
     crafting = Crafting(batch_size, seed, dtype)
@@ -258,8 +267,7 @@ def robust_accuracy(
             'classes: check the pixel range that the network was trained on, and the labels.',
             stacklevel=2,
         )
-    pgd_step = default_step_size(epsilon, steps) if step_size is None else step_size
-    stages = make_stages(preset, ball, steps=steps, step_size=pgd_step, num_classes=classes)
+    stages = make_stages(preset, ball, steps=steps, step_size=step_size, num_classes=classes)
     key = (stages, _identity(model, judged, source, examples), examples.digest(), seed, batch_size)
     kept, temporary = _folder(folder)
     partial = PartialResult.of(kept, 'robust_accuracy', *key, crafting.precision)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from common.errors import UserError, reason
 
 _FILES = ('.keras', '.h5', '.hdf5')
+_ANYTHING = (Exception, SystemExit)  # that a user's code may raise
 
 
 def load_network(reference: str) -> Any:
@@ -21,10 +22,11 @@ def load_network(reference: str) -> Any:
     Args:
         reference: a whole Keras model (.keras, .h5); the folder of a SavedModel; or
             `package.module:name`, where `name` is a model, a function from pixels to logits, or a
-            function without parameters that returns one of these.
+            function without parameters or a class that returns one of these when called. A
+            function with a positional parameter, even one with a default, is a network.
 
     Raises:
-        UserError: there is no such network, or it cannot be read.
+        UserError: there is no such network, or it cannot be read or made.
     """
     path = pathlib.Path(os.path.expanduser(reference))
     if path.is_dir():
@@ -64,7 +66,7 @@ def _saved_model(folder: pathlib.Path) -> Any:
         raise UserError(f'expected a SavedModel in the folder {folder}; found no saved_model.pb.')
     try:
         return tf.saved_model.load(str(folder))
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    except Exception as error:  # a damaged one raises IndexError, DecodeError and more
         raise UserError(f'{folder} cannot be read as a SavedModel: {reason(error)}.') from error
 
 
@@ -78,16 +80,33 @@ def _from_code(module: str, name: str) -> Any:
             f'expected {name!r} in the Python module {module!r}; found {reason(error)}. The module '
             'is looked up as by `import`, from this folder too.'
         ) from error
-    return found() if _is_factory(found) else found
+    except _ANYTHING as error:
+        raise UserError(
+            f'expected {name!r} in the Python module {module!r}; importing that failed: '
+            f'{_described(error)}. Correct the module.'
+        ) from error
+    if not _is_factory(found):
+        return found
+    try:
+        return found()
+    except UserError:
+        raise
+    except _ANYTHING as error:
+        raise UserError(
+            f'expected that {module}:{name}, called without arguments, returns a network; calling '
+            f'it failed: {_described(error)}.'
+        ) from error
+
+
+def _described(error: BaseException) -> str:
+    return f'{type(error).__name__}: {reason(error)}'.removesuffix('.')
 
 
 def _is_factory(found: Any) -> bool:
-    """Whether it is a function that can be called without arguments, or a class of networks."""
+    """Whether it is a function that takes no images, or a class of networks."""
     if isinstance(found, type):
         return True
     if not inspect.isfunction(found):  # a model, a `tf.Module`, a `tf.function`
         return False
     parameters = inspect.signature(found).parameters.values()
-    return all(
-        p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters
-    )
+    return all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters)

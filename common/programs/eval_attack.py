@@ -1,6 +1,5 @@
 """Accuracy under an attack: white box or transferred, a table of the paper, or a cascade."""
 
-import os
 import pathlib
 import sys
 from typing import Any
@@ -14,7 +13,7 @@ from common.evaluation.attack_table import AttackSettings, AttackTable, Publishe
 from common.evaluation.cascades_by_name import PRESETS, preset
 from common.evaluation.rows import Row, table, write_rows
 from common.evaluation.worst_case import Files, evaluate
-from common.files import partial_folder, require_writable
+from common.files import partial_folder, require_apart, require_writable
 from common.programs import as_typed
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
@@ -266,11 +265,10 @@ def _require_outputs(data_set: DataSet) -> None:
         UserError: one cannot be written, or one file would overwrite another.
     """
     output, json = FLAGS.output, FLAGS.json
-    if output and json and os.path.realpath(output) == os.path.realpath(json):
-        raise UserError(
-            f'expected two files at --output and --json; found {output} at both. '
-            'Choose another name for one of them.'
-        )
+    require_apart(
+        {'--json': json, '--output': output},
+        {'--target': [FLAGS.target], '--source': [FLAGS.source]},
+    )
     for path in filter(None, (output, json)):
         require_writable(path)
     if FLAGS.table or FLAGS.method == WORST_CASE:

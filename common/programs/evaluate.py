@@ -1,6 +1,5 @@
 """The worst-case accuracy of anybody's network on anybody's images."""
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,10 +9,10 @@ from absl import flags
 
 from common import distribution
 from common.attacks.on_arrays import STEPS
-from common.errors import UserError
+from common.data.own import paths_of
 from common.evaluation.cascades_by_name import PRESETS
 from common.evaluation.robust_accuracy import robust_accuracy
-from common.files import partial_folder, require_writable, write_array, write_json
+from common.files import partial_folder, require_apart, require_writable, write_array, write_json
 from common.programs import flags as shared_flags
 from common.programs import own_data_set
 from common.programs.config_flags import define_settings, require_finite
@@ -75,13 +74,12 @@ def main() -> None:
 def _evaluate(*, writes: bool) -> None:
     bounds = own_data_set.chosen_bounds()
     json, output = FLAGS.json, FLAGS.output
+    require_apart(
+        {'--json': json, '--output': output},
+        {'--model': [FLAGS.model], '--data': paths_of(FLAGS.data)},
+    )
     for path in filter(None, (json, output)):
         require_writable(path)
-    if json and output and os.path.realpath(json) == os.path.realpath(output):
-        raise UserError(
-            f'expected two files at --output and --json; found {output} at both. '
-            'Choose another name for one of them.'
-        )
     data_set = own_data_set.own_data_set(
         model=FLAGS.model,
         data=FLAGS.data,

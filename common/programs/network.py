@@ -10,6 +10,7 @@ from absl import flags
 from common.errors import UserError
 from common.evaluation.rows import aligned
 from common.evaluation.watch_checkpoints import step_of
+from common.files import require_apart
 from common.programs import config_flags
 from common.programs import flags as shared_flags
 from common.programs.data_set import DataSet
@@ -71,6 +72,8 @@ def _export_tf1(data_set: DataSet) -> None:
             f'--checkpoint={data_set.networks.default} --export_tf1=exported/checkpoint-100000.'
         )
     prefix = FLAGS.export_tf1
+    index = '{}.index'.format  # one of the files of a TF1 checkpoint
+    require_apart({'--export_tf1': index(prefix)}, {'--checkpoint': [index(FLAGS.checkpoint)]})
     try:
         data_set.challenge_models.export_tf1(
             data_set.networks.load(FLAGS.checkpoint), prefix, step_of(prefix)

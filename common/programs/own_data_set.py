@@ -1,6 +1,7 @@
 """A DataSet of anybody's network and images, as flags name them."""
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -71,11 +72,11 @@ def chosen_bounds() -> tuple[float, float]:
     """The pixel range of --bounds.
 
     Raises:
-        UserError: it is not two numbers in order.
+        UserError: it is not two finite numbers in order.
     """
     try:
         lower, upper = map(float, FLAGS.bounds)
-        if lower < upper:
+        if lower < upper and math.isfinite(upper - lower):
             return lower, upper
     except ValueError:
         pass

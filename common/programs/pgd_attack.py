@@ -6,7 +6,7 @@ from absl import flags
 
 from common import distribution
 from common.attacks.by_name import restarted
-from common.files import require_writable
+from common.files import require_apart, require_writable
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
 from common.programs.data_set import DataSet
@@ -39,6 +39,7 @@ def main(data_set: DataSet) -> None:
     """Reads the flags, attacks the test set and writes the submission."""
     hosts = distribution.join()
     hosts.require_same('flags', sys.argv[1:])
+    require_apart({'--output': FLAGS.output}, {'--checkpoint': [FLAGS.checkpoint]})
     require_writable(FLAGS.output)
     pgd = shared_flags.chosen_pgd(data_set)
     attack = restarted(pgd, FLAGS.restarts, randomized=FLAGS.random_start)

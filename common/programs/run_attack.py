@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from common.files import require_apart
 from common.networks.logits import ModelLogits
 from common.programs import flags as shared_flags
 from common.programs.config_flags import define_settings
@@ -28,6 +29,7 @@ def define_flags(data_set: DataSet) -> None:
 
 def main(data_set: DataSet) -> None:
     """Reads the flags and scores the submission."""
+    require_apart({'--predictions': FLAGS.predictions}, {'--checkpoint': [FLAGS.checkpoint]})
     checker.score(
         FLAGS.input,
         FLAGS.predictions,

@@ -7,7 +7,8 @@ import shlex
 from absl import flags
 
 from common.attacks.on_arrays import default_step_size
-from common.files import replacing
+from common.data.own import paths_of
+from common.files import replacing, require_apart
 from common.programs import config_flags, own_data_set
 from common.programs import flags as shared_flags
 from common.programs.help_text import about
@@ -37,6 +38,7 @@ DEFAULTS = OwnConfig(
 
 _OTHERWISE = {'dataset', 'network', 'data_sha256', 'norm', 'lower', 'upper', 'epsilon', 'step_size'}
 _UNUSED = {'augment', 'init_from'}
+_TRAINED = 'trained.keras'  # in --model_dir
 
 
 def define_flags() -> None:
@@ -76,6 +78,10 @@ def define_flags() -> None:
 
 def main() -> None:
     """Reads the flags and trains."""
+    require_apart(
+        {'--model_dir': pathlib.Path(FLAGS.model_dir, _TRAINED)},
+        {'--model': [FLAGS.model], '--data': paths_of(FLAGS.data)},
+    )
     config = _chosen()
     data_set = own_data_set.own_data_set(
         model=FLAGS.model,
@@ -112,7 +118,7 @@ def _chosen() -> OwnConfig:
 
 def _write_model(data_set: own_data_set.DataSet, folder: pathlib.Path) -> None:
     """Writes the trained network as a whole Keras model, and says what to do with it."""
-    path = folder / 'trained.keras'
+    path = folder / _TRAINED
     network = data_set.networks.load(str(folder))
     with replacing(path, suffix='.keras') as temporary:
         network.save(temporary)

@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from common.data.batches import Examples
 from common.errors import UserError, reason
 from common.evaluation.concurrent_batches import split
-from common.files import require_writable, write_array
+from common.files import require_apart, require_writable, write_array
 from common.networks.logits import LogitsFn
 from common.statistics import Measured, counted
 from common.threat_model import Ball
@@ -61,11 +61,7 @@ def score(
     """
     submission_path, predictions_path = map(os.path.expanduser, (submission_path, predictions_path))
     submission = open_submission(submission_path)
-    if os.path.realpath(predictions_path) == os.path.realpath(submission_path):
-        raise UserError(
-            f'the predictions would replace the submission {submission_path}. Give --predictions '
-            'another name.'
-        )
+    require_apart({'--predictions': predictions_path}, {'--input': [submission_path]})
     require_writable(predictions_path)
     test = load_test()
     if stand_in:

@@ -16,7 +16,20 @@ from common.errors import reason
         ),
         ('{{function_node x}} it failed', 'it failed'),
         ('ends with:', 'ends with:'),
+        (
+            'Exception encountered when calling Net.call().\n\n\x1b[1mrank is 2\x1b[0m\n\nArgs',
+            'rank is 2',
+        ),
+        (
+            'Exception encountered when calling Net.call().',
+            'Exception encountered when calling Net.call().',
+        ),
     ],
 )
 def test_a_reason_is_one_line(message, quoted):
     assert reason(ValueError(message)) == quoted
+
+
+def test_the_reason_of_a_key_error_is_no_repr():
+    assert reason(KeyError('Exception encountered when calling X.call().\n\nmine')) == 'mine'
+    assert reason(KeyError('logits')) == 'logits'

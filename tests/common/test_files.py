@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.files import (
     partial_folder,
     replacing,
+    require_apart,
     require_writable,
     sha256,
     write_array,
@@ -215,3 +216,18 @@ def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
     path.chmod(0o600)
     write_json(path, 1)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.read_text() == '1\n'
+
+
+def test_outputs_replace_neither_inputs_nor_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'x.npy').write_text('x')
+    (tmp_path / 'link').symlink_to('x.npy')
+    for name in ('x.npy', './x.npy', 'link', tmp_path / 'x.npy', '~/x.npy'):
+        for outputs, inputs in ((name, 'x.npy'), ('x.npy', name)):
+            with pytest.raises(UserError, match='^--out would replace .*, which --in reads'):
+                require_apart({'--out': outputs}, {'--in': ['y.npy', None, inputs]})
+    with pytest.raises(UserError, match='two files at --b and --a; found ./new at both'):
+        require_apart({'--a': 'new', '--b': './new'}, {})
+    # A name that is no file, such as that of a released network, is not lost.
+    require_apart({'--a': 'A', '--b': None, '--c': ''}, {'--in': ['A', 'x.npy', '']})

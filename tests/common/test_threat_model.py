@@ -259,3 +259,12 @@ def test_printed_it_tells_the_threat_model():
 
 def test_the_examples_of_the_documentation():
     assert doctest.testmod(threat_model).attempted > 0 == doctest.testmod(threat_model).failed
+
+
+def test_only_the_door_refuses_an_infinite_pixel_range():
+    assert LinfBall(1, -np.inf, np.inf).upper == np.inf
+    for bounds in ((0, np.inf), (np.nan, 1)):
+        with pytest.raises(ValueError, match='expected bounds as the smallest and the largest'):
+            threat_model.make_ball('linf', 1, bounds)
+    with pytest.raises(ValueError, match="expected upper as a number; found '1'"):
+        LinfBall(0.3, 0, '1')

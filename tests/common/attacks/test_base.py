@@ -66,7 +66,7 @@ def test_labels_and_images_come_in_any_usual_form(perturb):
         ({'seed': 'a'}, 'expected a seed of one or two whole numbers'),
         ({'seed': (1, 2, 3)}, 'expected a seed'),
         ({'seed': 2**40}, 'expected a seed'),
-        ({'batch_size': 0}, 'batch_size of at least 1'),
+        ({'batch_size': 0}, 'batch_size must be at least 1'),
     ],
 )
 def test_everything_else_is_refused(perturb, arguments, message):
@@ -157,12 +157,24 @@ def test_attack_by_name_is_the_attack(model):
         ({'y': Y[:3]}, 'expected 10 labels'),
         ({'x': X + 1}, 'pixels from 0 to 255'),
         ({'steps': -1}, 'steps'),
+        ({'steps': 2.5}, 'expected steps as a whole number; found 2.5'),
+        ({'steps': '10'}, "expected steps as a whole number; found '10'"),
+        ({'epsilon': '8'}, "expected epsilon as a number; found '8'"),
+        ({'epsilon': np.arange(2)}, r'expected epsilon as a number; found an array of shape \[2\]'),
+        ({'step_size': 'a'}, "expected step_size as a number; found 'a'"),
+        ({'step_size': np.nan}, 'step_size must be finite'),
+        ({'restarts': 2.5}, 'expected restarts as a whole number; found 2.5'),
+        ({'restarts': 0}, 'restarts must be at least 1'),
+        ({'batch_size': 'a'}, "expected batch_size as a whole number; found 'a'"),
+        ({'seed': 1.5}, 'expected a seed of one or two whole numbers'),
+        ({'bounds': (0, np.inf)}, 'expected bounds as .* pixel value'),
+        ({'norm': ['l2']}, "unknown norm .'l2'."),
         ({'method': 'fgsm', 'restarts': 2}, 'without randomness'),
     ],
 )
 def test_attack_by_name_refuses(model, arguments, message):
     given = {'x': X, 'y': Y, 'epsilon': 8, 'bounds': (0, 255), **arguments}
-    with pytest.raises(Exception, match=message) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         attack(model, given.pop('x'), given.pop('y'), verbose=False, **given)
     assert '\n' not in str(refused.value)
 

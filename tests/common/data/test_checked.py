@@ -65,6 +65,8 @@ IMAGES = {
     'too large': (X * 2, 'pixels from 0 to 255; found 0 to 510. Rescale'),
     'too small': (X - 128, 'pixels from 0 to 255; found -128 to 127'),
     'scaled to 1': (X / 255, 'pixels from 0 to 255; found 0 to 1, as if .* scale from 0 to 1'),
+    'masked pixels': (np.ma.masked_less(X, 20), 'images without a mask; found 2 masked values'),
+    'masked in a list': ([*np.ma.masked_less(X, 20)], 'found 2 masked values'),
     'a file name': ('images.npy', 'real numbers'),
     'a dictionary': ({'x': X}, 'real numbers'),
 }
@@ -79,6 +81,18 @@ def test_other_images_are_refused_in_one_line(name):
     assert '\n' not in str(refused.value) and isinstance(refused.value, (UserError, ValueError))
 
 
+def test_arrays_without_masked_values_are_plain_arrays():
+    images = checked_images(np.ma.MaskedArray(X), BYTES)
+    assert type(images) is np.ndarray
+    np.testing.assert_array_equal(images, X)
+    assert type(checked_labels(np.ma.MaskedArray([0, 1]), 2, 2)) is np.ndarray
+
+
+def test_only_images_near_0_are_said_to_be_on_a_scale_from_0_to_1():
+    checked_images(X / 255 + 100, BYTES)
+    checked_images(X / 100, BYTES)
+
+
 def test_dark_and_constant_images_are_no_mistake():
     for x in (np.zeros((2, 3)), np.full((2, 3), 0.5), X / 100):
         checked_images(x, BYTES)
@@ -88,6 +102,7 @@ def test_dark_and_constant_images_are_no_mistake():
 
 LABELS = {
     'none': (None, 'expected labels; found None'),
+    'masked': (np.ma.masked_equal([0, 1, 2], 2), 'labels without a mask; found 1 masked values'),
     'too few': ([0, 1], 'expected 3 labels, one for each image, from 0 to 3; found shape \\[2\\]'),
     'too many': ([0, 1, 2, 3], 'found shape \\[4\\]'),
     'one for all': (2, 'found shape \\[\\]'),
@@ -114,7 +129,8 @@ def test_other_labels_are_refused_in_one_line(name):
 
 @pytest.mark.parametrize(
     ('found', 'hint'),
-    [((28, 28), 'Add the channel axis'), ((1, 28, 28), 'Transpose the axes'), ((32, 32, 1), '$')],
+    [((28, 28), 'Add the channel axis'), ((1, 28, 28), 'Transpose the axes'), ((32, 32, 1), '$')]
+    + [((28, 1), r'If this is one image, add an axis in front: x\[None\]')],
 )
 def test_images_of_another_shape_than_the_networks_are_refused(found, hint):
     with pytest.raises(BadInput, match=rf'expected images of shape \(28, 28, 1\).*{hint}'):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from common.data import spool
 from common.data.spool import spooled
-from common.errors import UserError
+from common.errors import BadInput, UserError
 
 X = np.arange(60).reshape(5, 3, 4)
 Y = np.arange(5)
@@ -54,11 +54,30 @@ def test_a_dataset_of_tensorflow(tmp_path):
         ([(X[0, 0, 0], Y[0])], r'images of shape \(\)'),
         ([(np.array(['a']), Y[:1])], 'real numbers; found <U1'),
         ([(1j * X, Y)], 'real numbers; found complex128'),
+        ([(X, Y, Y)], r'found 3 parts. Keep two: .map\(lambda x, y, \*others: \(x, y\)\)'),
+        ([{'image': X, 'label': Y}], "found a dict of 'image', 'label'. Choose two: .map"),
+        ([X], 'found ndarray alone, without labels'),
+        ([(X[0], Y[0])], r'labels of shape \(\). If these are single images, call .batch\(100\)'),
+        ([(X[0], np.eye(5)[0])], 'call .batch'),
+        ([(X, Y), (X, np.eye(5))], r'in batch 1 .* labels of shape \(5, 5\).$'),
+        ([([[1], [1, 2]], Y[:2])], 'as arrays; found in batch 0'),
+        ((1 / 0 for _ in Y), 'reading batch 0 failed: division by zero'),
     ],
 )
 def test_what_is_not_a_stream_of_images_is_refused(batches, words, tmp_path):
     with pytest.raises(UserError, match=words):
         spooled(batches, tmp_path)
+
+
+def test_a_dataset_whose_function_fails(tmp_path):
+    def fail(x, y):
+        tf.debugging.assert_less(x, tf.constant(24, tf.int64), 'too bright')
+        return x, y
+
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).map(fail)
+    with pytest.raises(BadInput, match='reading batch 1 failed: .*too bright') as refused:
+        spooled(dataset, tmp_path)
+    assert '\n' not in str(refused.value)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

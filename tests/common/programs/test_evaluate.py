@@ -156,6 +156,7 @@ def test_networks_and_images_in_every_form(folder, run_program, calls, module):
         ({'epsilon': 'nan'}, 'epsilon must be finite'),
         ({'preset': 'slow'}, 'preset'),
         ({'json': 'same', 'output': 'same'}, 'expected two files at --output and --json'),
+        ({'bounds': '0,inf'}, "--bounds: expected the smallest .*; found '0,inf'"),
         ({'model_output': 'logits'}, "expected output=None, .*; found 'logits'"),
     ],
 )
@@ -165,6 +166,30 @@ def test_malformed_input_gets_one_line(folder, run_program, module, changes, mes
     assert status == 1
     (line,) = [line for line in err.splitlines() if line.startswith('error: ')]
     assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ('program', 'changes', 'message'),
+    [
+        (evaluate, {'data': 'x.npy,y.npy', 'output': 'x.npy'}, '--output .* x.npy, which --data'),
+        (evaluate, {'data': 'x.npy, y.npy', 'json': './y.npy'}, '--json .*y.npy, which --data'),
+        (evaluate, {'output': 'link.npz'}, '--output would replace link.npz, which --data reads'),
+        (evaluate, {'json': 'my.keras'}, '--json would replace my.keras, which --model reads'),
+        (train_own, {'model': 'trained.keras', 'model_dir': '.'}, '--model_dir .* --model reads'),
+    ],
+)
+def test_outputs_never_replace_inputs(
+    folder, run_program, tmp_path, monkeypatch, program, changes, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ('x.npy', 'y.npy', 'data.npz', 'my.keras'):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / 'trained.keras').write_bytes((folder / 'my.keras').read_bytes())
+    (tmp_path / 'link.npz').symlink_to('data.npz')
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    status, _, err = run_program(program, *arguments(tmp_path, **{'model': 'my.keras', **changes}))
+    assert status == 1 and re.search(message, err.splitlines()[-1]), err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_training_resumes_and_leaves_a_whole_model(folder, run_program, tmp_path):
