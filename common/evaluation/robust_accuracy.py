@@ -246,7 +246,8 @@ def robust_accuracy(
         raise BadInput(f'expected epsilon and steps above 0; found {epsilon:g} and {steps}.')
     if step_size is None:
         step_size = default_step_size(ball.epsilon, steps)
-    step_size = checked_number('step_size', step_size, least=0)
+    if not checked_number('step_size', step_size, least=0):
+        raise BadInput('expected step_size above 0; found 0.')
     checked_choice('preset', preset, PRESETS)
     if not isinstance(folder, str | os.PathLike | None):
         raise BadInput(f'expected folder as the path of a folder, or None; found {folder!r}.')

@@ -285,6 +285,7 @@ NAN_MODEL.layers[-1].bias.assign([np.nan, 0, 0])
         ({'x': X.transpose(0, 3, 1, 2)}, BadInput, 'Transpose the axes'),
         ({'epsilon': 0}, BadInput, 'epsilon and steps above 0'),
         ({'steps': 0}, BadInput, 'epsilon and steps above 0'),
+        ({'step_size': 0}, BadInput, 'step_size above 0'),
         ({'epsilon': -1}, ValueError, 'epsilon must be finite'),
         ({'epsilon': np.nan}, ValueError, 'epsilon must be finite'),
         ({'epsilon': '8'}, BadInput, "expected epsilon as a number; found '8'"),

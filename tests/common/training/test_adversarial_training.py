@@ -305,6 +305,7 @@ class Kill(keras.callbacks.Callback):
             raise Killed
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path):
     def run(*callbacks):
         model = training(
@@ -677,6 +678,7 @@ print('as one')
 """
 
 
+@pytest.mark.slow
 def test_two_devices():
     run = subprocess.run(
         [sys.executable, '-c', TWO_DEVICES], capture_output=True, text=True, cwd=ROOT
