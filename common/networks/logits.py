@@ -319,6 +319,11 @@ def logits_of(outputs: Any, output: str | int | None = None) -> tf.Tensor:
             f'expected output=None, since the network has a single output; found {output!r}'
         )
     logits = tf.cast(outputs, tf.float32)
+    if logits.shape.rank is None:
+        raise BadInput(
+            'expected logits whose shape TensorFlow knows; found none, as of a tf.numpy_function. '
+            'Return tf.ensure_shape(logits, [None, CLASSES]).'
+        )
     if len(logits.shape) == 1:
         logits = logits[:, None]
     if len(logits.shape) == 2 and logits.shape[1] == 1:

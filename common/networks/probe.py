@@ -83,6 +83,8 @@ def _require_graph(network: LogitsFn, x: tf.Tensor) -> None:
     try:
         spec = tf.TensorSpec([None, *x.shape[1:]], tf.float32)
         shape = tf.function(network, autograph=False).get_concrete_function(spec).output_shapes
+    except BadInput:
+        raise
     except Exception as error:  # of the user's code, which may raise anything
         raise BadInput(
             'expected a network of TensorFlow operations on tensors, which tf.function can '

@@ -137,6 +137,7 @@ def test_images_of_a_class_vary(kind):
         assert np.sqrt(2 * x[examples.y == label].var(axis=0).mean()) > 0.2
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_to_withstand_the_mnist_challenges_radius():
     keras.utils.set_random_seed(1)
     network = keras.Sequential(

@@ -68,7 +68,7 @@ def arguments(folder, **changes):
 def test_the_verdict_is_printed_and_written(folder, run_program, tmp_path):
     files = {'json': tmp_path / 'out.json', 'output': tmp_path / 'adversarial.npy'}
     given = arguments(folder, preset='quick', steps=3, **files)
-    status, out, err = run_program(evaluate, *given)
+    status, out, err = run_program(evaluate, *given, '--nocheck')
     assert status == 0, err
     natural, robust = out.splitlines()[:2]
     assert natural.startswith('natural accuracy  100.00% (95% interval')
@@ -81,7 +81,7 @@ def test_the_verdict_is_printed_and_written(folder, run_program, tmp_path):
     right = model.predict(x_adv, verbose=0).argmax(axis=1) == stored['y']
     assert right.mean() == found['accuracy']
     assert np.abs(x_adv - stored['x']).max() <= 8 + 1e-4
-    assert 'wrote' in out and 'large epsilon' in out
+    assert 'wrote' in out and not (tmp_path / 'out.json.partial').exists()
 
 
 @pytest.fixture

@@ -238,6 +238,7 @@ def test_metrics_of_natural_and_adversarial_images(labels):
     assert {*found, *(f'val_{name}' for name in found)} == set(history)
 
 
+@pytest.mark.slow
 def test_metrics_of_another_compile():
     model = training(compiled={'metrics': ['accuracy']})
     model.train_on_batch(X, Y)
@@ -321,6 +322,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path):
     assert_close(found, expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_callbacks(tmp_path):
     model = training(Subclassed(), compiled={'metrics': ['accuracy']})
     model(X[:1])  # Keras wants it built for some of them
@@ -494,6 +496,7 @@ def test_refused_batches(case, untouched):
         model.evaluate(x, y, verbose=0)
 
 
+@pytest.mark.slow
 def test_labels_in_another_form_need_another_compile():
     """The graph's labels are of any length by then, and would be of any form from there on."""
     model, one_hot = training(), np.eye(CLASSES, dtype=np.float32)[Y]
@@ -545,6 +548,7 @@ def test_refused_weights(weight, words):
         fitted(training(), sample_weight=weight)
 
 
+@pytest.mark.slow
 def test_labels_that_are_true_or_false():
     models = [training(compiled={'metrics': ['accuracy']}) for _ in range(2)]
     results = [fitted(m, y=y) for m, y in zip(models, (Y > 0, np.int32(Y > 0)), strict=True)]
