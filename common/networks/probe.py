@@ -148,7 +148,7 @@ def _warn_of_missing_gradients(network: LogitsFn, x: tf.Tensor, logits: np.ndarr
     elif (flat := _flat(network, x, CrossEntropy(), y)) > _FLAT:
         _warn(
             f"the cross-entropy's gradient is 0 at {flat:.0%} of the first {len(x)} images, as it "
-            'is where a network is sure and computes in float16: plain PGD cannot move these, '
+            'is where a network is very sure, or computes in float16: plain PGD cannot move these, '
             'which looks like robustness. Compute in float32, or attack another loss (cw, apgd).'
         )
 
