@@ -109,7 +109,7 @@ def test_the_notebook_is_the_script_and_ran_to_its_end():
 @pytest.mark.slow
 def test_the_page_of_your_model_shows_what_the_example_prints(capsys):
     if 'TFDS_DATA_DIR' not in os.environ:
-        pytest.skip('needs MNIST')
+        pytest.skip('the page shows results on the real MNIST, which TFDS_DATA_DIR names')
     example('own_model').main([], verbose=False)
     page = (EXAMPLES.parent / 'docs' / 'your_model.md').read_text(encoding='utf-8')
     (shown,) = re.findall(r'```\n(natural accuracy .*?)```', page, re.DOTALL)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from common.attacks.base import BATCH_SIZE, Attack, as_seed, checked, in_batches
 from common.networks.logits import as_logits, snapshot
-from common.networks.probe import probe
+from common.networks.probe import probe_once
 
 
 class CompiledAttack:
@@ -87,8 +87,7 @@ class CompiledAttack:
 
     def _trace(self, x: tf.Tensor):
         if self._classes is None:
-            gradients = self.attack.gradients > 0
-            self._classes = probe(self._logits_fn, x, gradients=gradients, compiled=True)
+            self._classes = probe_once(self._logits_fn, x, gradients=self.attack.gradients > 0)
         # An open batch dimension, so that the last, shorter batch is not traced again.
         return self._perturb.get_concrete_function(
             tf.TensorSpec([None, *x.shape[1:]], tf.float32),

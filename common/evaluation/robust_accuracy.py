@@ -257,7 +257,7 @@ def robust_accuracy(
     judged = as_logits(model, dtype=None, output=output)
     examples, classes = _checked(judged, x, y, ball)
     source = crafting.logits(model, output)
-    probe(source, examples.batch(slice(SAMPLE))[0])
+    probe(source, examples.batch(slice(SAMPLE))[0])  # told at every call
     judge = Judge(judged)
     natural = natural_accuracy(judge, examples, batch_size=batch_size)
     if verbose:

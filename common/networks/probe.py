@@ -49,6 +49,17 @@ def probe(
     return logits.shape[1]
 
 
+def probe_once(network: LogitsFn, x: np.ndarray | tf.Tensor, *, gradients: bool) -> int:
+    """`probe` of a network that becomes a part of graphs, once for all attacks on this object."""
+    known = getattr(network, '_probed', {})
+    if gradients not in known:
+        classes = probe(network, x, gradients=gradients, compiled=True)
+        # A look at gradients is one at everything else as well.
+        known = {**known, **dict.fromkeys((False, gradients), classes)}
+        object.__setattr__(network, '_probed', known)  # a Snapshot is frozen
+    return known[gradients]
+
+
 def classes_of(network: LogitsFn, x: np.ndarray) -> int:
     """Number of a network's classes, from its logits of a few images.
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from common.errors import BadInput, UserError
 from common.networks.logits import ModelLogits, as_logits
-from common.networks.probe import probe
+from common.networks.probe import probe, probe_once
 
 X = np.random.default_rng(0).uniform(0, 1, (40, 6)).astype(np.float32)
 W = tf.constant(np.random.default_rng(1).standard_normal((6, 3)), tf.float32)
@@ -130,3 +130,17 @@ def test_a_parameter_named_training_is_set():
 def test_probabilities_of_0_and_1_are_probabilities_too():
     with pytest.raises(BadInput, match='Remove the last sigmoid'):
         probe(as_logits(lambda x: tf.sigmoid(100 * (x @ W))[:, 0]), X)
+
+
+def test_a_network_is_looked_at_once_for_all_attacks():
+    calls = []
+
+    def network(x):
+        calls.append(1)
+        return x @ W
+
+    logits = as_logits(network)
+    assert probe_once(logits, X, gradients=True) == 3
+    before = len(calls)
+    assert probe_once(logits, X, gradients=False) == probe_once(logits, X, gradients=True) == 3
+    assert len(calls) == before
